@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# What the scripts share: messages, and getting what is missing. Sourced, never run.
+#
+# Nothing here touches anything outside the work tree except Debian packages (apt-get, as root)
+# and the compiler's targets (rustup). Tools from PyPI live in target/tools.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+# shellcheck disable=SC2034 # used by the scripts that source this
+target_dir=${CARGO_TARGET_DIR:-$root/target}
+tools=$root/target/tools
+# Rustup asks the network at every start of cargo otherwise; need_target asks once.
+export RUSTUP_AUTO_INSTALL=0
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Steps of a longer run: `step NAME COMMAND…` names the step, runs it, says how long it took.
+step() {
+    local name=$1 began=$SECONDS
+    shift
+    say "== $name"
+    "$@"
+    say "-- $name: $((SECONDS - began)) s"
+}
+
+# Steps that cannot run here are named once more at the end, so that none is missing unseen.
+skipped=()
+skip() { skipped+=("$1"); say "skipped: $1"; }
+list_skipped() {
+    local one
+    for one in ${skipped[@]+"${skipped[@]}"}; do say "not run: $one"; done
+}
+
+# need_debian PROGRAM[=PACKAGE]…: installs the Debian packages whose programs are not there.
+need_debian() {
+    local missing=() one
+    for one in "$@"; do
+        have "${one%%=*}" || missing+=("${one##*=}")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    have apt-get || fail "missing programs; install what your system calls: ${missing[*]}"
+    [ "$(id -u)" -eq 0 ] || fail "missing programs; run: sudo apt-get install ${missing[*]}"
+    say "installing: ${missing[*]}"
+    apt_install "${missing[@]}" || { apt-get update -qq && apt_install "${missing[@]}"; } ||
+        fail "apt-get cannot install: ${missing[*]}"
+}
+
+apt_install() {
+    # Package lists may be absent or years old; the caller updates them and tries again.
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# need_rust: the compiler itself is a person's choice; only its absence is reported.
+need_rust() {
+    have cargo || fail "cargo is missing; install Rust from https://rustup.rs, then run this again"
+    need_debian cc=gcc
+}
+
+# need_target TARGET: the standard library of a target; false where it cannot be had.
+need_target() {
+    [ -d "$(rustc --print target-libdir --target "$1" 2>/dev/null)" ] && return
+    have rustup || return
+    timeout 300 rustup target add "$1"
+}
+
+# need_python NAME: what scripts/tools/NAME.txt pins by version and digest, from PyPI, on PATH;
+# false where it cannot be had. Installed anew when the file changes.
+need_python() {
+    local wanted=scripts/tools/$1.txt installed=$tools/$1.txt
+    PATH=$tools/bin:$PATH
+    cmp -s "$wanted" "$installed" && return
+    python3 -c 'import ensurepip' 2>/dev/null || need_debian python3 ensurepip=python3-venv
+    [ -x "$tools/bin/pip" ] || python3 -m venv "$tools" || return
+    say "installing: $1"
+    pip_install -r "$wanted" && cp "$wanted" "$installed"
+}
+
+pip_install() {
+    "$tools/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes "$@"
+}
