@@ -1,1 +1,4 @@
 //! Room archive.
+
+pub mod calendar;
+pub mod words;
