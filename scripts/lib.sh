@@ -11,8 +11,6 @@ cd "$root"
 # shellcheck disable=SC2034 # used by the scripts that source this
 target_dir=${CARGO_TARGET_DIR:-$root/target}
 tools=$root/target/tools
-# Rustup asks the network at every start of cargo otherwise; need_target asks once.
-export RUSTUP_AUTO_INSTALL=0
 
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 2; }
@@ -45,12 +43,12 @@ need_debian() {
     have apt-get || fail "missing programs; install what your system calls: ${missing[*]}"
     [ "$(id -u)" -eq 0 ] || fail "missing programs; run: sudo apt-get install ${missing[*]}"
     say "installing: ${missing[*]}"
-    apt_install "${missing[@]}" || { apt-get update -qq && apt_install "${missing[@]}"; } ||
+    # Package lists may be absent or years old: only then are they fetched.
+    apt_install "${missing[@]}" 2>/dev/null || { apt-get update -qq && apt_install "${missing[@]}"; } ||
         fail "apt-get cannot install: ${missing[*]}"
 }
 
 apt_install() {
-    # Package lists may be absent or years old; the caller updates them and tries again.
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
