@@ -1,1 +1,2 @@
 //! Room store.
+pub mod disk;
