@@ -1,4 +1,5 @@
 //! Room archive.
 
 pub mod calendar;
+pub mod query;
 pub mod words;
