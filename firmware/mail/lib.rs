@@ -4,4 +4,16 @@
 
 mod oddities;
 
+mod address;
+mod date;
+mod header;
+mod html;
+mod message;
+mod text;
+mod transfer_encoding;
+
+pub use address::{ADDRESSES_MAX, Address, normal as normal_address};
+pub use date::read as read_date;
+pub use message::{ATTACHMENTS_MAX, Attachment, BODY_MAX_BYTES, REFERENCES_MAX, Reading, read};
 pub use oddities::Oddities;
+pub use transfer_encoding::{Decoder, TransferEncoding};
