@@ -1,2 +1,3 @@
 //! Room store.
 pub mod disk;
+pub mod merkle;
