@@ -1,5 +1,6 @@
 //! Room archive.
 
+pub mod access;
 pub mod calendar;
 pub mod query;
 pub mod words;
