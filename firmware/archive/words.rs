@@ -148,13 +148,18 @@ impl<'t> WordScanner<'t> {
 
     /// Adds a lower-case letter or mark to both forms, and tells whether they part here.
     fn push_folded(&mut self, letter: char) -> bool {
-        let (first, second) = match (letter, self.first.text.chars().next_back()) {
-            (DIAERESIS, Some('a' | 'o' | 'u')) => ("", "e"),
-            (RING, Some('a')) => ("", "a"),
-            _ => match umlaut(letter) {
-                Some(forms) => forms,
-                None => return self.push_single(letter),
-            },
+        let forms = if matches!(letter, DIAERESIS | RING) {
+            match (letter, self.first.text.as_bytes().last()) {
+                (DIAERESIS, Some(b'a' | b'o' | b'u')) => Some(("", "e")),
+                (RING, Some(b'a')) => Some(("", "a")),
+                _ => None,
+            }
+        } else {
+            umlaut(letter)
+        };
+        let Some((first, second)) = forms else {
+            self.push_single(letter);
+            return false;
         };
         self.first.push_str(first);
         self.second.push_str(second);
@@ -162,7 +167,7 @@ impl<'t> WordScanner<'t> {
     }
 
     /// Adds a letter that has but one reading.
-    fn push_single(&mut self, letter: char) -> bool {
+    fn push_single(&mut self, letter: char) {
         if let Some(several) = letters_of(letter) {
             self.first.push_str(several);
             self.second.push_str(several);
@@ -170,7 +175,6 @@ impl<'t> WordScanner<'t> {
             self.first.push(base);
             self.second.push(base);
         }
-        false
     }
 }
 
@@ -261,7 +265,11 @@ fn char_at(text: &str, at: usize) -> Option<char> {
 }
 
 fn class(letter: char) -> Class {
-    if is_dropped(letter) || is_kept_mark(letter) {
+    // The letters of European languages come first, for speed.
+    if matches!(letter, 'a'..='z' | 'A'..='Z' | '0'..='9' | 'À'..='Ö' | 'Ø'..='ö' | 'ø'..='ɏ' | 'А'..='я')
+    {
+        Class::Letter
+    } else if is_dropped(letter) || is_kept_mark(letter) {
         Class::Mark
     } else if !letter.is_alphanumeric() {
         Class::Gap
