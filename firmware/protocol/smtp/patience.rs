@@ -66,12 +66,14 @@ impl Patience {
 
     /// Gives the time by which the line must be complete.
     pub(crate) fn line_deadline(&self) -> Duration {
-        self.pace_deadline().min(self.line_since + COMMAND_TIMEOUT)
+        self.pace_deadline()
+            .min(self.line_since.saturating_add(COMMAND_TIMEOUT))
     }
 
     /// Gives the time by which more content must have come.
     pub(crate) fn content_deadline(&self) -> Duration {
-        self.pace_deadline().min(self.input_at + CONTENT_TIMEOUT)
+        self.pace_deadline()
+            .min(self.input_at.saturating_add(CONTENT_TIMEOUT))
     }
 
     fn pace_deadline(&self) -> Duration {

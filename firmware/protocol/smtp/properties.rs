@@ -173,3 +173,15 @@ fn replies_to_a_long_pipeline_are_not_piled_up() {
         .count();
     assert_eq!(refused, 20_000);
 }
+
+#[test]
+fn a_peer_that_never_stops_is_cut_off() {
+    let mut options = Options::new("archive.example");
+    options.size_max_bytes = 10;
+    let piece = vec![b'x'; READ_LEN_MAX];
+    let mut pieces = vec![ENVELOPE, b"BDAT 9000000000000 LAST\r\n"];
+    pieces.resize(20_000, &piece);
+    let (stored, written) = run(options, &pieces);
+    assert!(stored.is_empty());
+    assert!(written.ends_with(b"552 5.3.4 message larger than 10 octets\r\n"));
+}

@@ -384,17 +384,8 @@ impl Session {
     }
 
     fn mail(&mut self, mail: Mail) {
-        let Some(helo) = self.helo.clone() else {
-            return self.answer(Reply::OutOfOrder("EHLO first"));
-        };
-        if !matches!(self.transaction, Transaction::None) {
-            return self.answer(Reply::OutOfOrder("a transaction is open already"));
-        }
-        if !self.may_send && self.authenticated_as.is_none() {
-            return self.answer(Reply::SignInRequired);
-        }
-        if let Some(reason) = self.deferred.clone() {
-            return self.answer(Reply::NotNow { reason });
+        if let Some(refusal) = self.mail_refusal() {
+            return self.answer(refusal);
         }
         if let Some(size_bytes) = mail
             .size_bytes
@@ -411,7 +402,7 @@ impl Session {
             reverse_path: mail.reverse_path,
             mail_parameters: mail.parameters,
             recipients: Vec::new(),
-            helo,
+            helo: self.helo.clone().unwrap_or_default(),
             tls: self.tls.clone(),
             authenticated_as: self.authenticated_as.clone(),
             smtputf8: mail.smtputf8,
@@ -422,6 +413,20 @@ impl Session {
             len_bytes: 0,
         };
         self.answer(Reply::SenderTaken);
+    }
+
+    /// Tells why no transaction may begin now.
+    fn mail_refusal(&self) -> Option<Reply> {
+        if self.helo.is_none() {
+            Some(Reply::OutOfOrder("EHLO first"))
+        } else if !matches!(self.transaction, Transaction::None) {
+            Some(Reply::OutOfOrder("a transaction is open already"))
+        } else if !self.may_send && self.authenticated_as.is_none() {
+            Some(Reply::SignInRequired)
+        } else {
+            let reason = self.deferred.clone()?;
+            Some(Reply::NotNow { reason })
+        }
     }
 
     fn rcpt(&mut self, recipient: Recipient) {

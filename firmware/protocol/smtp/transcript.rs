@@ -4,7 +4,7 @@
 //!
 //! | mark | meaning |
 //! |---|---|
-//! | `O:` | an option: `size_max N`, `recipients_max N`, `errors_max N`, `starttls`, `auth`, `tls`, `outside` |
+//! | `O:` | an option: `size_max N`, `recipients_max N`, `envelope_max N`, `line_max N`, `errors_max N`, `starttls`, `auth`, `tls`, `outside` |
 //! | `C:` | the peer sends the line and CRLF; neighbouring lines go out in one piece |
 //! | `c:` | the peer sends exactly this |
 //! | `S:` | the peer is sent this line |
@@ -127,6 +127,7 @@ impl Transcript {
         match name {
             "size_max" => self.options.size_max_bytes = value.parse().expect("a number"),
             "recipients_max" => self.options.recipients_max = number(),
+            "line_max" => self.options.line_max_bytes = number(),
             "envelope_max" => self.options.envelope_max_bytes = number(),
             "errors_max" => self.options.errors_max = value.parse().expect("a number"),
             "starttls" => self.options.starttls = true,
