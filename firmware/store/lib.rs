@@ -1,3 +1,6 @@
 //! Room store.
 pub mod disk;
+pub mod checkpoint;
 pub mod merkle;
+pub mod note;
+pub mod proof;
