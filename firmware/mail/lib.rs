@@ -4,6 +4,9 @@
 
 mod oddities;
 
+mod normal_form;
+mod taking_apart;
+
 mod address;
 mod date;
 mod header;
@@ -15,5 +18,10 @@ mod transfer_encoding;
 pub use address::{ADDRESSES_MAX, Address, normal as normal_address};
 pub use date::read as read_date;
 pub use message::{ATTACHMENTS_MAX, Attachment, BODY_MAX_BYTES, REFERENCES_MAX, Reading, read};
+pub use normal_form::NormalForm;
 pub use oddities::Oddities;
+pub use taking_apart::{
+    CONTENTS_MAX, LineEnd, MIN_CONTENT_BYTES, Piece, PutTogetherError, Recipe, Sink, Source,
+    TakeApart, put_together, reading_copy,
+};
 pub use transfer_encoding::{Decoder, TransferEncoding};

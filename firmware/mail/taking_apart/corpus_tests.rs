@@ -1,0 +1,157 @@
+//! Real mail, taken apart and put together: every file to the byte, and nearly every attachment taken out.
+//!
+//! The mail itself is no part of this repository; without it these tests only say so.
+
+#![allow(clippy::print_stdout)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::MIN_CONTENT_BYTES;
+use super::tests::Taken;
+
+/// Themes beside `attachments`: few enough for a test, odd enough to be worth it.
+const ODD_THEMES: [&str; 4] = [
+    "torture-mime",
+    "tnef-smime-pgp",
+    "containers",
+    "journal-reports",
+];
+
+/// Longer files are fed whole only, so that the test ends in time.
+const STEPPED_MAX_BYTES: usize = 64 * 1024;
+
+/// Calls `check` for each file of the theme, or says that the theme is not there.
+fn each_file(theme: &str, mut check: impl FnMut(&Path, &[u8])) {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/corpus")
+        .join(format!("{theme}.tar.zst"));
+    if !archive.is_file() {
+        println!("skipped, for there is no corpus: {}", archive.display());
+        return;
+    }
+    // Stays for inspection when a test fails.
+    let folder = std::env::temp_dir().join(format!("coffer-{theme}-{}", std::process::id()));
+    unpack(&archive, &folder);
+    let mut files = Vec::new();
+    list(&folder, &mut files);
+    assert!(files.len() > 50, "the theme holds more: {}", files.len());
+    for file in files {
+        check(&file, &std::fs::read(&file).expect("it was just unpacked"));
+    }
+    std::fs::remove_dir_all(&folder).expect("the folder is the test's own");
+}
+
+fn unpack(archive: &Path, folder: &Path) {
+    std::fs::create_dir_all(folder).expect("temporary folders can be made");
+    let mut zstd = Command::new("zstd")
+        .args(["-dc", "--long=27"])
+        .arg(archive)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("zstd is installed");
+    let packed = zstd.stdout.take().expect("the output is piped");
+    let tar = Command::new("tar")
+        .arg("x")
+        .arg("-C")
+        .arg(folder)
+        .stdin(packed)
+        .status()
+        .expect("tar is installed");
+    assert!(tar.success() && zstd.wait().expect("zstd was started").success());
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("it was just unpacked") {
+        let path = entry.expect("it was just unpacked").path();
+        if path.is_dir() {
+            list(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+}
+
+fn check_exact(file: &Path, message: &[u8]) -> Taken {
+    let taken = Taken::apart(&[message]);
+    taken.check_recipe();
+    let together = taken.together().expect("memory can be read");
+    assert!(together == message, "not the same: {}", file.display());
+    assert_eq!(taken.recipe.message_bytes(), Some(message.len() as u64));
+    if message.len() < STEPPED_MAX_BYTES {
+        let steps: Vec<&[u8]> = message.chunks(97).collect();
+        assert!(
+            Taken::apart(&steps) == taken,
+            "not the same when fed in steps: {}",
+            file.display()
+        );
+    }
+    taken
+}
+
+#[test]
+fn odd_mail_comes_back_to_the_byte() {
+    for theme in ODD_THEMES {
+        each_file(theme, |file, message| drop(check_exact(file, message)));
+    }
+}
+
+/// Lists the lengths of the sound base64 bodies of at least [`MIN_CONTENT_BYTES`], found in another way than the scanner
+/// does: a line that names the encoding, the next blank line, and the characters up to the next line that is blank or
+/// begins with two hyphens.
+///
+/// Bodies with other characters inside are no base64: collectors of mail have put words of their own into some.
+fn list_plainly(message: &[u8]) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut lines = message.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    while let Some(line) = lines.next() {
+        if !line.eq_ignore_ascii_case(b"content-transfer-encoding: base64") {
+            continue;
+        }
+        lines.by_ref().find(|line| line.is_empty());
+        let body = lines.by_ref().skip_while(|line| line.is_empty());
+        let body: Vec<&[u8]> = body
+            .take_while(|line| !line.is_empty() && !line.starts_with(b"--"))
+            .collect();
+        let body = body.concat();
+        let padding = body.iter().rev().take_while(|&&byte| byte == b'=').count();
+        let (characters, _) = body.split_at(body.len() - padding);
+        let is_sound = characters
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+        let bytes = (body.len() / 4 * 3).saturating_sub(padding);
+        if is_sound && bytes >= MIN_CONTENT_BYTES {
+            found.push(bytes);
+        }
+    }
+    found
+}
+
+#[test]
+fn nearly_all_attachments_are_taken_out() {
+    let (mut there_count, mut taken_count, mut attachment_bytes) = (0, 0, 0);
+    each_file("attachments", |file, message| {
+        let taken = check_exact(file, message);
+        let mut contents: Vec<usize> = taken.contents.iter().map(Vec::len).collect();
+        for length in list_plainly(message) {
+            there_count += 1;
+            if let Some(place) = contents.iter().position(|&content| content == length) {
+                contents.swap_remove(place);
+                taken_count += 1;
+            } else {
+                println!(
+                    "not taken out as a whole: {length} bytes of {}",
+                    file.display()
+                );
+            }
+        }
+        let copy = taken.reading_copy().expect("memory can be read");
+        attachment_bytes += message.len() - copy.len();
+    });
+    println!(
+        "{taken_count} of {there_count} base64 bodies are taken out, {attachment_bytes} bytes of them attachments"
+    );
+    assert!(taken_count * 100 >= there_count * 99);
+    assert!(there_count == 0 || attachment_bytes > 0);
+}
