@@ -185,3 +185,13 @@ fn a_peer_that_never_stops_is_cut_off() {
     assert!(stored.is_empty());
     assert!(written.ends_with(b"552 5.3.4 message larger than 10 octets\r\n"));
 }
+
+#[test]
+fn a_busy_connection_is_not_idle() {
+    let by_data = [ENVELOPE, b"DATA\r\nx\r\n.\r\n"].concat().repeat(200);
+    let by_chunks = [ENVELOPE, &b"BDAT 1\r\nx".repeat(200), b"BDAT 0 LAST\r\n"].concat();
+    let bytes = [&by_data[..], &by_chunks, b"QUIT\r\n"].concat();
+    let (stored, written) = run(Options::new("archive.example"), &[&bytes]);
+    assert_eq!(stored.len(), 201);
+    assert!(written.ends_with(b"221 2.0.0 closing\r\n"));
+}

@@ -268,7 +268,15 @@ impl Run {
                 }
                 event => {
                     self.closed = event == Event::Close;
+                    let asks = matches!(
+                        event,
+                        Event::StartTls | Event::CheckCredentials(_) | Event::MessageEnds
+                    );
                     describe(event, &mut self.content, &mut self.events);
+                    if asks {
+                        // Nothing is left to write: the 220 precedes TLS, earlier replies wait for no disk.
+                        assert_eq!(self.session.next(), Event::NeedAnswer);
+                    }
                 }
             }
         }
