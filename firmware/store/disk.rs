@@ -350,11 +350,12 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 /// Takes room by writing, on a file system that cannot keep it otherwise.
 fn fill_with_zeros(file: &File, len: u64) -> io::Result<()> {
     /// Bytes a write: enough that the calls do not count.
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    const WRITE_BYTES: usize = 64 << 10;
+    let zeros = vec![0; WRITE_BYTES];
     let mut offset = file.metadata()?.len();
     while offset < len {
-        let count = (len - offset).min(ZEROS.len() as u64);
-        FileExt::write_all_at(file, &ZEROS[..count as usize], offset)?;
+        let count = (len - offset).min(WRITE_BYTES as u64);
+        FileExt::write_all_at(file, &zeros[..count as usize], offset)?;
         offset += count;
     }
     Ok(())
@@ -506,7 +507,7 @@ pub(crate) mod contract {
         for bytes in [&b"a longer text"[..], b"short", b""] {
             disk.replace(&name, bytes)?;
             assert_eq!(disk.read(&name)?, bytes);
-            assert_eq!(disk.list(folder)?, [name.clone()]);
+            assert_eq!(disk.list(folder)?, [name.as_path()]);
         }
         Ok(disk.remove_dir_all(folder)?)
     }
