@@ -11,12 +11,21 @@ mod address;
 mod date;
 mod header;
 mod html;
+mod journal_envelope;
+mod journal_report;
 mod message;
 mod text;
 mod transfer_encoding;
 
 pub use address::{ADDRESSES_MAX, Address, normal as normal_address};
 pub use date::read as read_date;
+pub use journal_envelope::{
+    JOURNAL_RECIPIENTS_MAX, JournalEnvelope, JournalRecipient, RecipientKind, Redirect,
+};
+pub use journal_report::{
+    JOURNAL_ENVELOPE_MAX_BYTES, JOURNAL_HEADER_MAX_BYTES, JournalReport, JournalScanner,
+    is_marked as is_marked_journal_report,
+};
 pub use message::{ATTACHMENTS_MAX, Attachment, BODY_MAX_BYTES, REFERENCES_MAX, Reading, read};
 pub use normal_form::NormalForm;
 pub use oddities::Oddities;
@@ -25,3 +34,6 @@ pub use taking_apart::{
     TakeApart, put_together, reading_copy,
 };
 pub use transfer_encoding::{Decoder, TransferEncoding};
+
+#[cfg(test)]
+mod corpus;

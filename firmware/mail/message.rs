@@ -717,6 +717,26 @@ mod tests {
         read(deep.as_bytes());
     }
 
+    #[test]
+    fn every_sample_is_read() {
+        for theme in [
+            "torture-mime",
+            "containers",
+            "german",
+            "attachments",
+            "tnef-smime-pgp",
+        ] {
+            let Some(files) = crate::corpus::read(theme) else {
+                return;
+            };
+            for (name, bytes) in files {
+                let reading = read(&bytes);
+                assert!(reading.body.len() <= BODY_MAX_BYTES, "{name}");
+                read(&bytes[bytes.len() / 3..]);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

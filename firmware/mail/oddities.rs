@@ -67,7 +67,7 @@ impl Oddities {
     pub const JOURNAL_UNTRUSTED: Self = Self(1 << 14);
     /// The original inside a journal report breaks off before its closing delimiter.
     pub const JOURNAL_TRUNCATED: Self = Self(1 << 15);
-    /// The envelope part of a journal report gives no sender, recipient or message id.
+    /// The envelope part of a journal report gives no recipient, or neither sender nor message id.
     pub const JOURNAL_UNPARSED: Self = Self(1 << 16);
     /// The journal report has the form of Exchange 2003.
     pub const JOURNAL_LEGACY: Self = Self(1 << 17);
