@@ -13,6 +13,7 @@ mod header;
 mod html;
 mod journal_envelope;
 mod journal_report;
+mod mbox;
 mod message;
 mod text;
 mod transfer_encoding;
@@ -26,6 +27,7 @@ pub use journal_report::{
     JOURNAL_ENVELOPE_MAX_BYTES, JOURNAL_HEADER_MAX_BYTES, JournalReport, JournalScanner,
     is_marked as is_marked_journal_report,
 };
+pub use mbox::{MboxEntry, MboxReader, looks_like_mbox};
 pub use message::{ATTACHMENTS_MAX, Attachment, BODY_MAX_BYTES, REFERENCES_MAX, Reading, read};
 pub use normal_form::NormalForm;
 pub use oddities::Oddities;
