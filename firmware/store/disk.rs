@@ -312,7 +312,8 @@ pub(crate) fn check_name(name: &Path) -> io::Result<()> {
     }
 }
 
-fn beside(name: &Path) -> PathBuf {
+/// Gives the name under which the next content of `name` is written.
+pub(crate) fn beside(name: &Path) -> PathBuf {
     let mut beside = name.as_os_str().to_owned();
     beside.push(BESIDE_SUFFIX);
     beside.into()

@@ -5,11 +5,11 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 
-use crate::disk::{BESIDE_SUFFIX, Disk, DiskFile, Open, folder_of};
+use crate::disk::{Disk, DiskFile, Open, beside, folder_of};
 
 /// Opens a database, or makes an empty one whose name is durable before it is given out.
 ///
@@ -22,9 +22,7 @@ pub(crate) fn open_database(
 ) -> Result<Database, DatabaseError> {
     let io = |error| DatabaseError::Storage(StorageError::Io(error));
     if !disk.exists(name).map_err(io)? {
-        let mut beside = name.as_os_str().to_owned();
-        beside.push(BESIDE_SUFFIX);
-        let beside = PathBuf::from(beside);
+        let beside = beside(name);
         let file = disk.open(&beside, Open::Create).map_err(io)?;
         file.set_len(0).map_err(io)?;
         drop(builder.create_with_backend(RedbBackend(file))?);

@@ -341,10 +341,33 @@ mod tests {
     }
 
     #[test]
+    fn a_finished_file_outlasts_a_crash_once_the_folder_is_synced() -> Outcome {
+        let disk = SimDisk::new();
+        let name = Path::new("name");
+        for sync in [false, true] {
+            let directory = directory(&disk)?;
+            let mut writer = directory.open_write(name)?;
+            writer.write_all(b"abc")?;
+            writer.terminate()?;
+            if sync {
+                directory.sync_directory()?;
+            }
+            disk.crash(Crash::LoseUnsynced);
+            assert_eq!(directory.exists(name)?, sync);
+        }
+        let bytes = directory(&disk)?.open_read(name)?.read_bytes()?;
+        assert_eq!(bytes.as_slice(), b"abc");
+        Ok(())
+    }
+
+    #[test]
     fn finished_commits_outlast_every_fault_at_every_step() -> Outcome {
         let disk = SimDisk::new();
         scenario(directory(&disk)?, &mut 0)?;
         let steps = disk.steps();
+        let again = SimDisk::new();
+        scenario(directory(&again)?, &mut 0)?;
+        assert_eq!(again.steps(), steps, "every run takes the same steps");
         for kind in [FaultKind::Error, FaultKind::TornWrite, FaultKind::Full] {
             let mut hits = 0;
             for at_step in 1..=steps {
