@@ -1,0 +1,215 @@
+//! Turns a query and its asker into one tantivy query: what is sought, and what the asker may see of it.
+//!
+//! The meaning is that of `archive::query` (a text matches a value as `Text::matches` has it) and `archive::access`.
+//! Nothing is added for comfort here, so that every count can be checked against these two.
+
+use std::ops::Bound;
+
+use archive::access::{Asker, Filter, HiddenTerm, OwnAddress};
+use archive::query::{Field as Place, Match, Query as Sought, Text};
+use archive::words::words;
+use tantivy::Term;
+use tantivy::query::{
+    AllQuery, BooleanQuery, ConstScoreQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query, RangeQuery,
+    RegexPhraseQuery, TermQuery,
+};
+use tantivy::schema::{Field, IndexRecordOption};
+
+use super::document::bare_message_id;
+use super::schema::{Fields, MARK_ATTACHMENT, MARK_SELF_TEST};
+
+type Clause = Box<dyn Query>;
+
+/// Compiles a query within what the asker may see; self-test messages only if `with_self_tests`.
+///
+/// With `scored`, access tells nothing about how well a message fits.
+pub(super) fn compile(fields: &Fields, sought: &Sought, asker: &Asker, with_self_tests: bool, scored: bool) -> Clause {
+    let compiler = Compiler { fields, filter: asker.filter() };
+    let mut clauses = vec![(Occur::Must, compiler.query(sought))];
+    match &compiler.filter {
+        Filter::Everything => {}
+        Filter::Nothing => return Box::new(EmptyQuery),
+        Filter::Own(own) => {
+            let seen = compiler.any_own(fields.access, own);
+            clauses.push((Occur::Must, if scored { Box::new(ConstScoreQuery::new(seen, 0.0)) } else { seen }));
+        }
+    }
+    if !with_self_tests {
+        clauses.push((Occur::MustNot, exact(fields.mark, MARK_SELF_TEST)));
+    }
+    all_of(clauses)
+}
+
+/// Turns a query into tantivy's.
+struct Compiler<'a> {
+    fields: &'a Fields,
+    filter: Filter,
+}
+
+impl Compiler<'_> {
+    fn query(&self, sought: &Sought) -> Clause {
+        let fields = self.fields;
+        match sought {
+            Sought::Everything => Box::new(AllQuery),
+            Sought::Nothing => Box::new(EmptyQuery),
+            Sought::Text(text) => self.text(text),
+            Sought::Before(time) => range(Bound::Unbounded, Bound::Excluded(Term::from_field_i64(fields.sent_at, *time))),
+            Sought::After(time) => range(Bound::Included(Term::from_field_i64(fields.sent_at, *time)), Bound::Unbounded),
+            Sought::LargerThan(size) => {
+                range(Bound::Excluded(Term::from_field_u64(fields.size_bytes, *size)), Bound::Unbounded)
+            }
+            Sought::SmallerThan(size) => {
+                range(Bound::Unbounded, Bound::Excluded(Term::from_field_u64(fields.size_bytes, *size)))
+            }
+            Sought::HasAttachment => exact(fields.mark, MARK_ATTACHMENT),
+            Sought::MessageId(id) => exact(fields.message_id, bare_message_id(id)),
+            Sought::Number(number) => term(Term::from_field_u64(fields.sequence, *number)),
+            Sought::And(all) => all_of(all.iter().map(|one| self.occurring(one)).collect()),
+            Sought::Or(any) => any_of(any.iter().map(|one| self.query(one)).collect()),
+            Sought::Not(_) => all_of(vec![self.occurring(sought)]),
+        }
+    }
+
+    fn occurring(&self, sought: &Sought) -> (Occur, Clause) {
+        match sought {
+            Sought::Not(inner) => (Occur::MustNot, self.query(inner)),
+            other => (Occur::Must, self.query(other)),
+        }
+    }
+
+    fn text(&self, text: &Text) -> Clause {
+        let fields = self.fields;
+        match text.field {
+            Place::From => standing(fields.from, text),
+            Place::Cc => standing(fields.cc, text),
+            Place::Subject => standing(fields.subject, text),
+            Place::Body => standing(fields.body, text),
+            Place::FileName => standing(fields.filename, text),
+            Place::Bcc => self.hidden(text),
+            Place::To => any_of(vec![standing(fields.to, text), self.hidden(text)]),
+            Place::Any => {
+                let places = [fields.body, fields.subject, fields.from, fields.to, fields.filename];
+                let mut any: Vec<Clause> = places.into_iter().map(|field| standing(field, text)).collect();
+                any.push(self.hidden(text));
+                any_of(any)
+            }
+        }
+    }
+
+    /// Finds a text among hidden recipients, as far as the asker may.
+    fn hidden(&self, text: &Text) -> Clause {
+        let fields = self.fields;
+        match self.filter.hidden_term(text) {
+            HiddenTerm::Never => Box::new(EmptyQuery),
+            HiddenTerm::Free => standing(fields.hidden, text),
+            HiddenTerm::Guarded { senders, own } => {
+                let as_sender = vec![
+                    (Occur::Must, standing(fields.hidden, text)),
+                    (Occur::Must, self.any_own(fields.sender, senders)),
+                ];
+                // What it adds to a score would tell of the others.
+                let found = any_of(vec![all_of(as_sender), self.any_own(fields.hidden_address, own)]);
+                Box::new(ConstScoreQuery::new(found, 0.0))
+            }
+        }
+    }
+
+    /// Finds messages with one of these addresses in a field, within its time.
+    fn any_own<'o>(&self, field: Field, own: impl IntoIterator<Item = &'o OwnAddress>) -> Clause {
+        any_of(own.into_iter().map(|own| self.own(field, own)).collect())
+    }
+
+    fn own(&self, field: Field, own: &OwnAddress) -> Clause {
+        let arrived_at = |time| Term::from_field_i64(self.fields.arrived_at, time);
+        let mut clauses = vec![(Occur::Must, exact(field, &own.address))];
+        if let Some(from) = own.from {
+            clauses.push((Occur::Must, range(Bound::Included(arrived_at(from)), Bound::Unbounded)));
+        }
+        if let Some(until) = own.until {
+            clauses.push((Occur::Must, range(Bound::Unbounded, Bound::Excluded(arrived_at(until)))));
+        }
+        all_of(clauses)
+    }
+}
+
+/// Joins what must and must not be; nothing but `MustNot` is all without that.
+fn all_of(mut clauses: Vec<(Occur, Clause)>) -> Clause {
+    if clauses.len() == 1 && clauses[0].0 == Occur::Must {
+        return clauses.remove(0).1;
+    }
+    if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
+        clauses.push((Occur::Must, Box::new(AllQuery)));
+    }
+    Box::new(BooleanQuery::new(clauses))
+}
+
+/// Joins alternatives; none is nothing.
+fn any_of(mut clauses: Vec<Clause>) -> Clause {
+    clauses.retain(|clause| clause.downcast_ref::<EmptyQuery>().is_none());
+    match clauses.len() {
+        0 => Box::new(EmptyQuery),
+        1 => clauses.remove(0),
+        _ => Box::new(BooleanQuery::union(clauses)),
+    }
+}
+
+fn range(from: Bound<Term>, until: Bound<Term>) -> Clause {
+    Box::new(RangeQuery::new(from, until))
+}
+
+fn exact(field: Field, value: &str) -> Clause {
+    term(Term::from_field_text(field, value))
+}
+
+fn term(term: Term) -> Clause {
+    Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs))
+}
+
+/// Finds the words of a text standing in a row in a field.
+fn standing(field: Field, text: &Text) -> Clause {
+    let prefix = text.matching == Match::Prefix;
+    let mut row = forms(&text.text);
+    if row.len() > 1 {
+        return in_a_row(field, &row, prefix);
+    }
+    let forms = row.pop().unwrap_or_default();
+    any_of(forms.iter().map(|form| if prefix { beginning(field, form) } else { exact(field, form) }).collect())
+}
+
+/// Gives the forms of each word.
+fn forms(text: &str) -> Vec<Vec<String>> {
+    let mut row = Vec::new();
+    words(text, |word| {
+        row.push([Some(word.text), word.second].into_iter().flatten().map(str::to_owned).collect());
+    });
+    row
+}
+
+/// Finds two words and more in a row, each in any of its forms; with `prefix` the last may go on.
+fn in_a_row(field: Field, row: &[Vec<String>], prefix: bool) -> Clause {
+    if !prefix && row.iter().all(|forms| forms.len() == 1) {
+        return Box::new(PhraseQuery::new(row.concat().iter().map(|word| Term::from_field_text(field, word)).collect()));
+    }
+    // Words hold letters, digits and marks only: nothing in them is special to a regular expression.
+    let mut patterns: Vec<String> = row.iter().map(|forms| format!("({})", forms.join("|"))).collect();
+    if prefix && let Some(last) = patterns.last_mut() {
+        last.push_str(".*");
+    }
+    let mut phrase = RegexPhraseQuery::new(field, patterns);
+    // Any limit here would turn a short prefix into an error; the terms of the index are the limit.
+    phrase.set_max_expansions(u32::MAX);
+    Box::new(phrase)
+}
+
+/// Finds words that begin with these bytes.
+fn beginning(field: Field, start: &str) -> Clause {
+    // No byte of UTF-8 is 0xff, so it comes behind all that goes on.
+    let mut behind = start.as_bytes().to_vec();
+    behind.push(0xff);
+    let mut end = Term::from_field_text(field, "");
+    end.append_bytes(&behind);
+    Box::new(InvertedIndexRangeQuery::new(
+        Bound::Included(Term::from_field_text(field, start)),
+        Bound::Excluded(end),
+    ))
+}

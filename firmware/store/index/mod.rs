@@ -1,0 +1,118 @@
+//! The full-text index: which messages hold these words, and may be seen by this asker.
+//!
+//! This is the only place that knows tantivy. The index is derived: it can be thrown away and made again from the
+//! volumes, and it says itself up to where it follows them ([`Index::watermark`]). Access is a part of every query, so
+//! that counts, too, tell an asker only of messages that he may see. Texts are not kept here: a hit is a sequence number.
+//!
+//! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
+//! entries, `compile` turns a query and its asker into tantivy's, `search` runs it, `snippet` marks words in a text.
+
+mod compile;
+mod document;
+mod schema;
+mod search;
+mod snippet;
+mod tokenizer;
+mod writer;
+
+use archive::access::Asker;
+use archive::query::Query;
+use tantivy::collector::Count;
+use tantivy::directory::Directory;
+use tantivy::store::Compressor;
+use tantivy::{IndexBuilder, IndexReader, IndexSettings, ReloadPolicy, TantivyError};
+
+pub use document::{Document, Person};
+pub use schema::{SCHEMA, folder_name};
+pub use search::{Found, Order, Page, REACH_MAX};
+pub use snippet::{Snippet, snippet};
+pub use writer::{MEMORY_BYTES, Merging, Writer, WriterOptions};
+
+use crate::error::{Error, Result};
+use schema::Fields;
+
+/// An open index; copies of it are the same index.
+#[derive(Clone)]
+pub struct Index {
+    tantivy: tantivy::Index,
+    reader: IndexReader,
+    fields: Fields,
+}
+
+impl Index {
+    /// Opens the index in a directory, or makes an empty one there.
+    ///
+    /// # Errors
+    /// [`Error::Index`] also when what lies there is damaged or has another schema: remove it and build it again.
+    pub fn open(directory: impl Into<Box<dyn Directory>>) -> Result<Self> {
+        let (schema, fields) = schema::schema();
+        let settings = IndexSettings {
+            docstore_compression: Compressor::None,
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        let tantivy = IndexBuilder::new()
+            .schema(schema)
+            .settings(settings)
+            .tokenizers(tokenizer::tokenizers())
+            .open_or_create(directory)
+            .during("open")?;
+        let reader = tantivy.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().during("open")?;
+        Ok(Self { tantivy, reader, fields })
+    }
+
+    /// Opens the writer; there can be one at a time.
+    pub fn writer(&self, options: WriterOptions) -> Result<Writer> {
+        Writer::open(self.clone(), options)
+    }
+
+    /// Gives the watermark of the last commit; none before the first.
+    pub fn watermark(&self) -> Result<Option<u64>> {
+        let payload = self.tantivy.load_metas().during("read the watermark of")?.payload;
+        Ok(payload.and_then(|watermark| watermark.parse().ok()))
+    }
+
+    /// Finds the messages that match a query and that the asker may see.
+    ///
+    /// Self-test messages are hidden unless `with_self_tests`.
+    pub fn search(&self, query: &Query, asker: &Asker, page: Page, with_self_tests: bool) -> Result<Found> {
+        let searcher = self.reader.searcher();
+        let scored = page.limit > 0 && page.order == Order::Relevance;
+        let query = compile::compile(&self.fields, query, asker, with_self_tests, scored);
+        if page.limit == 0 {
+            let count = searcher.search(&query, &Count).during("search")? as u64;
+            return Ok(Found { count, hits: Vec::new() });
+        }
+        searcher.search(&query, &search::Hits::new(page)).during("search")
+    }
+
+    /// Shows the last commit to the searches that follow.
+    fn reload(&self) -> Result<()> {
+        self.reader.reload().during("reload")
+    }
+
+    /// Gives the highest sequence number of the last commit.
+    fn highest_sequence(&self) -> Result<Option<u64>> {
+        let mut highest = None;
+        for segment in self.reader.searcher().segment_readers() {
+            let sequences = segment.fast_fields().u64(schema::SEQUENCE).during("read")?;
+            highest = highest.max(Some(sequences.max_value()));
+        }
+        Ok(highest)
+    }
+}
+
+/// Names the operation of a tantivy error.
+trait IndexContext<T> {
+    /// Adds what was tried: a verb.
+    fn during(self, operation: &'static str) -> Result<T>;
+}
+
+impl<T> IndexContext<T> for tantivy::Result<T> {
+    fn during(self, operation: &'static str) -> Result<T> {
+        self.map_err(|source: TantivyError| Error::Index { operation, source: Box::new(source) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,460 @@
+//! What a search must find, told by tables and by a second, slow reading of the same rules.
+
+use archive::access::{Asker, Facts, OwnAddress, may_see};
+use archive::query::{Field, Match, Query, Text, parse};
+use proptest::prelude::*;
+use tantivy::directory::RamDirectory;
+
+use super::*;
+
+const OPTIONS: WriterOptions = WriterOptions { threads: 1, memory_bytes: MEMORY_BYTES, merging: Merging::InCommit };
+const ALL: Page = Page { order: Order::Newest, offset: 0, limit: 1000 };
+
+const ANNA: &str = "anna.meier@kanzlei.example";
+const BERND: &str = "bernd@kanzlei.example";
+const CHEF: &str = "chef@kanzlei.example";
+const INFO: &str = "info@kanzlei.example";
+const SUPPLIER: &str = "rechnung@lieferant.example";
+
+fn person(name: &str, address: &str) -> Person {
+    Person { name: (!name.is_empty()).then(|| name.to_owned()), address: address.to_owned() }
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// An office's messages: numbered from 1 in the order of coming, a day apart, each of a thousand bytes more.
+fn office() -> Vec<Document> {
+    let anna = || vec![person("Anna Meier", ANNA)];
+    let bernd = || vec![person("Müller, Bernd", BERND)];
+    let supplier = || vec![person("Lieferant GmbH & Co. KG", SUPPLIER)];
+    let letter = |subject: &str, body: &str| Document {
+        subject: subject.to_owned(),
+        body: body.to_owned(),
+        ..Document::default()
+    };
+    let documents = vec![
+        Document { from: supplier(), to: anna(), attachments: strings(&["Rechnung_2024-4711.pdf"]),
+            ..letter("Rechnung Nr. 4711", "Sehr geehrte Frau Meier,\nanbei die Rechnung für März.") },
+        Document { from: supplier(), to: bernd(), cc: anna(), ..letter("Mahnung", "Die Rechnung 4711 ist offen. Nr. 7") },
+        Document { from: anna(), to: supplier(), senders: strings(&[ANNA]), hidden: strings(&[CHEF]),
+            ..letter("Re: Rechnung Nr. 4711", "Wird bezahlt. Grüße, Anna") },
+        Document { from: anna(), to: bernd(), senders: strings(&[ANNA]), hidden: strings(&[CHEF, INFO]),
+            ..letter("Straßenfest", "Herr Mueller, kommst Du zum Fest in der Große Straße?") },
+        Document { from: bernd(), to: anna(), senders: strings(&[BERND]), ..letter("AW: Straßenfest", "Ja! Bis Freitag.") },
+        Document { from: vec![person("", "news@shop.example")], to: vec![person("", INFO)], hidden: strings(&[ANNA]),
+            message_id: Some("<a1@shop.example>".into()), ..letter("Big sale", "Prices are falling. The price is right.") },
+        Document { from: vec![person("", CHEF)], to: vec![person("", INFO)], senders: strings(&[CHEF]),
+            ..letter("Gehälter", "Vertraulich: die Gehaltsliste") },
+        Document { from: vec![person("", "test@coffer.example")], to: anna(), self_test: true, ..letter("Test", "Rechnung") },
+        Document { from: supplier(), to: anna(), attachments: strings(&["Scan.PDF", "Übersicht März.xlsx"]),
+            ..letter("", "") },
+        Document { from: vec![person("René Dupont", "rene@example.fr")], to: bernd(), hidden: strings(&[BERND, CHEF]),
+            ..letter("Café à Paris", "Muller: l'été prochain. nr") },
+    ];
+    let numbered = documents.into_iter().zip(1..).map(|(document, sequence)| Document {
+        sequence,
+        sent_at: 86_400 * sequence as i64,
+        arrived_at: 1000 * sequence as i64,
+        size_bytes: 1000 * sequence,
+        ..document
+    });
+    numbered.collect()
+}
+
+/// Makes an index of these documents, with a segment for every `per_segment` of them.
+fn index_of(documents: &[Document], per_segment: usize) -> Index {
+    let index = Index::open(RamDirectory::create()).expect("an index");
+    let mut writer = index.writer(OPTIONS).expect("a writer");
+    for some in documents.chunks(per_segment) {
+        some.iter().try_for_each(|document| writer.add(document)).expect("room");
+        writer.commit(0).expect("a commit");
+    }
+    index
+}
+
+fn asking(addresses: &[(&str, Option<i64>, Option<i64>)]) -> Asker {
+    let own = |&(address, from, until): &(&str, _, _)| OwnAddress { address: address.to_owned(), from, until };
+    Asker::Person { addresses: addresses.iter().map(own).collect() }
+}
+
+fn askers() -> Vec<Asker> {
+    let mut askers = vec![Asker::Owner, Asker::Nobody, asking(&[])];
+    askers.extend([ANNA, BERND, CHEF, INFO, SUPPLIER].map(|address| asking(&[(address, None, None)])));
+    askers.push(asking(&[(INFO, Some(4000), Some(7000)), (CHEF, Some(9000), None)]));
+    askers.push(asking(&[(" Anna.MEIER@kanzlei.example", None, Some(6000)), (BERND, None, None)]));
+    askers
+}
+
+/// Reads the rules word by word: the truth that the index is held against.
+fn is_found(query: &Query, document: &Document, asker: &Asker) -> bool {
+    match query {
+        Query::Everything => true,
+        Query::Nothing => false,
+        Query::Text(text) => text_is_found(text, document, asker),
+        Query::Before(time) => document.sent_at < *time,
+        Query::After(time) => document.sent_at >= *time,
+        Query::LargerThan(size) => document.size_bytes > *size,
+        Query::SmallerThan(size) => document.size_bytes < *size,
+        Query::HasAttachment => !document.attachments.is_empty(),
+        Query::MessageId(id) => document.message_id.as_deref() == Some(&format!("<{id}>")),
+        Query::Number(number) => document.sequence == *number,
+        Query::And(all) => all.iter().all(|one| is_found(one, document, asker)),
+        Query::Or(any) => any.iter().any(|one| is_found(one, document, asker)),
+        Query::Not(inner) => !is_found(inner, document, asker),
+    }
+}
+
+fn text_is_found(text: &Text, document: &Document, asker: &Asker) -> bool {
+    let written = |person: &Person| format!("{} {}", person.name.as_deref().unwrap_or_default(), person.address);
+    let people = |people: &[Person]| people.iter().any(|person| text.matches(&written(person)));
+    let hidden = || with_facts(document, |facts| asker.filter().hidden_term(text).finds(text, facts));
+    match text.field {
+        Field::From => people(&document.from),
+        Field::To => people(&document.to) || people(&document.cc) || hidden(),
+        Field::Cc => people(&document.cc),
+        Field::Bcc => hidden(),
+        Field::Subject => text.matches(&document.subject),
+        Field::Body => text.matches(&document.body),
+        Field::FileName => document.attachments.iter().any(|name| text.matches(name)),
+        Field::Any => [Field::From, Field::To, Field::Subject, Field::Body, Field::FileName]
+            .into_iter()
+            .any(|field| text_is_found(&Text { field, ..text.clone() }, document, asker)),
+    }
+}
+
+fn with_facts<T>(document: &Document, decide: impl FnOnce(&Facts<'_>) -> T) -> T {
+    let visible: Vec<&str> = document.to.iter().chain(&document.cc).map(|person| person.address.as_str()).collect();
+    let hidden: Vec<&str> = document.hidden.iter().map(String::as_str).collect();
+    let senders: Vec<&str> = document.senders.iter().map(String::as_str).collect();
+    decide(&Facts { visible: &visible, hidden: &hidden, senders: &senders, at: document.arrived_at })
+}
+
+/// Demands that count and hits are what the rules say, and gives the hits.
+fn check_against_rules(index: &Index, documents: &[Document], query: &Query, asker: &Asker) -> Vec<u64> {
+    let sees = |document: &&Document| with_facts(document, |facts| may_see(asker, facts));
+    let mut expected: Vec<(i64, u64)> = documents
+        .iter()
+        .filter(|document| !document.self_test)
+        .filter(sees)
+        .filter(|document| is_found(query, document, asker))
+        .map(|document| (document.sent_at, document.sequence))
+        .collect();
+    expected.sort_unstable();
+    let expected: Vec<u64> = expected.into_iter().rev().map(|(_, sequence)| sequence).collect();
+    let found = index.search(query, asker, ALL, false).expect("a search");
+    assert_eq!(found.hits, expected, "hits of {query:?} for {asker:?}");
+    assert_eq!(found.count, expected.len() as u64, "count of {query:?} for {asker:?}");
+    for order in [Order::Newest, Order::Relevance] {
+        let page = index.search(query, asker, Page { order, offset: 1, limit: 2 }, false).expect("a search");
+        assert_eq!(page.count, found.count, "count on a page of {query:?} for {asker:?}");
+        assert_eq!(page.hits.len(), expected.len().saturating_sub(1).min(2), "page of {query:?} for {asker:?}");
+        assert!(page.hits.iter().all(|hit| expected.contains(hit)), "page of {query:?} for {asker:?}");
+        if order == Order::Newest {
+            assert!(expected[expected.len().min(1)..].starts_with(&page.hits), "page of {query:?} for {asker:?}");
+        }
+    }
+    let none = index.search(query, asker, Page { limit: 0, ..ALL }, false).expect("a search");
+    assert_eq!((none.count, none.hits.len()), (found.count, 0), "count alone of {query:?} for {asker:?}");
+    found.hits
+}
+
+/// What the owner types, and the numbers of what he finds, newest first.
+const QUERIES: &[(&str, &[u64])] = &[
+    ("", &[10, 9, 7, 6, 5, 4, 3, 2, 1]),
+    ("rechnung", &[9, 3, 2, 1]),
+    ("Rechnung Nr", &[3, 2, 1]),
+    ("\"Rechnung Nr. 4711\"", &[3, 1]),
+    ("\"rechnung 4711\"", &[2]),
+    ("\"rechnung n\"*", &[3, 1]),
+    ("rechn*", &[9, 3, 2, 1]),
+    ("subject:rechnung", &[3, 1]),
+    ("body:rechnung", &[2, 1]),
+    ("-rechnung", &[10, 7, 6, 5, 4]),
+    ("-rechnung -straßenfest", &[10, 7, 6]),
+    ("rechnung -mahnung", &[9, 3, 1]),
+    ("mahnung OR gehälter", &[7, 2]),
+    ("(mahnung OR rechnung) -from:anna", &[9, 2, 1]),
+    ("müller", &[10, 5, 4, 2]),
+    ("mueller", &[10, 5, 4, 2]),
+    ("muller", &[10, 5, 4, 2]),
+    ("body:muller", &[10]),
+    ("body:mueller", &[4]),
+    ("body:müller", &[10, 4]),
+    ("strassenfest", &[5, 4]),
+    ("\"grosse strasse\"", &[4]),
+    ("\"größe straße\"", &[4]),
+    ("\"herr müller\"", &[4]),
+    ("\"müller bernd\"", &[10, 5, 4, 2]),
+    ("gruesse", &[3]),
+    ("grusse", &[3]),
+    ("cafe a paris", &[10]),
+    ("from:anna", &[4, 3]),
+    ("from:lieferant.example", &[9, 2, 1]),
+    ("from:anna.meier@kanzlei.example", &[4, 3]),
+    ("from:kanzlei", &[7, 5, 4, 3]),
+    ("to:anna", &[9, 6, 5, 2, 1]),
+    ("cc:anna", &[2]),
+    ("bcc:anna", &[6]),
+    ("bcc:chef", &[10, 4, 3]),
+    ("to:chef", &[10, 4, 3]),
+    ("chef", &[10, 7, 4, 3]),
+    ("to:\"meier anna\"", &[9, 5, 2, 1]),
+    ("to:\"bernd anna\"", &[]),
+    ("has:attachment", &[9, 1]),
+    ("filename:pdf", &[9, 1]),
+    ("filename:uebersicht*", &[9]),
+    ("filename:\"scan übersicht\"", &[]),
+    ("larger:8k", &[10, 9]),
+    ("smaller:3k", &[3, 2, 1]),
+    ("before:1970-01-03", &[1]),
+    ("after:1970-01-10", &[10, 9]),
+    ("on:1970-01-06", &[5]),
+    ("rechnung before:1970-01-05 -has:attachment", &[3, 2]),
+    ("id:<a1@shop.example>", &[6]),
+    ("id:a1@shop.example", &[6]),
+    ("id:<A1@shop.example>", &[]),
+    ("number:7", &[7]),
+    ("number:8", &[]),
+    ("\"!?\"", &[]),
+    ("zzz", &[]),
+    ("-zzz", &[10, 9, 7, 6, 5, 4, 3, 2, 1]),
+];
+
+#[test]
+fn every_query_finds_its_messages_for_every_asker() {
+    let documents = office();
+    for per_segment in [100, 3, 1] {
+        let index = index_of(&documents, per_segment);
+        for (typed, expected) in QUERIES {
+            let query = parse(typed, 0).expect("a query").query;
+            for asker in askers() {
+                let hits = check_against_rules(&index, &documents, &query, &asker);
+                if asker == Asker::Owner {
+                    assert_eq!(hits, *expected, "{typed}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn hidden_recipients_are_found_only_by_those_who_may_know() {
+    let index = index_of(&office(), 4);
+    for (address, typed, expected) in [
+        (ANNA, "bcc:chef", &[4, 3][..]),
+        (BERND, "bcc:chef", &[]),
+        (BERND, "chef", &[]),
+        (BERND, "to:info", &[]),
+        (BERND, "bcc:kanzlei.example", &[10]),
+        (CHEF, "bcc:info", &[]),
+        (CHEF, "bcc:kanzlei", &[10, 4, 3]),
+        (INFO, "bcc:chef", &[]),
+        (INFO, "bcc:inf*", &[4]),
+        (INFO, "-bcc:chef", &[7, 6, 4]),
+        (BERND, "-chef", &[10, 5, 4, 2]),
+        (CHEF, "-chef", &[]),
+        (SUPPLIER, "chef", &[]),
+    ] {
+        let query = parse(typed, 0).expect("a query").query;
+        let found = index.search(&query, &asking(&[(address, None, None)]), ALL, false).expect("a search");
+        assert_eq!(found.hits, expected, "{typed} by {address}");
+    }
+}
+
+#[test]
+fn self_tests_are_found_when_asked_for() {
+    let index = index_of(&office(), 4);
+    let query = parse("subject:test", 0).expect("a query").query;
+    let found = |with_self_tests| index.search(&query, &Asker::Owner, ALL, with_self_tests).expect("a search");
+    assert_eq!(found(true), Found { count: 1, hits: vec![8] });
+    assert_eq!(found(false), Found::default());
+}
+
+#[test]
+fn a_document_replaces_the_older_one_of_its_number() {
+    let directory = RamDirectory::create();
+    let index = Index::open(directory.clone()).expect("an index");
+    let mut writer = index.writer(OPTIONS).expect("a writer");
+    let count = |index: &Index, typed: &str| {
+        let query = parse(typed, 0).expect("a query").query;
+        index.search(&query, &Asker::Owner, ALL, false).expect("a search").count
+    };
+    let document = |sequence, body: &str| Document { sequence, body: body.to_owned(), ..Document::default() };
+    writer.add(&document(u64::MAX, "eins")).expect("room");
+    writer.add(&document(5, "eins")).expect("room");
+    writer.add(&document(5, "zwei")).expect("room");
+    writer.add(&document(u64::MAX, "zwei")).expect("room");
+    writer.commit(1).expect("a commit");
+    assert_eq!((count(&index, "eins"), count(&index, "zwei"), count(&index, "")), (0, 2, 2));
+    writer.add(&document(5, "drei")).expect("room");
+    assert_eq!(count(&index, "drei"), 0, "nothing is found before the commit");
+    writer.commit(2).expect("a commit");
+    assert_eq!((count(&index, "zwei"), count(&index, "drei"), count(&index, "")), (1, 1, 2));
+    writer.close().expect("closed");
+
+    let index = Index::open(directory).expect("the same index");
+    let mut writer = index.writer(OPTIONS).expect("a writer");
+    writer.add(&document(5, "vier")).expect("room");
+    writer.remove(u64::MAX);
+    writer.remove(77);
+    writer.commit(3).expect("a commit");
+    assert_eq!((count(&index, "zwei"), count(&index, "vier"), count(&index, "")), (0, 1, 1));
+}
+
+#[test]
+fn the_watermark_is_that_of_the_last_commit() {
+    let directory = RamDirectory::create();
+    let index = Index::open(directory.clone()).expect("an index");
+    assert_eq!(index.watermark().expect("a payload"), None);
+    let mut writer = index.writer(OPTIONS).expect("a writer");
+    assert!(index.writer(OPTIONS).is_err(), "a second writer");
+    for document in office() {
+        writer.add(&document).expect("room");
+        writer.commit(document.sequence).expect("a commit");
+    }
+    writer.commit(40).expect("a commit of nothing");
+    writer.add(&Document { sequence: 41, ..Document::default() }).expect("room");
+    drop(writer);
+    let index = Index::open(directory).expect("the same index");
+    assert_eq!(index.watermark().expect("a payload"), Some(40));
+    assert_eq!(index.search(&Query::Everything, &Asker::Owner, ALL, true).expect("a search").count, 10);
+    index.writer(OPTIONS).expect("a writer").close_merged().expect("merged");
+    assert_eq!(index.watermark().expect("a payload"), Some(40));
+    assert_eq!(index.tantivy.searchable_segment_ids().expect("segments").len(), 1);
+    assert_eq!(index.search(&Query::Everything, &Asker::Owner, ALL, true).expect("a search").count, 10);
+}
+
+#[test]
+fn pages_follow_each_other_in_the_order_of_dates() {
+    let dates = [3, 1, 2, 3, 3, 0, -5, i64::MAX, i64::MIN, 2];
+    let documents: Vec<Document> = dates
+        .into_iter()
+        .cycle()
+        .zip(1..=500)
+        .map(|(sent_at, sequence)| Document { sequence, sent_at, ..Document::default() })
+        .collect();
+    let mut expected: Vec<(i64, u64)> = documents.iter().map(|document| (document.sent_at, document.sequence)).collect();
+    expected.sort_unstable();
+    expected.reverse();
+    let expected: Vec<u64> = expected.into_iter().map(|(_, sequence)| sequence).collect();
+    for per_segment in [500, 77] {
+        let index = index_of(&documents, per_segment);
+        for limit in [1, 7, 50, 499, 500, 501] {
+            let mut hits = Vec::new();
+            for offset in (0..=500).step_by(limit) {
+                let page = Page { order: Order::Newest, offset, limit };
+                let found = index.search(&Query::Everything, &Asker::Owner, page, false).expect("a search");
+                assert_eq!(found.count, 500);
+                hits.extend(found.hits);
+            }
+            assert_eq!(hits, expected, "pages of {limit}");
+        }
+        let beyond = Page { order: Order::Newest, offset: usize::MAX, limit: usize::MAX };
+        let found = index.search(&Query::Everything, &Asker::Owner, beyond, false).expect("a search");
+        assert_eq!(found, Found { count: 500, hits: vec![] });
+    }
+}
+
+#[test]
+fn relevance_puts_the_better_fit_first() {
+    let document = |sequence, body: &str| Document { sequence, body: body.to_owned(), ..Document::default() };
+    let index = index_of(
+        &[
+            document(1, "fest und viele andere Worte, die mit dem Thema nichts zu tun haben"),
+            document(2, "fest fest fest"),
+            document(3, "anderes"),
+            document(4, "fest und viele andere Worte, die mit dem Thema nichts zu tun haben"),
+        ],
+        100,
+    );
+    let query = parse("fest", 0).expect("a query").query;
+    let page = Page { order: Order::Relevance, ..ALL };
+    assert_eq!(index.search(&query, &Asker::Owner, page, false).expect("a search").hits, [2, 4, 1]);
+}
+
+/// Words that share forms and beginnings, so that random queries meet random texts.
+const WORDS: [&str; 9] = ["müller", "muller", "mueller", "rechnung", "rech", "über", "uber", "a", "chef"];
+
+fn some_words(most: usize) -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(&WORDS[..]), 0..=most).prop_map(|words| words.join(" "))
+}
+
+fn some_addresses() -> impl Strategy<Value = Vec<String>> {
+    let address = prop::sample::select(&[ANNA, BERND, CHEF, INFO, "müller@x.example", "chef"][..]);
+    prop::collection::vec(address.prop_map(str::to_owned), 0..3)
+}
+
+fn some_people() -> impl Strategy<Value = Vec<Person>> {
+    (some_words(2), some_addresses())
+        .prop_map(|(name, addresses)| addresses.iter().map(|address| person(&name, address)).collect())
+}
+
+fn some_document() -> impl Strategy<Value = Document> {
+    let texts = (some_words(3), some_words(8), prop::collection::vec(some_words(2), 0..3));
+    let people = (some_people(), some_people(), some_people(), some_addresses(), some_addresses());
+    (texts, people, 0..5i64, 0..5i64, 0..5u64, prop::bool::weighted(0.1)).prop_map(
+        |((subject, body, attachments), (from, to, cc, senders, hidden), sent_at, arrived_at, size_bytes, self_test)| {
+            let message_id = None;
+            Document {
+                sequence: 0, sent_at, arrived_at, size_bytes, subject, body, from, senders, to, cc, hidden, message_id,
+                attachments, self_test,
+            }
+        },
+    )
+}
+
+fn some_query() -> impl Strategy<Value = Query> {
+    use Field::{Any, Bcc, Body, Cc, FileName, From, Subject, To};
+    let text = (
+        prop::sample::select(&[Any, Any, From, To, Cc, Bcc, Bcc, Subject, Body, FileName][..]),
+        some_words(3),
+        prop::sample::select(&[Match::Words, Match::Phrase, Match::Prefix][..]),
+    );
+    let leaf = prop_oneof![
+        6 => text.prop_map(|(field, text, matching)| Query::Text(Text { field, text, matching })),
+        1 => (0..5i64).prop_map(Query::Before),
+        1 => (0..5i64).prop_map(Query::After),
+        1 => (0..5u64).prop_map(Query::LargerThan),
+        1 => (0..5u64).prop_map(Query::SmallerThan),
+        1 => (0..30u64).prop_map(Query::Number),
+        1 => Just(Query::HasAttachment),
+        1 => Just(Query::Everything),
+        1 => Just(Query::Nothing),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 2..4).prop_map(Query::And),
+            prop::collection::vec(inner.clone(), 2..4).prop_map(Query::Or),
+            inner.prop_map(|query| Query::Not(Box::new(query))),
+        ]
+    })
+}
+
+fn some_asker() -> impl Strategy<Value = Asker> {
+    let time = || prop::option::of(0..5i64);
+    let own = (some_addresses(), time(), time()).prop_map(|(addresses, from, until)| {
+        addresses.into_iter().map(|address| OwnAddress { address, from, until }).collect::<Vec<_>>()
+    });
+    let person = prop::collection::vec(own, 0..3).prop_map(|own| Asker::Person { addresses: own.concat() });
+    prop_oneof![1 => Just(Asker::Owner), 1 => Just(Asker::Nobody), 8 => person]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn any_query_finds_for_any_asker_what_the_rules_say(
+        documents in prop::collection::vec(some_document(), 1..25),
+        searches in prop::collection::vec((some_query(), some_asker()), 60),
+        per_segment in 1..25usize,
+    ) {
+        let documents: Vec<Document> =
+            documents.into_iter().zip(1..).map(|(document, sequence)| Document { sequence, ..document }).collect();
+        let index = index_of(&documents, per_segment);
+        for (query, asker) in &searches {
+            check_against_rules(&index, &documents, query, asker);
+        }
+    }
+}
