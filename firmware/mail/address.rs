@@ -2,6 +2,8 @@
 //!
 //! Keeps them as given: no check against a grammar, since RFC 6532 addresses and encapsulated X.400 ones are mail, too.
 
+use std::collections::HashSet;
+
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
@@ -95,13 +97,19 @@ const TOKENS_MAX: usize = 1_000;
 
 fn to_address(parsed: &mail_parser::Addr<'_>) -> Address {
     let name = parsed.name().map(str::trim).filter(|name| !name.is_empty());
-    let address = parsed.address().unwrap_or_default().trim();
+    let address = parsed
+        .address()
+        .unwrap_or_default()
+        .trim()
+        .trim_matches(['<', '>']);
     match name {
         // A lone word may have been taken for a name.
-        Some(name) if address.is_empty() && is_plausible(name) => Address {
-            name: None,
-            address: name.to_owned(),
-        },
+        Some(name) if address.is_empty() && is_plausible(name.trim_matches(['<', '>'])) => {
+            Address {
+                name: None,
+                address: name.trim_matches(['<', '>']).to_owned(),
+            }
+        }
         // A quoted local part (RFC 5322 §3.4.1) may have been taken for one, too.
         Some(name) if address.starts_with('@') => Address {
             name: None,
@@ -131,12 +139,14 @@ fn tokens(value: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(value);
     let is_end =
         |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '<' | '>' | '(' | ')' | '"');
-    text.split(is_end)
+    let words = text
+        .split(is_end)
         .map(|t| t.trim_matches('\''))
-        .filter(|t| is_plausible(t))
-        .take(TOKENS_MAX)
-        .map(str::to_owned)
-        .collect()
+        .filter(|t| is_plausible(t));
+    let mut tokens: Vec<String> = words.take(TOKENS_MAX).map(str::to_owned).collect();
+    let mut seen = HashSet::new();
+    tokens.retain(|token| seen.insert(token.clone()));
+    tokens
 }
 
 #[cfg(test)]
@@ -207,6 +217,8 @@ mod tests {
     fn what_is_no_address_list() {
         check("a@b c@d", &[("", "a@b"), ("", "c@d")], true);
         check("\"a@x\", <b@y>", &[("", "a@x"), ("", "b@y")], false);
+        check("a@b a@b", &[("", "a@b")], true);
+        check("Anna,(<a@b>)", &[("Anna", ""), ("", "a@b")], true);
         check("Anna", &[("Anna", "")], true);
     }
 

@@ -107,6 +107,8 @@ fn set_day_month_or_year(word: &str, date: &mut DateTime) {
             date.year = match (word.len(), year) {
                 (2, 0..50) => 2000 + year,
                 (2 | 3, _) => 1900 + year,
+                // Year 102 of a program that counts from 1900.
+                (4, 100..200) => 1900 + year,
                 _ => year,
             };
         }
@@ -211,6 +213,7 @@ mod tests {
             Some(1_740_989_702),
         );
         check("Mon, 3 Mar 2025 08:15:02.123 -0000", Some(1_740_989_702));
+        check("Mon, 03 Mar 0125 08:15:02 +0000", Some(1_740_989_702));
         check("1 Jan 1970 00:00:00 +0000", Some(0));
     }
 
