@@ -13,6 +13,10 @@ use crate::text;
 /// Longest header field that is read, in octets: 10,000 addresses of 100; the rest of a longer field is not read.
 const FIELD_MAX_BYTES: usize = 1 << 20;
 
+/// Most fields, and most lines that are none, read of one header section: real ones have a few hundred. Each costs
+/// some dozen octets of memory, so that without a bound a header of empty fields takes ten times its size.
+const FIELDS_MAX: usize = 20_000;
+
 /// Longest structured field (Content-Type and the like) that is read, in octets: its parameters are compared pairwise,
 /// so that the time grows with the square.
 const STRUCTURED_FIELD_MAX_BYTES: usize = 16 << 10;
@@ -51,7 +55,9 @@ impl<'a> HeaderSection<'a> {
             if is_folded && field.is_some() {
                 continue;
             }
-            if let Some((name, value_start)) = field.take() {
+            if let Some((name, value_start)) = field.take()
+                && section.fields.len() < FIELDS_MAX
+            {
                 section.fields.push(Field {
                     name,
                     value: &bytes[value_start..start],
@@ -66,7 +72,8 @@ impl<'a> HeaderSection<'a> {
                 // An mbox separator that an export left in place is no word of the message.
                 None if start == 0
                     && (line.starts_with(b"From ") || line.starts_with(b">From ")) => {}
-                None => section.strays.push(line),
+                None if section.strays.len() < FIELDS_MAX => section.strays.push(line),
+                None => {}
             }
         }
         if let Some((name, value_start)) = field {
@@ -246,6 +253,20 @@ mod tests {
         check("\nbody", &[], 0, "body");
         check("", &[], 0, "");
         check("A: b\n \n c\n\nx", &[("A", "b c")], 0, "x");
+    }
+
+    #[test]
+    fn fields_beyond_the_limit_are_not_read() {
+        let header = format!(
+            "{}Subject: late\n\nbody",
+            "A: b\nstray\n".repeat(FIELDS_MAX)
+        );
+        let section = HeaderSection::split(header.as_bytes());
+        assert_eq!(
+            (section.fields.len(), section.strays.len()),
+            (FIELDS_MAX, FIELDS_MAX)
+        );
+        assert_eq!(section.body, b"body");
     }
 
     #[test]

@@ -450,7 +450,8 @@ fn split_parts<'a>(body: &'a [u8], boundary: &str) -> (Vec<&'a [u8]>, bool) {
             if let Some(start) = part_start.take() {
                 parts.push(without_line_end(&body[start..offset]));
             }
-            if delimiter == Delimiter::Close {
+            // The walk looks at no more, and says so.
+            if delimiter == Delimiter::Close || parts.len() > PARTS_MAX {
                 return (parts, true);
             }
             part_start = Some(offset + line.len());
