@@ -10,12 +10,14 @@ use archive::query::{Field as Place, Match, Query as Sought, Text};
 use archive::words::words;
 use tantivy::Term;
 use tantivy::query::{
-    AllQuery, BooleanQuery, ConstScoreQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query, RangeQuery,
-    RegexPhraseQuery, TermQuery,
+    AllQuery, BooleanQuery, ConstScoreQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, Query,
+    TermQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::document::bare_message_id;
+use super::phrase::InARow;
+use super::range::Range;
 use super::schema::{Fields, MARK_ATTACHMENT, MARK_SELF_TEST};
 
 type Clause = Box<dyn Query>;
@@ -23,15 +25,31 @@ type Clause = Box<dyn Query>;
 /// Compiles a query within what the asker may see; self-test messages only if `with_self_tests`.
 ///
 /// With `scored`, access tells nothing about how well a message fits.
-pub(super) fn compile(fields: &Fields, sought: &Sought, asker: &Asker, with_self_tests: bool, scored: bool) -> Clause {
-    let compiler = Compiler { fields, filter: asker.filter() };
+pub(super) fn compile(
+    fields: &Fields,
+    sought: &Sought,
+    asker: &Asker,
+    with_self_tests: bool,
+    scored: bool,
+) -> Clause {
+    let compiler = Compiler {
+        fields,
+        filter: asker.filter(),
+    };
     let mut clauses = vec![(Occur::Must, compiler.query(sought))];
     match &compiler.filter {
         Filter::Everything => {}
         Filter::Nothing => return Box::new(EmptyQuery),
         Filter::Own(own) => {
             let seen = compiler.any_own(fields.access, own);
-            clauses.push((Occur::Must, if scored { Box::new(ConstScoreQuery::new(seen, 0.0)) } else { seen }));
+            clauses.push((
+                Occur::Must,
+                if scored {
+                    Box::new(ConstScoreQuery::new(seen, 0.0))
+                } else {
+                    seen
+                },
+            ));
         }
     }
     if !with_self_tests {
@@ -53,14 +71,22 @@ impl Compiler<'_> {
             Sought::Everything => Box::new(AllQuery),
             Sought::Nothing => Box::new(EmptyQuery),
             Sought::Text(text) => self.text(text),
-            Sought::Before(time) => range(Bound::Unbounded, Bound::Excluded(Term::from_field_i64(fields.sent_at, *time))),
-            Sought::After(time) => range(Bound::Included(Term::from_field_i64(fields.sent_at, *time)), Bound::Unbounded),
-            Sought::LargerThan(size) => {
-                range(Bound::Excluded(Term::from_field_u64(fields.size_bytes, *size)), Bound::Unbounded)
-            }
-            Sought::SmallerThan(size) => {
-                range(Bound::Unbounded, Bound::Excluded(Term::from_field_u64(fields.size_bytes, *size)))
-            }
+            Sought::Before(time) => range(
+                Bound::Unbounded,
+                Bound::Excluded(Term::from_field_i64(fields.sent_at, *time)),
+            ),
+            Sought::After(time) => range(
+                Bound::Included(Term::from_field_i64(fields.sent_at, *time)),
+                Bound::Unbounded,
+            ),
+            Sought::LargerThan(size) => range(
+                Bound::Excluded(Term::from_field_u64(fields.size_bytes, *size)),
+                Bound::Unbounded,
+            ),
+            Sought::SmallerThan(size) => range(
+                Bound::Unbounded,
+                Bound::Excluded(Term::from_field_u64(fields.size_bytes, *size)),
+            ),
             Sought::HasAttachment => exact(fields.mark, MARK_ATTACHMENT),
             Sought::MessageId(id) => exact(fields.message_id, bare_message_id(id)),
             Sought::Number(number) => term(Term::from_field_u64(fields.sequence, *number)),
@@ -88,8 +114,17 @@ impl Compiler<'_> {
             Place::Bcc => self.hidden(text),
             Place::To => any_of(vec![standing(fields.to, text), self.hidden(text)]),
             Place::Any => {
-                let places = [fields.body, fields.subject, fields.from, fields.to, fields.filename];
-                let mut any: Vec<Clause> = places.into_iter().map(|field| standing(field, text)).collect();
+                let places = [
+                    fields.body,
+                    fields.subject,
+                    fields.from,
+                    fields.to,
+                    fields.filename,
+                ];
+                let mut any: Vec<Clause> = places
+                    .into_iter()
+                    .map(|field| standing(field, text))
+                    .collect();
                 any.push(self.hidden(text));
                 any_of(any)
             }
@@ -108,7 +143,10 @@ impl Compiler<'_> {
                     (Occur::Must, self.any_own(fields.sender, senders)),
                 ];
                 // What it adds to a score would tell of the others.
-                let found = any_of(vec![all_of(as_sender), self.any_own(fields.hidden_address, own)]);
+                let found = any_of(vec![
+                    all_of(as_sender),
+                    self.any_own(fields.hidden_address, own),
+                ]);
                 Box::new(ConstScoreQuery::new(found, 0.0))
             }
         }
@@ -123,10 +161,16 @@ impl Compiler<'_> {
         let arrived_at = |time| Term::from_field_i64(self.fields.arrived_at, time);
         let mut clauses = vec![(Occur::Must, exact(field, &own.address))];
         if let Some(from) = own.from {
-            clauses.push((Occur::Must, range(Bound::Included(arrived_at(from)), Bound::Unbounded)));
+            clauses.push((
+                Occur::Must,
+                range(Bound::Included(arrived_at(from)), Bound::Unbounded),
+            ));
         }
         if let Some(until) = own.until {
-            clauses.push((Occur::Must, range(Bound::Unbounded, Bound::Excluded(arrived_at(until)))));
+            clauses.push((
+                Occur::Must,
+                range(Bound::Unbounded, Bound::Excluded(arrived_at(until))),
+            ));
         }
         all_of(clauses)
     }
@@ -154,7 +198,7 @@ fn any_of(mut clauses: Vec<Clause>) -> Clause {
 }
 
 fn range(from: Bound<Term>, until: Bound<Term>) -> Clause {
-    Box::new(RangeQuery::new(from, until))
+    Box::new(Range::new(from, until))
 }
 
 fn exact(field: Field, value: &str) -> Clause {
@@ -170,35 +214,40 @@ fn standing(field: Field, text: &Text) -> Clause {
     let prefix = text.matching == Match::Prefix;
     let mut row = forms(&text.text);
     if row.len() > 1 {
-        return in_a_row(field, &row, prefix);
+        return Box::new(InARow {
+            field,
+            words: row,
+            prefix,
+        });
     }
     let forms = row.pop().unwrap_or_default();
-    any_of(forms.iter().map(|form| if prefix { beginning(field, form) } else { exact(field, form) }).collect())
+    any_of(
+        forms
+            .iter()
+            .map(|form| {
+                if prefix {
+                    beginning(field, form)
+                } else {
+                    exact(field, form)
+                }
+            })
+            .collect(),
+    )
 }
 
 /// Gives the forms of each word.
 fn forms(text: &str) -> Vec<Vec<String>> {
     let mut row = Vec::new();
     words(text, |word| {
-        row.push([Some(word.text), word.second].into_iter().flatten().map(str::to_owned).collect());
+        row.push(
+            [Some(word.text), word.second]
+                .into_iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect(),
+        );
     });
     row
-}
-
-/// Finds two words and more in a row, each in any of its forms; with `prefix` the last may go on.
-fn in_a_row(field: Field, row: &[Vec<String>], prefix: bool) -> Clause {
-    if !prefix && row.iter().all(|forms| forms.len() == 1) {
-        return Box::new(PhraseQuery::new(row.concat().iter().map(|word| Term::from_field_text(field, word)).collect()));
-    }
-    // Words hold letters, digits and marks only: nothing in them is special to a regular expression.
-    let mut patterns: Vec<String> = row.iter().map(|forms| format!("({})", forms.join("|"))).collect();
-    if prefix && let Some(last) = patterns.last_mut() {
-        last.push_str(".*");
-    }
-    let mut phrase = RegexPhraseQuery::new(field, patterns);
-    // Any limit here would turn a short prefix into an error; the terms of the index are the limit.
-    phrase.set_max_expansions(u32::MAX);
-    Box::new(phrase)
 }
 
 /// Finds words that begin with these bytes.

@@ -5,10 +5,15 @@
 //! that counts, too, tell an asker only of messages that he may see. Texts are not kept here: a hit is a sequence number.
 //!
 //! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
-//! entries, `compile` turns a query and its asker into tantivy's, `search` runs it, `snippet` marks words in a text.
+//! entries, `compile` turns a query and its asker into tantivy's, `phrase`
+//! and `range` add what tantivy has not, `search` runs it, `snippet` marks words in a text.
 
+mod all;
 mod compile;
+mod directory;
 mod document;
+mod phrase;
+mod range;
 mod schema;
 mod search;
 mod snippet;
@@ -22,6 +27,7 @@ use tantivy::directory::Directory;
 use tantivy::store::Compressor;
 use tantivy::{IndexBuilder, IndexReader, IndexSettings, ReloadPolicy, TantivyError};
 
+pub use directory::DiskDirectory;
 pub use document::{Document, Person};
 pub use schema::{SCHEMA, folder_name};
 pub use search::{Found, Order, Page, REACH_MAX};
@@ -57,8 +63,16 @@ impl Index {
             .tokenizers(tokenizer::tokenizers())
             .open_or_create(directory)
             .during("open")?;
-        let reader = tantivy.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().during("open")?;
-        Ok(Self { tantivy, reader, fields })
+        let reader = tantivy
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .try_into()
+            .during("open")?;
+        Ok(Self {
+            tantivy,
+            reader,
+            fields,
+        })
     }
 
     /// Opens the writer; there can be one at a time.
@@ -68,22 +82,46 @@ impl Index {
 
     /// Gives the watermark of the last commit; none before the first.
     pub fn watermark(&self) -> Result<Option<u64>> {
-        let payload = self.tantivy.load_metas().during("read the watermark of")?.payload;
+        let payload = self
+            .tantivy
+            .load_metas()
+            .during("read the watermark of")?
+            .payload;
         Ok(payload.and_then(|watermark| watermark.parse().ok()))
     }
 
     /// Finds the messages that match a query and that the asker may see.
     ///
     /// Self-test messages are hidden unless `with_self_tests`.
-    pub fn search(&self, query: &Query, asker: &Asker, page: Page, with_self_tests: bool) -> Result<Found> {
+    pub fn search(
+        &self,
+        query: &Query,
+        asker: &Asker,
+        page: Page,
+        with_self_tests: bool,
+    ) -> Result<Found> {
         let searcher = self.reader.searcher();
         let scored = page.limit > 0 && page.order == Order::Relevance;
         let query = compile::compile(&self.fields, query, asker, with_self_tests, scored);
         if page.limit == 0 {
             let count = searcher.search(&query, &Count).during("search")? as u64;
-            return Ok(Found { count, hits: Vec::new() });
+            return Ok(Found {
+                count,
+                hits: Vec::new(),
+            });
         }
-        searcher.search(&query, &search::Hits::new(page)).during("search")
+        searcher
+            .search(&query, &search::Hits::new(page))
+            .during("search")
+    }
+
+    /// Gives the sequence numbers of all matches that the asker may see, ascending.
+    pub fn all(&self, query: &Query, asker: &Asker, with_self_tests: bool) -> Result<Vec<u64>> {
+        let query = compile::compile(&self.fields, query, asker, with_self_tests, false);
+        self.reader
+            .searcher()
+            .search(&query, &all::All)
+            .during("search")
     }
 
     /// Shows the last commit to the searches that follow.
@@ -110,7 +148,10 @@ trait IndexContext<T> {
 
 impl<T> IndexContext<T> for tantivy::Result<T> {
     fn during(self, operation: &'static str) -> Result<T> {
-        self.map_err(|source: TantivyError| Error::Index { operation, source: Box::new(source) })
+        self.map_err(|source: TantivyError| Error::Index {
+            operation,
+            source: Box::new(source),
+        })
     }
 }
 

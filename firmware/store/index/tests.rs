@@ -7,8 +7,16 @@ use tantivy::directory::RamDirectory;
 
 use super::*;
 
-const OPTIONS: WriterOptions = WriterOptions { threads: 1, memory_bytes: MEMORY_BYTES, merging: Merging::InCommit };
-const ALL: Page = Page { order: Order::Newest, offset: 0, limit: 1000 };
+const OPTIONS: WriterOptions = WriterOptions {
+    threads: 1,
+    memory_bytes: MEMORY_BYTES,
+    merging: Merging::InCommit,
+};
+const ALL: Page = Page {
+    order: Order::Newest,
+    offset: 0,
+    limit: 1000,
+};
 
 const ANNA: &str = "anna.meier@kanzlei.example";
 const BERND: &str = "bernd@kanzlei.example";
@@ -17,7 +25,10 @@ const INFO: &str = "info@kanzlei.example";
 const SUPPLIER: &str = "rechnung@lieferant.example";
 
 fn person(name: &str, address: &str) -> Person {
-    Person { name: (!name.is_empty()).then(|| name.to_owned()), address: address.to_owned() }
+    Person {
+        name: (!name.is_empty()).then(|| name.to_owned()),
+        address: address.to_owned(),
+    }
 }
 
 fn strings(texts: &[&str]) -> Vec<String> {
@@ -35,31 +46,86 @@ fn office() -> Vec<Document> {
         ..Document::default()
     };
     let documents = vec![
-        Document { from: supplier(), to: anna(), attachments: strings(&["Rechnung_2024-4711.pdf"]),
-            ..letter("Rechnung Nr. 4711", "Sehr geehrte Frau Meier,\nanbei die Rechnung für März.") },
-        Document { from: supplier(), to: bernd(), cc: anna(), ..letter("Mahnung", "Die Rechnung 4711 ist offen. Nr. 7") },
-        Document { from: anna(), to: supplier(), senders: strings(&[ANNA]), hidden: strings(&[CHEF]),
-            ..letter("Re: Rechnung Nr. 4711", "Wird bezahlt. Grüße, Anna") },
-        Document { from: anna(), to: bernd(), senders: strings(&[ANNA]), hidden: strings(&[CHEF, INFO]),
-            ..letter("Straßenfest", "Herr Mueller, kommst Du zum Fest in der Große Straße?") },
-        Document { from: bernd(), to: anna(), senders: strings(&[BERND]), ..letter("AW: Straßenfest", "Ja! Bis Freitag.") },
-        Document { from: vec![person("", "news@shop.example")], to: vec![person("", INFO)], hidden: strings(&[ANNA]),
-            message_id: Some("<a1@shop.example>".into()), ..letter("Big sale", "Prices are falling. The price is right.") },
-        Document { from: vec![person("", CHEF)], to: vec![person("", INFO)], senders: strings(&[CHEF]),
-            ..letter("Gehälter", "Vertraulich: die Gehaltsliste") },
-        Document { from: vec![person("", "test@coffer.example")], to: anna(), self_test: true, ..letter("Test", "Rechnung") },
-        Document { from: supplier(), to: anna(), attachments: strings(&["Scan.PDF", "Übersicht März.xlsx"]),
-            ..letter("", "") },
-        Document { from: vec![person("René Dupont", "rene@example.fr")], to: bernd(), hidden: strings(&[BERND, CHEF]),
-            ..letter("Café à Paris", "Muller: l'été prochain. nr") },
+        Document {
+            from: supplier(),
+            to: anna(),
+            attachments: strings(&["Rechnung_2024-4711.pdf"]),
+            ..letter(
+                "Rechnung Nr. 4711",
+                "Sehr geehrte Frau Meier,\nanbei die Rechnung für März.",
+            )
+        },
+        Document {
+            from: supplier(),
+            to: bernd(),
+            cc: anna(),
+            ..letter("Mahnung", "Die Rechnung 4711 ist offen. Nr. 7")
+        },
+        Document {
+            from: anna(),
+            to: supplier(),
+            senders: strings(&[ANNA]),
+            hidden: strings(&[CHEF]),
+            ..letter("Re: Rechnung Nr. 4711", "Wird bezahlt. Grüße, Anna")
+        },
+        Document {
+            from: anna(),
+            to: bernd(),
+            senders: strings(&[ANNA]),
+            hidden: strings(&[CHEF, INFO]),
+            ..letter(
+                "Straßenfest",
+                "Herr Mueller, kommst Du zum Fest in der Große Straße?",
+            )
+        },
+        Document {
+            from: bernd(),
+            to: anna(),
+            senders: strings(&[BERND]),
+            ..letter("AW: Straßenfest", "Ja! Bis Freitag.")
+        },
+        Document {
+            from: vec![person("", "news@shop.example")],
+            to: vec![person("", INFO)],
+            hidden: strings(&[ANNA]),
+            message_id: Some("<a1@shop.example>".into()),
+            ..letter("Big sale", "Prices are falling. The price is right.")
+        },
+        Document {
+            from: vec![person("", CHEF)],
+            to: vec![person("", INFO)],
+            senders: strings(&[CHEF]),
+            ..letter("Gehälter", "Vertraulich: die Gehaltsliste")
+        },
+        Document {
+            from: vec![person("", "test@coffer.example")],
+            to: anna(),
+            self_test: true,
+            ..letter("Test", "Rechnung")
+        },
+        Document {
+            from: supplier(),
+            to: anna(),
+            attachments: strings(&["Scan.PDF", "Übersicht März.xlsx"]),
+            ..letter("", "")
+        },
+        Document {
+            from: vec![person("René Dupont", "rene@example.fr")],
+            to: bernd(),
+            hidden: strings(&[BERND, CHEF]),
+            ..letter("Café à Paris", "Muller: l'été prochain. nr")
+        },
     ];
-    let numbered = documents.into_iter().zip(1..).map(|(document, sequence)| Document {
-        sequence,
-        sent_at: 86_400 * sequence as i64,
-        arrived_at: 1000 * sequence as i64,
-        size_bytes: 1000 * sequence,
-        ..document
-    });
+    let numbered = documents
+        .into_iter()
+        .zip(1..)
+        .map(|(document, sequence)| Document {
+            sequence,
+            sent_at: 86_400 * sequence as i64,
+            arrived_at: 1000 * sequence as i64,
+            size_bytes: 1000 * sequence,
+            ..document
+        });
     numbered.collect()
 }
 
@@ -68,22 +134,38 @@ fn index_of(documents: &[Document], per_segment: usize) -> Index {
     let index = Index::open(RamDirectory::create()).expect("an index");
     let mut writer = index.writer(OPTIONS).expect("a writer");
     for some in documents.chunks(per_segment) {
-        some.iter().try_for_each(|document| writer.add(document)).expect("room");
+        some.iter()
+            .try_for_each(|document| writer.add(document))
+            .expect("room");
         writer.commit(0).expect("a commit");
     }
     index
 }
 
 fn asking(addresses: &[(&str, Option<i64>, Option<i64>)]) -> Asker {
-    let own = |&(address, from, until): &(&str, _, _)| OwnAddress { address: address.to_owned(), from, until };
-    Asker::Person { addresses: addresses.iter().map(own).collect() }
+    let own = |&(address, from, until): &(&str, _, _)| OwnAddress {
+        address: address.to_owned(),
+        from,
+        until,
+    };
+    Asker::Person {
+        addresses: addresses.iter().map(own).collect(),
+    }
 }
 
 fn askers() -> Vec<Asker> {
     let mut askers = vec![Asker::Owner, Asker::Nobody, asking(&[])];
-    askers.extend([ANNA, BERND, CHEF, INFO, SUPPLIER].map(|address| asking(&[(address, None, None)])));
-    askers.push(asking(&[(INFO, Some(4000), Some(7000)), (CHEF, Some(9000), None)]));
-    askers.push(asking(&[(" Anna.MEIER@kanzlei.example", None, Some(6000)), (BERND, None, None)]));
+    askers.extend(
+        [ANNA, BERND, CHEF, INFO, SUPPLIER].map(|address| asking(&[(address, None, None)])),
+    );
+    askers.push(asking(&[
+        (INFO, Some(4000), Some(7000)),
+        (CHEF, Some(9000), None),
+    ]));
+    askers.push(asking(&[
+        (" Anna.MEIER@kanzlei.example", None, Some(6000)),
+        (BERND, None, None),
+    ]));
     askers
 }
 
@@ -107,9 +189,19 @@ fn is_found(query: &Query, document: &Document, asker: &Asker) -> bool {
 }
 
 fn text_is_found(text: &Text, document: &Document, asker: &Asker) -> bool {
-    let written = |person: &Person| format!("{} {}", person.name.as_deref().unwrap_or_default(), person.address);
+    let written = |person: &Person| {
+        format!(
+            "{} {}",
+            person.name.as_deref().unwrap_or_default(),
+            person.address
+        )
+    };
     let people = |people: &[Person]| people.iter().any(|person| text.matches(&written(person)));
-    let hidden = || with_facts(document, |facts| asker.filter().hidden_term(text).finds(text, facts));
+    let hidden = || {
+        with_facts(document, |facts| {
+            asker.filter().hidden_term(text).finds(text, facts)
+        })
+    };
     match text.field {
         Field::From => people(&document.from),
         Field::To => people(&document.to) || people(&document.cc) || hidden(),
@@ -118,21 +210,51 @@ fn text_is_found(text: &Text, document: &Document, asker: &Asker) -> bool {
         Field::Subject => text.matches(&document.subject),
         Field::Body => text.matches(&document.body),
         Field::FileName => document.attachments.iter().any(|name| text.matches(name)),
-        Field::Any => [Field::From, Field::To, Field::Subject, Field::Body, Field::FileName]
-            .into_iter()
-            .any(|field| text_is_found(&Text { field, ..text.clone() }, document, asker)),
+        Field::Any => [
+            Field::From,
+            Field::To,
+            Field::Subject,
+            Field::Body,
+            Field::FileName,
+        ]
+        .into_iter()
+        .any(|field| {
+            text_is_found(
+                &Text {
+                    field,
+                    ..text.clone()
+                },
+                document,
+                asker,
+            )
+        }),
     }
 }
 
 fn with_facts<T>(document: &Document, decide: impl FnOnce(&Facts<'_>) -> T) -> T {
-    let visible: Vec<&str> = document.to.iter().chain(&document.cc).map(|person| person.address.as_str()).collect();
+    let visible: Vec<&str> = document
+        .to
+        .iter()
+        .chain(&document.cc)
+        .map(|person| person.address.as_str())
+        .collect();
     let hidden: Vec<&str> = document.hidden.iter().map(String::as_str).collect();
     let senders: Vec<&str> = document.senders.iter().map(String::as_str).collect();
-    decide(&Facts { visible: &visible, hidden: &hidden, senders: &senders, at: document.arrived_at })
+    decide(&Facts {
+        visible: &visible,
+        hidden: &hidden,
+        senders: &senders,
+        at: document.arrived_at,
+    })
 }
 
 /// Demands that count and hits are what the rules say, and gives the hits.
-fn check_against_rules(index: &Index, documents: &[Document], query: &Query, asker: &Asker) -> Vec<u64> {
+fn check_against_rules(
+    index: &Index,
+    documents: &[Document],
+    query: &Query,
+    asker: &Asker,
+) -> Vec<u64> {
     let sees = |document: &&Document| with_facts(document, |facts| may_see(asker, facts));
     let mut expected: Vec<(i64, u64)> = documents
         .iter()
@@ -142,21 +264,59 @@ fn check_against_rules(index: &Index, documents: &[Document], query: &Query, ask
         .map(|document| (document.sent_at, document.sequence))
         .collect();
     expected.sort_unstable();
-    let expected: Vec<u64> = expected.into_iter().rev().map(|(_, sequence)| sequence).collect();
+    let expected: Vec<u64> = expected
+        .into_iter()
+        .rev()
+        .map(|(_, sequence)| sequence)
+        .collect();
     let found = index.search(query, asker, ALL, false).expect("a search");
     assert_eq!(found.hits, expected, "hits of {query:?} for {asker:?}");
-    assert_eq!(found.count, expected.len() as u64, "count of {query:?} for {asker:?}");
+    assert_eq!(
+        found.count,
+        expected.len() as u64,
+        "count of {query:?} for {asker:?}"
+    );
     for order in [Order::Newest, Order::Relevance] {
-        let page = index.search(query, asker, Page { order, offset: 1, limit: 2 }, false).expect("a search");
-        assert_eq!(page.count, found.count, "count on a page of {query:?} for {asker:?}");
-        assert_eq!(page.hits.len(), expected.len().saturating_sub(1).min(2), "page of {query:?} for {asker:?}");
-        assert!(page.hits.iter().all(|hit| expected.contains(hit)), "page of {query:?} for {asker:?}");
+        let page = index
+            .search(
+                query,
+                asker,
+                Page {
+                    order,
+                    offset: 1,
+                    limit: 2,
+                },
+                false,
+            )
+            .expect("a search");
+        assert_eq!(
+            page.count, found.count,
+            "count on a page of {query:?} for {asker:?}"
+        );
+        assert_eq!(
+            page.hits.len(),
+            expected.len().saturating_sub(1).min(2),
+            "page of {query:?} for {asker:?}"
+        );
+        assert!(
+            page.hits.iter().all(|hit| expected.contains(hit)),
+            "page of {query:?} for {asker:?}"
+        );
         if order == Order::Newest {
-            assert!(expected[expected.len().min(1)..].starts_with(&page.hits), "page of {query:?} for {asker:?}");
+            assert!(
+                expected[expected.len().min(1)..].starts_with(&page.hits),
+                "page of {query:?} for {asker:?}"
+            );
         }
     }
-    let none = index.search(query, asker, Page { limit: 0, ..ALL }, false).expect("a search");
-    assert_eq!((none.count, none.hits.len()), (found.count, 0), "count alone of {query:?} for {asker:?}");
+    let none = index
+        .search(query, asker, Page { limit: 0, ..ALL }, false)
+        .expect("a search");
+    assert_eq!(
+        (none.count, none.hits.len()),
+        (found.count, 0),
+        "count alone of {query:?} for {asker:?}"
+    );
     found.hits
 }
 
@@ -258,7 +418,9 @@ fn hidden_recipients_are_found_only_by_those_who_may_know() {
         (SUPPLIER, "chef", &[]),
     ] {
         let query = parse(typed, 0).expect("a query").query;
-        let found = index.search(&query, &asking(&[(address, None, None)]), ALL, false).expect("a search");
+        let found = index
+            .search(&query, &asking(&[(address, None, None)]), ALL, false)
+            .expect("a search");
         assert_eq!(found.hits, expected, "{typed} by {address}");
     }
 }
@@ -267,8 +429,18 @@ fn hidden_recipients_are_found_only_by_those_who_may_know() {
 fn self_tests_are_found_when_asked_for() {
     let index = index_of(&office(), 4);
     let query = parse("subject:test", 0).expect("a query").query;
-    let found = |with_self_tests| index.search(&query, &Asker::Owner, ALL, with_self_tests).expect("a search");
-    assert_eq!(found(true), Found { count: 1, hits: vec![8] });
+    let found = |with_self_tests| {
+        index
+            .search(&query, &Asker::Owner, ALL, with_self_tests)
+            .expect("a search")
+    };
+    assert_eq!(
+        found(true),
+        Found {
+            count: 1,
+            hits: vec![8]
+        }
+    );
     assert_eq!(found(false), Found::default());
 }
 
@@ -279,19 +451,44 @@ fn a_document_replaces_the_older_one_of_its_number() {
     let mut writer = index.writer(OPTIONS).expect("a writer");
     let count = |index: &Index, typed: &str| {
         let query = parse(typed, 0).expect("a query").query;
-        index.search(&query, &Asker::Owner, ALL, false).expect("a search").count
+        index
+            .search(&query, &Asker::Owner, ALL, false)
+            .expect("a search")
+            .count
     };
-    let document = |sequence, body: &str| Document { sequence, body: body.to_owned(), ..Document::default() };
+    let document = |sequence, body: &str| Document {
+        sequence,
+        body: body.to_owned(),
+        ..Document::default()
+    };
     writer.add(&document(u64::MAX, "eins")).expect("room");
     writer.add(&document(5, "eins")).expect("room");
     writer.add(&document(5, "zwei")).expect("room");
     writer.add(&document(u64::MAX, "zwei")).expect("room");
     writer.commit(1).expect("a commit");
-    assert_eq!((count(&index, "eins"), count(&index, "zwei"), count(&index, "")), (0, 2, 2));
+    assert_eq!(
+        (
+            count(&index, "eins"),
+            count(&index, "zwei"),
+            count(&index, "")
+        ),
+        (0, 2, 2)
+    );
     writer.add(&document(5, "drei")).expect("room");
-    assert_eq!(count(&index, "drei"), 0, "nothing is found before the commit");
+    assert_eq!(
+        count(&index, "drei"),
+        0,
+        "nothing is found before the commit"
+    );
     writer.commit(2).expect("a commit");
-    assert_eq!((count(&index, "zwei"), count(&index, "drei"), count(&index, "")), (1, 1, 2));
+    assert_eq!(
+        (
+            count(&index, "zwei"),
+            count(&index, "drei"),
+            count(&index, "")
+        ),
+        (1, 1, 2)
+    );
     writer.close().expect("closed");
 
     let index = Index::open(directory).expect("the same index");
@@ -300,7 +497,14 @@ fn a_document_replaces_the_older_one_of_its_number() {
     writer.remove(u64::MAX);
     writer.remove(77);
     writer.commit(3).expect("a commit");
-    assert_eq!((count(&index, "zwei"), count(&index, "vier"), count(&index, "")), (0, 1, 1));
+    assert_eq!(
+        (
+            count(&index, "zwei"),
+            count(&index, "vier"),
+            count(&index, "")
+        ),
+        (0, 1, 1)
+    );
 }
 
 #[test]
@@ -315,15 +519,43 @@ fn the_watermark_is_that_of_the_last_commit() {
         writer.commit(document.sequence).expect("a commit");
     }
     writer.commit(40).expect("a commit of nothing");
-    writer.add(&Document { sequence: 41, ..Document::default() }).expect("room");
+    writer
+        .add(&Document {
+            sequence: 41,
+            ..Document::default()
+        })
+        .expect("room");
     drop(writer);
     let index = Index::open(directory).expect("the same index");
     assert_eq!(index.watermark().expect("a payload"), Some(40));
-    assert_eq!(index.search(&Query::Everything, &Asker::Owner, ALL, true).expect("a search").count, 10);
-    index.writer(OPTIONS).expect("a writer").close_merged().expect("merged");
+    assert_eq!(
+        index
+            .search(&Query::Everything, &Asker::Owner, ALL, true)
+            .expect("a search")
+            .count,
+        10
+    );
+    index
+        .writer(OPTIONS)
+        .expect("a writer")
+        .close_merged()
+        .expect("merged");
     assert_eq!(index.watermark().expect("a payload"), Some(40));
-    assert_eq!(index.tantivy.searchable_segment_ids().expect("segments").len(), 1);
-    assert_eq!(index.search(&Query::Everything, &Asker::Owner, ALL, true).expect("a search").count, 10);
+    assert_eq!(
+        index
+            .tantivy
+            .searchable_segment_ids()
+            .expect("segments")
+            .len(),
+        1
+    );
+    assert_eq!(
+        index
+            .search(&Query::Everything, &Asker::Owner, ALL, true)
+            .expect("a search")
+            .count,
+        10
+    );
 }
 
 #[test]
@@ -333,9 +565,16 @@ fn pages_follow_each_other_in_the_order_of_dates() {
         .into_iter()
         .cycle()
         .zip(1..=500)
-        .map(|(sent_at, sequence)| Document { sequence, sent_at, ..Document::default() })
+        .map(|(sent_at, sequence)| Document {
+            sequence,
+            sent_at,
+            ..Document::default()
+        })
         .collect();
-    let mut expected: Vec<(i64, u64)> = documents.iter().map(|document| (document.sent_at, document.sequence)).collect();
+    let mut expected: Vec<(i64, u64)> = documents
+        .iter()
+        .map(|document| (document.sent_at, document.sequence))
+        .collect();
     expected.sort_unstable();
     expected.reverse();
     let expected: Vec<u64> = expected.into_iter().map(|(_, sequence)| sequence).collect();
@@ -344,41 +583,81 @@ fn pages_follow_each_other_in_the_order_of_dates() {
         for limit in [1, 7, 50, 499, 500, 501] {
             let mut hits = Vec::new();
             for offset in (0..=500).step_by(limit) {
-                let page = Page { order: Order::Newest, offset, limit };
-                let found = index.search(&Query::Everything, &Asker::Owner, page, false).expect("a search");
+                let page = Page {
+                    order: Order::Newest,
+                    offset,
+                    limit,
+                };
+                let found = index
+                    .search(&Query::Everything, &Asker::Owner, page, false)
+                    .expect("a search");
                 assert_eq!(found.count, 500);
                 hits.extend(found.hits);
             }
             assert_eq!(hits, expected, "pages of {limit}");
         }
-        let beyond = Page { order: Order::Newest, offset: usize::MAX, limit: usize::MAX };
-        let found = index.search(&Query::Everything, &Asker::Owner, beyond, false).expect("a search");
-        assert_eq!(found, Found { count: 500, hits: vec![] });
+        let beyond = Page {
+            order: Order::Newest,
+            offset: usize::MAX,
+            limit: usize::MAX,
+        };
+        let found = index
+            .search(&Query::Everything, &Asker::Owner, beyond, false)
+            .expect("a search");
+        assert_eq!(
+            found,
+            Found {
+                count: 500,
+                hits: vec![]
+            }
+        );
     }
 }
 
 #[test]
 fn relevance_puts_the_better_fit_first() {
-    let document = |sequence, body: &str| Document { sequence, body: body.to_owned(), ..Document::default() };
+    let document = |sequence, body: &str| Document {
+        sequence,
+        body: body.to_owned(),
+        ..Document::default()
+    };
     let index = index_of(
         &[
-            document(1, "fest und viele andere Worte, die mit dem Thema nichts zu tun haben"),
+            document(
+                1,
+                "fest und viele andere Worte, die mit dem Thema nichts zu tun haben",
+            ),
             document(2, "fest fest fest"),
             document(3, "anderes"),
-            document(4, "fest und viele andere Worte, die mit dem Thema nichts zu tun haben"),
+            document(
+                4,
+                "fest und viele andere Worte, die mit dem Thema nichts zu tun haben",
+            ),
         ],
         100,
     );
     let query = parse("fest", 0).expect("a query").query;
-    let page = Page { order: Order::Relevance, ..ALL };
-    assert_eq!(index.search(&query, &Asker::Owner, page, false).expect("a search").hits, [2, 4, 1]);
+    let page = Page {
+        order: Order::Relevance,
+        ..ALL
+    };
+    assert_eq!(
+        index
+            .search(&query, &Asker::Owner, page, false)
+            .expect("a search")
+            .hits,
+        [2, 4, 1]
+    );
 }
 
 /// Words that share forms and beginnings, so that random queries meet random texts.
-const WORDS: [&str; 9] = ["müller", "muller", "mueller", "rechnung", "rech", "über", "uber", "a", "chef"];
+const WORDS: [&str; 9] = [
+    "müller", "muller", "mueller", "rechnung", "rech", "über", "uber", "a", "chef",
+];
 
 fn some_words(most: usize) -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(&WORDS[..]), 0..=most).prop_map(|words| words.join(" "))
+    prop::collection::vec(prop::sample::select(&WORDS[..]), 0..=most)
+        .prop_map(|words| words.join(" "))
 }
 
 fn some_addresses() -> impl Strategy<Value = Vec<String>> {
@@ -387,22 +666,63 @@ fn some_addresses() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn some_people() -> impl Strategy<Value = Vec<Person>> {
-    (some_words(2), some_addresses())
-        .prop_map(|(name, addresses)| addresses.iter().map(|address| person(&name, address)).collect())
+    (some_words(2), some_addresses()).prop_map(|(name, addresses)| {
+        addresses
+            .iter()
+            .map(|address| person(&name, address))
+            .collect()
+    })
 }
 
 fn some_document() -> impl Strategy<Value = Document> {
-    let texts = (some_words(3), some_words(8), prop::collection::vec(some_words(2), 0..3));
-    let people = (some_people(), some_people(), some_people(), some_addresses(), some_addresses());
-    (texts, people, 0..5i64, 0..5i64, 0..5u64, prop::bool::weighted(0.1)).prop_map(
-        |((subject, body, attachments), (from, to, cc, senders, hidden), sent_at, arrived_at, size_bytes, self_test)| {
-            let message_id = None;
-            Document {
-                sequence: 0, sent_at, arrived_at, size_bytes, subject, body, from, senders, to, cc, hidden, message_id,
-                attachments, self_test,
-            }
-        },
+    let texts = (
+        some_words(3),
+        some_words(8),
+        prop::collection::vec(some_words(2), 0..3),
+    );
+    let people = (
+        some_people(),
+        some_people(),
+        some_people(),
+        some_addresses(),
+        some_addresses(),
+    );
+    (
+        texts,
+        people,
+        0..5i64,
+        0..5i64,
+        0..5u64,
+        prop::bool::weighted(0.1),
     )
+        .prop_map(
+            |(
+                (subject, body, attachments),
+                (from, to, cc, senders, hidden),
+                sent_at,
+                arrived_at,
+                size_bytes,
+                self_test,
+            )| {
+                let message_id = None;
+                Document {
+                    sequence: 0,
+                    sent_at,
+                    arrived_at,
+                    size_bytes,
+                    subject,
+                    body,
+                    from,
+                    senders,
+                    to,
+                    cc,
+                    hidden,
+                    message_id,
+                    attachments,
+                    self_test,
+                }
+            },
+        )
 }
 
 fn some_query() -> impl Strategy<Value = Query> {
@@ -435,14 +755,23 @@ fn some_query() -> impl Strategy<Value = Query> {
 fn some_asker() -> impl Strategy<Value = Asker> {
     let time = || prop::option::of(0..5i64);
     let own = (some_addresses(), time(), time()).prop_map(|(addresses, from, until)| {
-        addresses.into_iter().map(|address| OwnAddress { address, from, until }).collect::<Vec<_>>()
+        addresses
+            .into_iter()
+            .map(|address| OwnAddress {
+                address,
+                from,
+                until,
+            })
+            .collect::<Vec<_>>()
     });
-    let person = prop::collection::vec(own, 0..3).prop_map(|own| Asker::Person { addresses: own.concat() });
+    let person = prop::collection::vec(own, 0..3).prop_map(|own| Asker::Person {
+        addresses: own.concat(),
+    });
     prop_oneof![1 => Just(Asker::Owner), 1 => Just(Asker::Nobody), 8 => person]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_query_finds_for_any_asker_what_the_rules_say(
