@@ -151,6 +151,11 @@ impl JournalScanner {
         self.is_marked
     }
 
+    /// Tells whether further bytes can change what [`finish`](Self::finish) will give.
+    pub fn wants_more(&self) -> bool {
+        !matches!(self.state, State::NoReport | State::After { .. })
+    }
+
     /// Gives the report, or nothing if the message is none.
     pub fn finish(mut self) -> Option<JournalReport> {
         if !self.line.is_empty() {

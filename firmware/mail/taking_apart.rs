@@ -122,7 +122,7 @@ impl Recipe {
 
 impl Piece {
     /// Gives the length of the piece in the message; `None` if its numbers cannot be true.
-    fn encoded_bytes(self) -> Option<u64> {
+    pub fn encoded_bytes(self) -> Option<u64> {
         match self {
             Self::Skeleton { length_bytes } => Some(length_bytes),
             Self::Base64 {

@@ -1,9 +1,61 @@
-//! Room store.
+//! The room that makes it durable: volumes, catalog and index of the archive, and the only code that writes its disks.
+//!
+//! FORMAT.md gives the bytes. Read `store` for what an open archive can do, then `prepare` (what happens to a message before),
+//! `committer` and `batch` (the one order of everything), `recovery` (after a crash), `verify`.
+//!
+//! It holds no sockets and decides nothing about retention or access: those are rules of the `archive` room.
+
 pub mod disk;
 #[cfg(any(test, feature = "simulated-disk"))]
 pub mod faulty_disk;
-mod redb_backend;
+mod room;
+
+mod digest;
+mod encoding;
+mod frame;
+mod identity;
+mod leaf;
+mod record;
+mod volume;
+
 pub mod checkpoint;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+
+mod catalog;
+pub mod index;
+mod redb_backend;
+mod state;
+
+mod batch;
+mod committer;
+mod engine;
+mod facts;
+mod indexer;
+mod prepare;
+mod queue;
+mod reader;
+mod recovery;
+mod spool;
+mod verify;
+
+mod error;
+mod store;
+
+#[cfg(test)]
+mod store_tests;
+
+pub use catalog::{Summary, Totals};
+pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
+pub use error::{Error, Result};
+pub use identity::{Id, Identity, hex};
+pub use leaf::{Leaf, LeafBody, LeafHead, Moment};
+pub use prepare::Deposit;
+pub use queue::{Novelty, Pending, Receipt};
+pub use reader::StoredLeaf;
+pub use record::CheckpointRecord;
+pub use spool::{Body, MEMORY_BYTES_MAX, Spool, SpoolWriter};
+pub use state::{State, StateTable};
+pub use store::{DiskUse, ProvenLeaf, Store};
+pub use verify::{Finding, VerifyOptions, VerifyReport};

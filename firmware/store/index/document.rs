@@ -58,12 +58,28 @@ pub(super) fn entry(fields: &Fields, document: &Document) -> TantivyDocument {
     entry.add_u64(fields.size_bytes, document.size_bytes);
     add_each(&mut entry, fields.body, [&document.body]);
     add_each(&mut entry, fields.subject, [&document.subject]);
-    add_each(&mut entry, fields.from, document.from.iter().map(Person::written));
-    add_each(&mut entry, fields.to, document.to.iter().chain(&document.cc).map(Person::written));
-    add_each(&mut entry, fields.cc, document.cc.iter().map(Person::written));
+    add_each(
+        &mut entry,
+        fields.from,
+        document.from.iter().map(Person::written),
+    );
+    add_each(
+        &mut entry,
+        fields.to,
+        document.to.iter().chain(&document.cc).map(Person::written),
+    );
+    add_each(
+        &mut entry,
+        fields.cc,
+        document.cc.iter().map(Person::written),
+    );
     add_each(&mut entry, fields.hidden, &document.hidden);
     add_each(&mut entry, fields.filename, &document.attachments);
-    add_each(&mut entry, fields.message_id, document.message_id.as_deref().map(bare_message_id));
+    add_each(
+        &mut entry,
+        fields.message_id,
+        document.message_id.as_deref().map(bare_message_id),
+    );
     add_access(&mut entry, fields, document);
     if !document.attachments.is_empty() {
         entry.add_text(fields.mark, MARK_ATTACHMENT);
@@ -77,7 +93,9 @@ pub(super) fn entry(fields: &Fields, document: &Document) -> TantivyDocument {
 /// Gives a Message-ID without the angle brackets that are no part of it (RFC 5322 §3.6.4).
 pub(super) fn bare_message_id(id: &str) -> &str {
     let id = id.trim();
-    id.strip_prefix('<').and_then(|id| id.strip_suffix('>')).unwrap_or(id)
+    id.strip_prefix('<')
+        .and_then(|id| id.strip_suffix('>'))
+        .unwrap_or(id)
 }
 
 impl Person {
@@ -92,7 +110,11 @@ impl Person {
 
 /// Adds the addresses by which access is decided, each once.
 fn add_access(entry: &mut TantivyDocument, fields: &Fields, document: &Document) {
-    let visible = document.to.iter().chain(&document.cc).map(|person| &person.address);
+    let visible = document
+        .to
+        .iter()
+        .chain(&document.cc)
+        .map(|person| &person.address);
     let visible = normal_addresses(visible);
     let hidden = normal_addresses(&document.hidden);
     let senders = normal_addresses(&document.senders);
@@ -103,12 +125,18 @@ fn add_access(entry: &mut TantivyDocument, fields: &Fields, document: &Document)
 }
 
 fn normal_addresses<'a>(addresses: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
-    let normal = addresses.into_iter().map(|address| mail::normal_address(address));
+    let normal = addresses
+        .into_iter()
+        .map(|address| mail::normal_address(address));
     normal.filter(|address| !address.is_empty()).collect()
 }
 
 /// Adds values one by one, so that no phrase runs from one into the next.
-fn add_each(entry: &mut TantivyDocument, field: Field, values: impl IntoIterator<Item = impl AsRef<str>>) {
+fn add_each(
+    entry: &mut TantivyDocument,
+    field: Field,
+    values: impl IntoIterator<Item = impl AsRef<str>>,
+) {
     for value in values {
         entry.add_text(field, value.as_ref());
     }

@@ -23,7 +23,9 @@
 //! Adding them, or changing what any word becomes, is a new [`SCHEMA`] number and thus a folder beside the old one.
 //! Nothing is stored: hits are sequence numbers, all else is read from catalog and volumes.
 
-use tantivy::schema::{Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions};
+use tantivy::schema::{
+    Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
+};
 
 use super::tokenizer;
 
@@ -70,7 +72,8 @@ pub fn folder_name() -> String {
 pub(super) fn schema() -> (Schema, Fields) {
     let mut schema = Schema::builder();
     let fields = Fields {
-        sequence: schema.add_u64_field(SEQUENCE, NumericOptions::default().set_indexed().set_fast()),
+        sequence: schema
+            .add_u64_field(SEQUENCE, NumericOptions::default().set_indexed().set_fast()),
         sent_at: schema.add_i64_field(SENT_AT, NumericOptions::default().set_fast()),
         arrived_at: schema.add_i64_field("arrived_at", NumericOptions::default().set_fast()),
         size_bytes: schema.add_u64_field("size_bytes", NumericOptions::default().set_fast()),

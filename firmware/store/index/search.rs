@@ -59,7 +59,11 @@ impl Hits {
     pub(super) fn new(page: Page) -> Self {
         let offset = page.offset.min(REACH_MAX);
         let reach = offset.saturating_add(page.limit).min(REACH_MAX);
-        Self { order: page.order, offset, reach }
+        Self {
+            order: page.order,
+            offset,
+            reach,
+        }
     }
 }
 
@@ -67,7 +71,11 @@ impl Collector for Hits {
     type Fruit = Found;
     type Child = SegmentHits;
 
-    fn for_segment(&self, _: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<SegmentHits> {
+    fn for_segment(
+        &self,
+        _: SegmentOrdinal,
+        segment: &SegmentReader,
+    ) -> tantivy::Result<SegmentHits> {
         let columns = segment.fast_fields();
         Ok(SegmentHits {
             order: self.order,
@@ -85,9 +93,17 @@ impl Collector for Hits {
 
     fn merge_fruits(&self, segments: Vec<SegmentFound>) -> tantivy::Result<Found> {
         let count = segments.iter().map(|segment| segment.count).sum();
-        let mut keys: Vec<Key> = segments.into_iter().flat_map(|segment| segment.first).collect();
+        let mut keys: Vec<Key> = segments
+            .into_iter()
+            .flat_map(|segment| segment.first)
+            .collect();
         keys.sort_unstable_by(|left, right| right.cmp(left));
-        let hits = keys.into_iter().take(self.reach).skip(self.offset).map(|(_, sequence)| sequence).collect();
+        let hits = keys
+            .into_iter()
+            .take(self.reach)
+            .skip(self.offset)
+            .map(|(_, sequence)| sequence)
+            .collect();
         Ok(Found { count, hits })
     }
 }
@@ -143,8 +159,16 @@ impl SegmentCollector for SegmentHits {
     }
 
     fn harvest(self) -> SegmentFound {
-        let first = self.first.into_vec().into_iter().map(|hit| hit.sort_key).collect();
-        SegmentFound { count: self.count, first }
+        let first = self
+            .first
+            .into_vec()
+            .into_iter()
+            .map(|hit| hit.sort_key)
+            .collect();
+        SegmentFound {
+            count: self.count,
+            first,
+        }
     }
 }
 

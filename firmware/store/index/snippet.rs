@@ -27,9 +27,13 @@ pub fn snippet(query: &Query, text: &str, max_chars: usize) -> Snippet {
     let text = single_spaced(text);
     let found = occurrences(&sought, &text);
     let piece = best_piece(&text, &found, max_chars);
-    let marks = found.iter().filter(|mark| piece.start <= mark.start && mark.end <= piece.end);
+    let marks = found
+        .iter()
+        .filter(|mark| piece.start <= mark.start && mark.end <= piece.end);
     Snippet {
-        marks: marks.map(|mark| mark.start - piece.start..mark.end - piece.start).collect(),
+        marks: marks
+            .map(|mark| mark.start - piece.start..mark.end - piece.start)
+            .collect(),
         text: text[piece].to_owned(),
     }
 }
@@ -42,9 +46,14 @@ struct SoughtWord {
 
 impl SoughtWord {
     fn is(&self, word: &Word<'_>) -> bool {
-        [Some(word.text), word.second].into_iter().flatten().any(|found| {
-            self.forms.iter().any(|form| found == form || self.may_go_on && found.starts_with(form.as_str()))
-        })
+        [Some(word.text), word.second]
+            .into_iter()
+            .flatten()
+            .any(|found| {
+                self.forms
+                    .iter()
+                    .any(|form| found == form || self.may_go_on && found.starts_with(form.as_str()))
+            })
     }
 }
 
@@ -52,15 +61,24 @@ impl SoughtWord {
 fn collect(query: &Query, sought: &mut Vec<SoughtWord>) {
     match query {
         Query::And(all) | Query::Or(all) => all.iter().for_each(|one| collect(one, sought)),
-        Query::Text(text) if matches!(text.field, Field::Any | Field::Body) => collect_words(text, sought),
+        Query::Text(text) if matches!(text.field, Field::Any | Field::Body) => {
+            collect_words(text, sought)
+        }
         _ => {}
     }
 }
 
 fn collect_words(text: &Text, sought: &mut Vec<SoughtWord>) {
     words(&text.text, |word| {
-        let forms = [Some(word.text), word.second].into_iter().flatten().map(str::to_owned).collect();
-        sought.push(SoughtWord { forms, may_go_on: false });
+        let forms = [Some(word.text), word.second]
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect();
+        sought.push(SoughtWord {
+            forms,
+            may_go_on: false,
+        });
     });
     if let Some(last) = sought.last_mut() {
         last.may_go_on |= text.matching == Match::Prefix;
@@ -83,7 +101,9 @@ fn occurrences(sought: &[SoughtWord], text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut scanner = archive::words::WordScanner::new(text);
     for _ in 0..WORDS_MAX {
-        let Some(word) = scanner.next_word() else { break };
+        let Some(word) = scanner.next_word() else {
+            break;
+        };
         if sought.iter().any(|sought| sought.is(&word)) {
             found.push(word.offset);
         }
@@ -115,7 +135,9 @@ fn held(found: &[Range<usize>], piece: &Range<usize>) -> usize {
 /// Gives the piece of so many characters from a place on, cut back to the end of a word where it can be.
 fn piece_from(text: &str, start: usize, max_chars: usize) -> Range<usize> {
     let rest = &text[start..];
-    let Some((end, _)) = rest.char_indices().nth(max_chars) else { return start..text.len() };
+    let Some((end, _)) = rest.char_indices().nth(max_chars) else {
+        return start..text.len();
+    };
     if rest[end..].starts_with(' ') {
         return start..start + end;
     }
@@ -125,7 +147,12 @@ fn piece_from(text: &str, start: usize, max_chars: usize) -> Range<usize> {
 
 /// Goes so many characters back from a place.
 fn back(text: &str, from: usize, chars: usize) -> usize {
-    text[..from].char_indices().rev().take(chars).last().map_or(from, |(at, _)| at)
+    text[..from]
+        .char_indices()
+        .rev()
+        .take(chars)
+        .last()
+        .map_or(from, |(at, _)| at)
 }
 
 /// Gives the start of the next word that begins at a place or behind it, but not behind a whole word.
@@ -164,10 +191,18 @@ mod tests {
             ("\"rechnung 4711\"", 30, "die [Rechnung] [4711] für März."),
             ("-rechnung", 12, "Sehr geehrte"),
             ("subject:rechnung", 12, "Sehr geehrte"),
-            ("grüssen", 200, "Sehr geehrte Frau Müller, anbei die Rechnung 4711 für März. Mit freundlichen [Grüßen]"),
+            (
+                "grüssen",
+                200,
+                "Sehr geehrte Frau Müller, anbei die Rechnung 4711 für März. Mit freundlichen [Grüßen]",
+            ),
             ("grüssen", 0, ""),
         ] {
-            assert_eq!(marked(query, text, max_chars), expected, "{query} in {max_chars}");
+            assert_eq!(
+                marked(query, text, max_chars),
+                expected,
+                "{query} in {max_chars}"
+            );
         }
     }
 

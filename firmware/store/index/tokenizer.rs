@@ -28,7 +28,11 @@ impl Tokenizer for Words {
     type TokenStream<'a> = WordStream<'a>;
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
-        WordStream { scanner: WordScanner::new(text), token: Token::default(), second: String::new() }
+        WordStream {
+            scanner: WordScanner::new(text),
+            token: Token::default(),
+            second: String::new(),
+        }
     }
 }
 
@@ -47,7 +51,9 @@ impl TokenStream for WordStream<'_> {
             std::mem::swap(&mut self.token.text, &mut self.second);
             return true;
         }
-        let Some(word) = self.scanner.next_word() else { return false };
+        let Some(word) = self.scanner.next_word() else {
+            return false;
+        };
         self.token.text.push_str(word.text);
         self.second.push_str(word.second.unwrap_or_default());
         self.token.offset_from = word.offset.start;
@@ -76,10 +82,16 @@ mod tests {
         let mut tokens = Vec::new();
         while stream.advance() {
             let token = stream.token();
-            assert!(text.get(token.offset_from..token.offset_to).is_some(), "offsets of {token:?}");
+            assert!(
+                text.get(token.offset_from..token.offset_to).is_some(),
+                "offsets of {token:?}"
+            );
             tokens.push((token.position, token.text.clone()));
         }
-        let expected: Vec<_> = expected.iter().map(|(position, text)| (*position, (*text).to_owned())).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(position, text)| (*position, (*text).to_owned()))
+            .collect();
         assert_eq!(tokens, expected, "words of {text}");
     }
 
@@ -87,8 +99,17 @@ mod tests {
     fn both_forms_stand_at_one_position() {
         check("", &[]);
         check("Die Rechnung", &[(0, "die"), (1, "rechnung")]);
-        check("Herr Müller zahlt", &[(0, "herr"), (1, "muller"), (1, "mueller"), (2, "zahlt")]);
-        check("Grüße, Bär", &[(0, "grusse"), (0, "gruesse"), (1, "bar"), (1, "baer")]);
-        check("anna@example.com", &[(0, "anna"), (1, "example"), (2, "com")]);
+        check(
+            "Herr Müller zahlt",
+            &[(0, "herr"), (1, "muller"), (1, "mueller"), (2, "zahlt")],
+        );
+        check(
+            "Grüße, Bär",
+            &[(0, "grusse"), (0, "gruesse"), (1, "bar"), (1, "baer")],
+        );
+        check(
+            "anna@example.com",
+            &[(0, "anna"), (1, "example"), (2, "com")],
+        );
     }
 }

@@ -53,7 +53,11 @@ pub struct WriterOptions {
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { threads: 1, memory_bytes: MEMORY_BYTES, merging: Merging::Background }
+        Self {
+            threads: 1,
+            memory_bytes: MEMORY_BYTES,
+            merging: Merging::Background,
+        }
     }
 }
 
@@ -78,13 +82,21 @@ impl Writer {
             .memory_budget_per_thread((options.memory_bytes / threads).max(THREAD_MEMORY_BYTES_MIN))
             .num_merge_threads(1)
             .build();
-        let tantivy = index.tantivy.writer_with_options(tantivy_options).during("open")?;
+        let tantivy = index
+            .tantivy
+            .writer_with_options(tantivy_options)
+            .during("open")?;
         tantivy.set_merge_policy(match options.merging {
             Merging::Background => Box::new(merge_policy()),
             Merging::InCommit => Box::new(NoMergePolicy),
         });
         let highest = index.highest_sequence()?;
-        Ok(Self { index, tantivy, merging: options.merging, highest })
+        Ok(Self {
+            index,
+            tantivy,
+            merging: options.merging,
+            highest,
+        })
     }
 
     /// Adds a document, in place of any older one of the same sequence number.
@@ -100,7 +112,8 @@ impl Writer {
 
     /// Removes the document of a sequence number; none is no error.
     pub fn remove(&mut self, sequence: u64) {
-        self.tantivy.delete_term(Term::from_field_u64(self.index.fields.sequence, sequence));
+        self.tantivy
+            .delete_term(Term::from_field_u64(self.index.fields.sequence, sequence));
     }
 
     /// Makes everything added and removed so far searchable, and writes the watermark with it.
@@ -124,7 +137,10 @@ impl Writer {
     pub fn close_merged(self) -> Result<()> {
         let index = self.index.clone();
         self.close()?;
-        let mut alone = index.writer(WriterOptions { merging: Merging::InCommit, ..WriterOptions::default() })?;
+        let mut alone = index.writer(WriterOptions {
+            merging: Merging::InCommit,
+            ..WriterOptions::default()
+        })?;
         let segments = index.tantivy.searchable_segment_ids().during("write")?;
         if segments.len() > 1 {
             alone.merge_segments(&segments)?;
@@ -134,7 +150,11 @@ impl Writer {
 
     fn merge(&mut self) -> Result<()> {
         loop {
-            let segments = self.index.tantivy.searchable_segment_metas().during("write")?;
+            let segments = self
+                .index
+                .tantivy
+                .searchable_segment_metas()
+                .during("write")?;
             let candidates = merge_policy().compute_merge_candidates(&segments);
             if candidates.is_empty() {
                 return Ok(());

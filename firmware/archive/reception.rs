@@ -1,0 +1,166 @@
+//! One arrival of a message: who sent it to whom, from where it came to us, and what a journal report said about it.
+//!
+//! Plain values without rules; how they lie on disk is in the `store` room's FORMAT.md, "Reception".
+
+use crate::{ContentRef, Digest};
+use mail::JournalEnvelope;
+
+/// One arrival of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reception {
+    /// How it came.
+    pub source: SourceKind,
+    /// The source's own key for it.
+    pub key: SourceKey,
+    /// Which way the mail went.
+    pub direction: Direction,
+    /// Why the source was believed.
+    pub trust: Trust,
+    /// The SMTP transaction, when there was one.
+    pub envelope: Option<Envelope>,
+    /// What the journal report said, when it came in one.
+    pub journal: Option<Journal>,
+    /// What was odd in this arrival: a bit set, see [`mail::Oddities`].
+    pub oddities: mail::Oddities,
+}
+
+/// How a message came in; the numbers are those of the format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SourceKind {
+    /// A way in that only a newer version knows.
+    Unknown = 0,
+    /// By SMTP.
+    #[default]
+    Smtp = 1,
+    /// A file that is one message.
+    EmlFile = 2,
+    /// A message of an mbox file.
+    Mbox = 3,
+    /// A file of a Maildir.
+    Maildir = 4,
+    /// Pulled from an IMAP folder.
+    ImapPull = 5,
+    /// Pulled by POP3.
+    Pop3Pull = 6,
+    /// Uploaded on the page.
+    Upload = 7,
+    /// Coffer's own test message, hidden unless asked for.
+    SelfTest = 8,
+    /// An Outlook PST file.
+    Pst = 9,
+    /// An Outlook MSG file.
+    Msg = 10,
+    /// Seen by the POP3/SMTP proxy.
+    Proxy = 11,
+    /// The alternate journaling folder.
+    AlternateJournal = 12,
+}
+
+/// The source's own key of a message; what does not apply is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceKey {
+    /// File or folder, absolute.
+    pub path: String,
+    /// Account at the server it was pulled from.
+    pub account: String,
+    /// IMAP folder.
+    pub folder: String,
+    /// IMAP UIDVALIDITY and UID (RFC 9051 §2.3.1.1).
+    pub uid: Option<(u32, u32)>,
+    /// IMAP or Maildir flags.
+    pub flags: Vec<String>,
+    /// When the source says that it got the message, Unix seconds.
+    pub internal_date: Option<i64>,
+    /// Byte offset of the "From " line in an mbox.
+    pub offset: Option<u64>,
+    /// The "From " line of an mbox, without its line end.
+    pub from_line: Vec<u8>,
+}
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// Nobody said.
+    #[default]
+    Unknown = 0,
+    /// From outside to the office.
+    Inbound = 1,
+    /// From the office to outside.
+    Outbound = 2,
+    /// Within the office.
+    Internal = 3,
+}
+
+/// Why the source of a message was believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Trust {
+    /// Nobody asked: the owner imported it.
+    #[default]
+    NotAsked = 0,
+    /// It came from an allowed network.
+    AllowedNetwork = 1,
+    /// The sender had signed in.
+    SignedIn = 2,
+    /// It came from a peer trusted for journal reports.
+    JournalPeer = 3,
+    /// It was not believed.
+    Untrusted = 4,
+}
+
+/// What the SMTP transaction said (RFC 5321 §2.3.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// MAIL FROM, without `<>`; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// Parameters of MAIL, as given.
+    pub mail_parameters: Vec<String>,
+    /// Every RCPT TO, in order.
+    pub recipients: Vec<Recipient>,
+    /// The name given with EHLO or HELO.
+    pub helo: String,
+    /// Address and port of the peer.
+    pub peer: String,
+    /// TLS version and cipher suite; empty without TLS.
+    pub tls: String,
+    /// The name it had signed in with; empty without.
+    pub signed_in_as: String,
+}
+
+/// One forward-path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipient {
+    /// The address, without `<>`, as given.
+    pub address: String,
+    /// Parameters of RCPT, as given.
+    pub parameters: Vec<String>,
+}
+
+/// A journal report taken apart: its envelope, and what is needed to give the report back to the byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// What the report says.
+    pub envelope: JournalEnvelope,
+    /// Digest of the whole report.
+    pub report_digest: Digest,
+    /// Length of the whole report.
+    pub report_size_bytes: u64,
+    /// How the original lay in it.
+    pub form: ReportForm,
+}
+
+/// How the original lay in its journal report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportForm {
+    /// prefix ‖ message ‖ suffix is the report.
+    Plain {
+        /// What stands before the message.
+        prefix: ContentRef,
+        /// What stands behind it.
+        suffix: ContentRef,
+    },
+    /// The report itself is kept beside the message.
+    Whole(ContentRef),
+}

@@ -1,0 +1,469 @@
+//! A batch while it is put together: finished work becomes records, leaves, places and answers. Nothing is written here.
+
+use crate::catalog::{CatalogView, Entries, Place, Watermark};
+use crate::checkpoint::Checkpoint;
+use crate::digest::sha256;
+use crate::error::{Error, Result};
+use crate::index::Document;
+use crate::leaf::{Leaf, LeafBody, LeafHead, Moment};
+use crate::merkle::{self, Appender, Tile};
+use crate::note::Signer;
+use crate::prepare::{Prepared, PreparedFrames};
+use crate::queue::{Answer, Novelty, Receipt, Work};
+use crate::reader::Reader;
+use crate::record::{BODY_BYTES_MAX, CheckpointRecord, FrameRun, RecordKind, RecordPacker, Slot};
+use archive::{ContentRef, Digest, Event, Reception, SourceKind};
+use std::collections::HashSet;
+
+/// What the batch needs to know of the rest.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) view: &'a CatalogView,
+    pub(crate) reader: &'a Reader,
+    pub(crate) signer: &'a Signer,
+    pub(crate) moment: Moment,
+    pub(crate) boot_id: [u8; 16],
+    /// How far the archive has come before this batch.
+    pub(crate) position: Watermark,
+    /// Size of the tree at the newest checkpoint.
+    pub(crate) checkpoint_size: u64,
+}
+
+/// A batch that is being put together.
+pub(crate) struct Batch<'a> {
+    around: Surroundings<'a>,
+    packer: &'a mut RecordPacker,
+    tree: &'a mut Appender,
+    next_sequence: u64,
+    run: FrameRun,
+    leaves: Vec<(u64, RecordKind, Slot)>,
+    contents: Vec<(ContentRef, Slot)>,
+    contents_seen: HashSet<Digest>,
+    messages_seen: HashSet<Digest>,
+    wants_checkpoint: bool,
+    built: Built,
+}
+
+/// A batch ready to be written.
+#[derive(Default)]
+pub(crate) struct Built {
+    pub(crate) batch: u64,
+    /// Frames from the spool; they come first.
+    pub(crate) spooled: Vec<PreparedFrames>,
+    /// The frames of everything else.
+    pub(crate) run: FrameRun,
+    pub(crate) entries: Entries,
+    pub(crate) tiles: Vec<Tile>,
+    /// Number of leaves behind the batch.
+    pub(crate) leaves: u64,
+    pub(crate) documents: Vec<Document>,
+    pub(crate) answers: Vec<Answered>,
+    /// Work that must wait for the next batch, since it depends on this one.
+    pub(crate) deferred: Vec<Work>,
+    /// Size of the tree at the checkpoint in this batch.
+    pub(crate) checkpoint_size: Option<u64>,
+    pub(crate) wants_durable: bool,
+}
+
+/// An answer that is given once the batch is durable.
+pub(crate) enum Answered {
+    Deposit(Answer<Receipt>, Receipt),
+    Log(Answer<u64>, u64),
+    Done(Answer<()>),
+}
+
+impl Answered {
+    pub(crate) fn give(self) {
+        match self {
+            Self::Deposit(answer, receipt) => answer.give(Ok(receipt)),
+            Self::Log(answer, number) => answer.give(Ok(number)),
+            Self::Done(answer) => answer.give(Ok(())),
+        }
+    }
+
+    pub(crate) fn refuse(self, error: Error) {
+        match self {
+            Self::Deposit(answer, _) => answer.give(Err(error)),
+            Self::Log(answer, _) => answer.give(Err(error)),
+            Self::Done(answer) => answer.give(Err(error)),
+        }
+    }
+}
+
+impl Built {
+    /// Returns whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.run.bytes.is_empty()
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn begin(
+        around: Surroundings<'a>,
+        packer: &'a mut RecordPacker,
+        tree: &'a mut Appender,
+    ) -> Self {
+        let batch = around.position.batch + 1;
+        packer.begin(batch);
+        Self {
+            next_sequence: around.position.leaves + 1,
+            around,
+            packer,
+            tree,
+            run: FrameRun::default(),
+            leaves: Vec::new(),
+            contents: Vec::new(),
+            contents_seen: HashSet::new(),
+            messages_seen: HashSet::new(),
+            wants_checkpoint: false,
+            built: Built {
+                batch,
+                ..Built::default()
+            },
+        }
+    }
+
+    /// Takes one piece of work in; what cannot be done is refused at once and leaves no trace.
+    pub(crate) fn add(&mut self, work: Work) {
+        match work {
+            Work::Deposit(prepared, answer)
+                if self.messages_seen.contains(&prepared.message.digest) =>
+            {
+                self.built.deferred.push(Work::Deposit(prepared, answer));
+            }
+            Work::Deposit(prepared, answer) => match self.deposit(*prepared) {
+                Ok(receipt) => self.built.answers.push(Answered::Deposit(answer, receipt)),
+                Err(error) => answer.give(Err(error)),
+            },
+            Work::Log(entry, answer) => {
+                let (actor, event) = *entry;
+                let number = self.event(actor, event);
+                self.built.answers.push(Answered::Log(answer, number));
+            }
+            Work::Checkpoint(answer) => {
+                self.wants_checkpoint = true;
+                self.built.answers.push(Answered::Done(answer));
+            }
+            Work::Flush(answer) => {
+                self.built.wants_durable = true;
+                self.built.answers.push(Answered::Done(answer));
+            }
+        }
+    }
+
+    fn deposit(&mut self, prepared: Prepared) -> Result<Receipt> {
+        let digest = prepared.message.digest;
+        check_envelope(&prepared.reception)?;
+        let receipt = match self.around.view.message(&digest)? {
+            None => self.new_message(prepared)?,
+            Some(number) => match self.known_reception(number, &prepared.reception)? {
+                Some(reception) => Receipt {
+                    number,
+                    reception,
+                    digest,
+                    novelty: Novelty::Known,
+                },
+                None => self.further_reception(number, prepared)?,
+            },
+        };
+        self.messages_seen.insert(digest);
+        Ok(receipt)
+    }
+
+    fn new_message(&mut self, prepared: Prepared) -> Result<Receipt> {
+        let Prepared {
+            message,
+            reception,
+            mut facts,
+            contents,
+            frames,
+            actor,
+            ..
+        } = prepared;
+        self.contents(contents, frames)?;
+        let (digest, size_bytes) = (message.digest, message.size_bytes);
+        let number = self.leaf(actor, LeafBody::Message(message));
+        facts.arrived(number, self.around.moment.at_us, &reception);
+        self.built.entries.messages.push((number, digest));
+        self.built.entries.summaries.push((number, facts.summary));
+        self.built.documents.push(facts.document);
+        self.built.entries.totals.messages += 1;
+        self.built.entries.totals.message_bytes += size_bytes;
+        let reception = self.reception(number, digest, size_bytes, actor, reception);
+        Ok(Receipt {
+            number,
+            reception,
+            digest,
+            novelty: Novelty::NewMessage,
+        })
+    }
+
+    fn further_reception(&mut self, number: u64, prepared: Prepared) -> Result<Receipt> {
+        let Prepared {
+            message,
+            reception,
+            contents,
+            frames,
+            actor,
+            ..
+        } = prepared;
+        // Of the message itself everything is there; a journal report's own pieces may be new.
+        self.contents(contents, frames)?;
+        let reception =
+            self.reception(number, message.digest, message.size_bytes, actor, reception);
+        self.built
+            .entries
+            .further_receptions
+            .push((number, reception));
+        Ok(Receipt {
+            number,
+            reception,
+            digest: message.digest,
+            novelty: Novelty::NewReception,
+        })
+    }
+
+    fn reception(
+        &mut self,
+        message: u64,
+        digest: Digest,
+        size_bytes: u64,
+        actor: u64,
+        reception: Reception,
+    ) -> u64 {
+        self.built.entries.totals.receptions += 1;
+        self.built.entries.totals.received_bytes += size_bytes;
+        self.leaf(
+            actor,
+            LeafBody::Reception {
+                message,
+                digest,
+                reception: Box::new(reception),
+            },
+        )
+    }
+
+    /// Finds an arrival from the same source under the same key: an import that runs again.
+    fn known_reception(&self, message: u64, reception: &Reception) -> Result<Option<u64>> {
+        if reception.source == SourceKind::Smtp {
+            return Ok(None);
+        }
+        let further = self.around.view.further_receptions(message)?;
+        for sequence in std::iter::once(message + 1).chain(further) {
+            let (_, known) = self.around.reader.reception(self.around.view, sequence)?;
+            if known.source == reception.source && known.key == reception.key {
+                return Ok(Some(sequence));
+            }
+        }
+        Ok(None)
+    }
+
+    fn event(&mut self, actor: u64, event: Event) -> u64 {
+        self.built.entries.totals.events += 1;
+        self.leaf(actor, LeafBody::Event(Box::new(event)))
+    }
+
+    fn leaf(&mut self, actor: u64, body: LeafBody) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let Surroundings {
+            moment, boot_id, ..
+        } = self.around;
+        let leaf = Leaf {
+            head: LeafHead {
+                salt: random(),
+                sequence,
+                moment,
+                boot_id,
+                actor,
+            },
+            body,
+        };
+        let bytes = leaf.encode();
+        let kind = leaf.kind();
+        self.tree.append(leaf_hash(kind, sequence, &bytes));
+        let slot = self.packer.record(kind, &[&bytes], &mut self.run);
+        self.leaves.push((sequence, kind, slot));
+        sequence
+    }
+
+    /// Takes in those contents that the archive does not have.
+    fn contents(
+        &mut self,
+        contents: Vec<crate::prepare::PreparedContent>,
+        frames: Option<PreparedFrames>,
+    ) -> Result<()> {
+        for prepared in contents {
+            if self.is_new(&prepared.content.digest)? {
+                let slot = self
+                    .packer
+                    .content(prepared.content, &prepared.bytes, &mut self.run);
+                self.contents.push((prepared.content, slot));
+                self.count_content(prepared.content);
+            }
+        }
+        let Some(frames) = frames else { return Ok(()) };
+        // Frames are copied whole; what the archive has already keeps its old place.
+        let mut any_new = false;
+        let mut new = Vec::new();
+        for (content, slot) in &frames.contents {
+            if self.is_new(&content.digest)? {
+                any_new = true;
+                new.push((*content, *slot));
+            }
+        }
+        if any_new {
+            self.spool_places(&frames, new);
+            self.built.spooled.push(frames);
+        }
+        Ok(())
+    }
+
+    fn spool_places(&mut self, frames: &PreparedFrames, new: Vec<(ContentRef, Slot)>) {
+        let before: u64 = self
+            .built
+            .spooled
+            .iter()
+            .map(|frames| frames.length_bytes)
+            .sum();
+        let Watermark { volume, offset, .. } = self.around.position;
+        for (content, slot) in new {
+            let frame = offset + before + frames.starts[slot.frame as usize];
+            self.built.entries.contents.push((
+                content,
+                Place {
+                    volume,
+                    frame,
+                    inner: slot.inner,
+                },
+            ));
+            self.count_content(content);
+        }
+    }
+
+    fn is_new(&mut self, digest: &Digest) -> Result<bool> {
+        if self.contents_seen.contains(digest) || self.around.view.content(digest)?.is_some() {
+            return Ok(false);
+        }
+        Ok(self.contents_seen.insert(*digest))
+    }
+
+    fn count_content(&mut self, content: ContentRef) {
+        self.built.entries.totals.contents += 1;
+        self.built.entries.totals.content_bytes += content.length_bytes;
+    }
+
+    /// Ends the batch.
+    pub(crate) fn finish(mut self) -> Built {
+        let checkpoint = self.checkpoint();
+        if self.leaves.is_empty() && checkpoint.is_none() {
+            return self.built;
+        }
+        self.packer.close(true, &mut self.run);
+        let before: u64 = self
+            .built
+            .spooled
+            .iter()
+            .map(|frames| frames.length_bytes)
+            .sum();
+        let Watermark { volume, offset, .. } = self.around.position;
+        let base = offset + before;
+        let place = |slot: Slot| Place {
+            volume,
+            frame: base + self.run.starts[slot.frame as usize],
+            inner: slot.inner,
+        };
+        let entries = &mut self.built.entries;
+        entries.leaves.extend(
+            self.leaves
+                .iter()
+                .map(|(sequence, kind, slot)| (*sequence, *kind, place(*slot))),
+        );
+        entries.contents.extend(
+            self.contents
+                .iter()
+                .map(|(content, slot)| (*content, place(*slot))),
+        );
+        entries
+            .checkpoints
+            .extend(checkpoint.map(|(size, slot)| (size, place(slot))));
+        self.built.checkpoint_size = checkpoint.map(|(size, _)| size);
+        self.built.tiles = self.tree.take_changed();
+        self.built.leaves = self.next_sequence - 1;
+        self.built.run = self.run;
+        self.built
+    }
+
+    /// Signs the tree head, when somebody asked and the tree has grown.
+    fn checkpoint(&mut self) -> Option<(u64, Slot)> {
+        let frontier = self.tree.frontier();
+        let (tree_size, root) = (frontier.size(), frontier.root());
+        if !self.wants_checkpoint || tree_size == self.around.checkpoint_size {
+            return None;
+        }
+        let note = Checkpoint::new(self.around.signer.verifier().name(), tree_size, root)
+            .expect("a key name has no control characters")
+            .sign(self.around.signer)
+            .to_string();
+        let body = CheckpointRecord {
+            tree_size,
+            root,
+            note,
+        }
+        .encode();
+        Some((
+            tree_size,
+            self.packer
+                .record(RecordKind::Checkpoint, &[&body], &mut self.run),
+        ))
+    }
+}
+
+/// The hash of a leaf in the tree (FORMAT.md, "Leaf").
+pub(crate) fn leaf_hash(kind: RecordKind, sequence: u64, body: &[u8]) -> merkle::Hash {
+    merkle::leaf_hash(&merkle::leaf_entry(
+        kind.number(),
+        sequence,
+        &sha256(body).0,
+    ))
+}
+
+/// An envelope must fit into one record; the protocol's own limits keep real ones far below.
+fn check_envelope(reception: &Reception) -> Result<()> {
+    let envelope = reception
+        .envelope
+        .iter()
+        .flat_map(|envelope| &envelope.recipients);
+    let weight = |address: &String, parameters: &Vec<String>| {
+        address.len()
+            + 20
+            + parameters
+                .iter()
+                .map(|parameter| parameter.len() + 10)
+                .sum::<usize>()
+    };
+    let bytes: usize = envelope
+        .map(|recipient| weight(&recipient.address, &recipient.parameters))
+        .sum();
+    let journal = reception
+        .journal
+        .iter()
+        .flat_map(|journal| &journal.envelope.recipients);
+    let journal_bytes: usize = journal
+        .map(|recipient| recipient.address.len() * 2 + 600)
+        .sum();
+    let sum = bytes + journal_bytes;
+    if sum > BODY_BYTES_MAX / 2 {
+        return Err(Error::Refused(format!(
+            "an envelope may have 8 MiB, this one has: {sum} bytes"
+        )));
+    }
+    Ok(())
+}
+
+/// Random bytes from the operating system's generator.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .expect("the system's random generator does not fail once it has begun");
+    bytes
+}

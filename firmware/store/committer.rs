@@ -1,0 +1,382 @@
+//! The committer: the one thread that writes volumes, and so the one order of everything in the archive.
+//!
+//! It takes finished work, appends it as one batch, syncs once, brings the catalog up to date and only then answers.
+//! After a failed write the volume is cut back to what was durable. Want of room passes; any other failure latches: nothing
+//! more is taken until the archive is opened again.
+
+use crate::batch::{Batch, Built, Surroundings};
+use crate::catalog::{Entries, VolumeEntry, Watermark};
+use crate::digest::Hasher;
+use crate::engine::Shared;
+use crate::error::{DiskContext, Error, Result};
+use crate::frame::{FrameHeader, HEADER_BYTES};
+use crate::merkle::{Appender, Hash, TILE_WIDTH, TileSource};
+use crate::prepare::PreparedFrames;
+use crate::queue::{Queue, Work};
+use crate::record::{FrameRun, RecordKind, RecordPacker, Seal};
+use crate::room::Reserve;
+use crate::spool::FOLDER as SPOOL;
+use crate::volume::{self, Volume, VolumeHeader};
+use std::sync::Arc;
+
+/// Most leaves of a volume: bounds its seal at 8 MiB.
+const VOLUME_LEAVES_MAX: u64 = 262_144;
+
+/// Batches between durable commits of the catalog: at most this many are read again from the volumes after a crash.
+const BATCHES_UNTIL_DURABLE: u32 = 1024;
+
+/// Everything the committer owns.
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    queue: Queue,
+    volume: Volume,
+    /// How far volumes and catalog have come.
+    position: Watermark,
+    tree: Appender,
+    packer: RecordPacker,
+    reserve: Reserve,
+    batches_since_durable: u32,
+    /// Size of the tree at the newest checkpoint.
+    checkpoint_size: u64,
+    latched: Option<String>,
+}
+
+impl Committer {
+    /// Goes on behind `position`, which the catalog has reached.
+    pub(crate) fn open(shared: Arc<Shared>, queue: Queue, position: Watermark) -> Result<Self> {
+        let view = shared.catalog.read()?;
+        let tree = Appender::open(&view, position.leaves)
+            .map_err(|error| Error::Proof(error.to_string()))?;
+        Ok(Self {
+            volume: Volume::open(&*shared.disk, position.volume, true)?,
+            reserve: Reserve::open(shared.disk.clone())?,
+            checkpoint_size: view.last_checkpoint(u64::MAX)?.map_or(0, |(size, _)| size),
+            packer: RecordPacker::new(),
+            batches_since_durable: 0,
+            latched: None,
+            shared,
+            queue,
+            position,
+            tree,
+        })
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        while let Some(work) = self.queue.take() {
+            match &self.latched {
+                Some(why) => work
+                    .into_iter()
+                    .for_each(|work| work.refuse(Error::Latched(why.clone()))),
+                None => self.commit(work),
+            }
+        }
+        if let Err(error) = self.shared.catalog.make_durable() {
+            tracing::warn!(%error, "the catalog was not closed in order and will catch up at the next start");
+        }
+    }
+
+    fn commit(&mut self, work: Vec<Work>) {
+        let work = self.admit(work);
+        let tree_before = self.tree.clone();
+        let built = match self.build(work) {
+            Ok(built) => built,
+            Err((work, error)) => {
+                self.failed(&error);
+                return work
+                    .into_iter()
+                    .for_each(|work| work.refuse(repeat(&error)));
+            }
+        };
+        if !built.is_empty()
+            && let Err(error) = self.write(&built)
+        {
+            self.tree = tree_before;
+            self.failed(&error);
+            built
+                .answers
+                .into_iter()
+                .for_each(|answer| answer.refuse(repeat(&error)));
+            return built
+                .deferred
+                .into_iter()
+                .for_each(|work| work.refuse(repeat(&error)));
+        }
+        self.publish(built);
+    }
+
+    /// Keeps the work that fits on the disk; the rest is refused.
+    fn admit(&mut self, work: Vec<Work>) -> Vec<Work> {
+        let mut admitted = Vec::with_capacity(work.len());
+        let mut sum_bytes = 0;
+        for work in work {
+            let needed_bytes = sum_bytes + work.weight_bytes();
+            let fits = match &work {
+                Work::Deposit(..) => self.reserve.for_mail(needed_bytes),
+                _ => self.reserve.for_events(needed_bytes),
+            };
+            match fits {
+                Ok(()) => {
+                    sum_bytes = needed_bytes;
+                    admitted.push(work);
+                }
+                Err(error) => work.refuse(error),
+            }
+        }
+        admitted
+    }
+
+    fn build(&mut self, work: Vec<Work>) -> std::result::Result<Built, (Vec<Work>, Error)> {
+        let view = match self
+            .roll_if_full()
+            .and_then(|()| self.shared.catalog.read())
+        {
+            Ok(view) => view,
+            Err(error) => return Err((work, error)),
+        };
+        let around = Surroundings {
+            view: &view,
+            reader: &self.shared.reader,
+            signer: &self.shared.signer,
+            moment: (self.shared.clock)(),
+            boot_id: self.shared.boot_id,
+            position: self.position,
+            checkpoint_size: self.checkpoint_size,
+        };
+        let mut batch = Batch::begin(around, &mut self.packer, &mut self.tree);
+        work.into_iter().for_each(|work| batch.add(work));
+        Ok(batch.finish())
+    }
+
+    /// Writes and syncs a batch, and moves the position behind it.
+    fn write(&mut self, built: &Built) -> Result<()> {
+        let mut at = self.position.offset;
+        for frames in &built.spooled {
+            copy_frames(&self.volume, at, frames, built.batch)?;
+            at += frames.length_bytes;
+        }
+        self.volume.write_at(at, &built.run.bytes)?;
+        self.volume.sync()?;
+        self.position.offset = at + built.run.bytes.len() as u64;
+        self.position.batch = built.batch;
+        self.position.leaves = built.leaves;
+        Ok(())
+    }
+
+    /// Goes back to what was durable before, and latches unless the disk was just full.
+    fn failed(&mut self, error: &Error) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a batch could not be written"
+        );
+        let cut = self.volume.cut(self.position.offset);
+        if let Err(cut) = &cut {
+            tracing::error!(
+                error = cut as &dyn std::error::Error,
+                "the volume could not be cut back"
+            );
+        }
+        if cut.is_err() || !error.is_full() {
+            self.latched = Some(chain(error));
+        }
+    }
+
+    /// Brings the catalog up to date, then answers; the batch is durable whatever happens here.
+    fn publish(&mut self, built: Built) {
+        self.checkpoint_size = built.checkpoint_size.unwrap_or(self.checkpoint_size);
+        self.batches_since_durable += 1;
+        let durable = built.wants_durable || self.batches_since_durable >= BATCHES_UNTIL_DURABLE;
+        if durable || !built.is_empty() {
+            let applied =
+                self.shared
+                    .catalog
+                    .apply(&built.entries, &built.tiles, self.position, durable);
+            if let Err(error) = applied {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the catalog cannot follow"
+                );
+                self.latched = Some(chain(&error));
+            }
+        }
+        if durable {
+            self.batches_since_durable = 0;
+            if let Err(error) = self.reserve.refill() {
+                tracing::warn!(%error, "the reserve could not be filled up");
+            }
+        }
+        self.shared.publish(self.position.leaves, built.documents);
+        self.queue.put_back(built.deferred);
+        built
+            .answers
+            .into_iter()
+            .for_each(super::batch::Answered::give);
+    }
+
+    /// Seals a full volume and begins the next one.
+    fn roll_if_full(&mut self) -> Result<()> {
+        let leaves = self.position.leaves + 1 - self.volume.header.first_sequence;
+        if self.position.offset < self.shared.options.volume_bytes_max && leaves < VOLUME_LEAVES_MAX
+        {
+            return Ok(());
+        }
+        let seal = self.seal()?;
+        let mut run = FrameRun::default();
+        let batch = self.position.batch + 1;
+        self.packer.begin(batch);
+        self.packer
+            .record(RecordKind::Seal, &[&seal.encode()], &mut run);
+        self.packer.close(true, &mut run);
+        self.volume.write_at(self.position.offset, &run.bytes)?;
+        self.volume.sync()?;
+        self.position.batch = batch;
+        self.position.offset += run.bytes.len() as u64;
+        let next = next_header(
+            &self.volume.header,
+            seal.volume_digest,
+            self.position,
+            (self.shared.clock)().at_us,
+        );
+        self.volume = Volume::create(&*self.shared.disk, next)?;
+        self.position = Watermark {
+            volume: self.volume.header.number,
+            offset: volume::HEADER_BYTES,
+            ..self.position
+        };
+        let sealed = (
+            seal.volume,
+            VolumeEntry {
+                sealed: true,
+                digest: seal.volume_digest,
+            },
+        );
+        let entries = Entries {
+            volumes: vec![sealed],
+            ..Entries::default()
+        };
+        self.shared
+            .catalog
+            .apply(&entries, &[], self.position, true)
+    }
+
+    fn seal(&self) -> Result<Seal> {
+        let view = self.shared.catalog.read()?;
+        let header = &self.volume.header;
+        let leaf_hashes = match self.position.leaves {
+            last if last < header.first_sequence => Vec::new(),
+            last => leaf_hashes(&view, header.first_sequence, last)?,
+        };
+        let volume_digest = volume_digest(header, &leaf_hashes);
+        Ok(Seal {
+            volume: header.number,
+            first_sequence: header.first_sequence,
+            leaf_hashes,
+            volume_digest,
+            removed: Vec::new(),
+        })
+    }
+}
+
+/// The header of the volume behind a sealed one.
+pub(crate) fn next_header(
+    sealed: &VolumeHeader,
+    digest: [u8; 32],
+    position: Watermark,
+    created_us: i64,
+) -> VolumeHeader {
+    VolumeHeader {
+        archive_id: sealed.archive_id,
+        number: sealed.number + 1,
+        created_us,
+        previous_digest: digest,
+        first_sequence: position.leaves + 1,
+        first_batch: position.batch + 1,
+    }
+}
+
+/// Hashes of the leaves `first` to `last`, both sequence numbers included.
+fn leaf_hashes(tiles: &impl TileSource<Error = Error>, first: u64, last: u64) -> Result<Vec<Hash>> {
+    let width = TILE_WIDTH as u64;
+    let mut hashes = Vec::with_capacity((last + 1 - first) as usize);
+    for index in (first - 1) / width..=(last - 1) / width {
+        let tile = tiles.tile(0, index)?;
+        let (from, until) = (
+            (first - 1).max(index * width),
+            last.min((index + 1) * width),
+        );
+        let wanted = tile.get((from - index * width) as usize..(until - index * width) as usize);
+        let missing = || {
+            Error::Proof(format!(
+                "the catalog lacks hashes of the leaves {from} to {until}"
+            ))
+        };
+        hashes.extend_from_slice(wanted.ok_or_else(missing)?);
+    }
+    Ok(hashes)
+}
+
+/// The volume digest (FORMAT.md, "Seal").
+pub(crate) fn volume_digest(header: &VolumeHeader, leaf_hashes: &[Hash]) -> [u8; 32] {
+    let mut hasher = Hasher::new();
+    hasher.push(b"coffer volume 1\n");
+    hasher.push(&header.archive_id);
+    hasher.push(&header.number.to_le_bytes());
+    hasher.push(&header.previous_digest);
+    hasher.push(&header.first_sequence.to_le_bytes());
+    hasher.push(leaf_hashes.as_flattened());
+    hasher.finish().0
+}
+
+/// Copies finished frames out of the spool and fills in their batch number.
+fn copy_frames(volume: &Volume, base: u64, frames: &PreparedFrames, batch: u64) -> Result<()> {
+    let ends = frames
+        .starts
+        .iter()
+        .skip(1)
+        .copied()
+        .chain([frames.length_bytes]);
+    let mut bytes = Vec::new();
+    for (start, end) in frames.starts.iter().copied().zip(ends) {
+        bytes.resize((end - start) as usize, 0);
+        frames
+            .file
+            .read_exact_at(start, &mut bytes)
+            .on("read", SPOOL)?;
+        let (header, _) = bytes
+            .split_first_chunk_mut::<HEADER_BYTES>()
+            .expect("a frame has a header");
+        let frame = FrameHeader::decode(header).expect("this process wrote the frame a moment ago");
+        *header = FrameHeader { batch, ..frame }.encode();
+        volume.write_at(base + start, &bytes)?;
+    }
+    Ok(())
+}
+
+/// The same error for everyone in a batch.
+fn repeat(error: &Error) -> Error {
+    match error {
+        Error::Full {
+            available_bytes,
+            needed_bytes,
+        } => Error::Full {
+            available_bytes: *available_bytes,
+            needed_bytes: *needed_bytes,
+        },
+        full if full.is_full() => Error::Full {
+            available_bytes: 0,
+            needed_bytes: 0,
+        },
+        other => Error::Refused(chain(other)),
+    }
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,267 @@
+//! The running archive: what the threads share, and how they are started and stopped.
+
+use crate::catalog::{Catalog, Watermark};
+use crate::committer::Committer;
+use crate::disk::Disk;
+use crate::error::{DiskContext, Error, Result};
+use crate::index::{DiskDirectory, Document, Index};
+use crate::indexer::Indexer;
+use crate::leaf::Moment;
+use crate::note::Signer;
+use crate::queue::Queue;
+use crate::reader::Reader;
+use crate::recovery;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Documents kept for the indexer, in bytes of their text: it then need not read the messages again.
+const DOCUMENT_BYTES_MAX: usize = 24 << 20;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
+/// How the archive is run.
+#[derive(Clone)]
+pub struct Options {
+    /// Tells the time; every record carries what it says.
+    pub clock: Clock,
+    /// The start of the machine during which we run.
+    pub boot_id: [u8; 16],
+    /// Length at which a volume is sealed, in bytes.
+    pub volume_bytes_max: u64,
+    /// Threads that take words apart for the index, at least one.
+    pub index_threads: usize,
+}
+
+/// Length at which a volume is sealed, in bytes: read again as a whole in a second, and small against any disk.
+pub const VOLUME_BYTES_MAX: u64 = 256 << 20;
+
+/// What all threads of the archive share.
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) catalog: Catalog,
+    pub(crate) reader: Reader,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) clock: Clock,
+    pub(crate) boot_id: [u8; 16],
+    pub(crate) options: Options,
+    progress: Mutex<Progress>,
+    moved: Condvar,
+}
+
+/// How far the archive and the index have come.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Leaves that are durable and in the catalog.
+    pub(crate) leaves: u64,
+    /// Leaves that searches can find.
+    pub(crate) indexed: u64,
+    /// Somebody waits for the index to reach this many leaves.
+    pub(crate) wanted: u64,
+    /// New messages on their way to the index, by number.
+    documents: BTreeMap<u64, Document>,
+    document_bytes: usize,
+    /// Why the index goes no further.
+    pub(crate) index_failure: Option<String>,
+    closing: bool,
+}
+
+impl Progress {
+    /// Takes the document of a new message, if it is still there.
+    fn take_document(&mut self, sequence: u64) -> Option<Document> {
+        // What lies before was passed over.
+        let rest = self.documents.split_off(&sequence);
+        let passed = std::mem::replace(&mut self.documents, rest);
+        let document = self.documents.remove(&sequence);
+        let bytes = |document: &Document| weight_bytes(document);
+        self.document_bytes -= passed.values().chain(&document).map(bytes).sum::<usize>();
+        document
+    }
+}
+
+fn weight_bytes(document: &Document) -> usize {
+    document.body.len() + document.subject.len() + 1024
+}
+
+impl Shared {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the indexer that there are new leaves.
+    pub(crate) fn publish(&self, leaves: u64, documents: Vec<Document>) {
+        let mut progress = self.progress();
+        progress.leaves = leaves;
+        for document in documents {
+            if progress.document_bytes < DOCUMENT_BYTES_MAX {
+                progress.document_bytes += weight_bytes(&document);
+                progress.documents.insert(document.sequence, document);
+            }
+        }
+        self.moved.notify_all();
+    }
+
+    /// Number of leaves that are durable and in the catalog.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.progress().leaves
+    }
+
+    /// How far the index has come.
+    pub(crate) fn indexed(&self) -> u64 {
+        self.progress().indexed
+    }
+
+    /// Takes the document of a new message, if it is still in memory.
+    pub(crate) fn take_document(&self, sequence: u64) -> Option<Document> {
+        self.progress().take_document(sequence)
+    }
+
+    /// Says how far searches can find.
+    pub(crate) fn set_indexed(&self, leaves: u64) {
+        self.progress().indexed = leaves;
+        self.moved.notify_all();
+    }
+
+    /// Says that the index goes no further.
+    pub(crate) fn index_failed(&self, why: String) {
+        self.progress().index_failure = Some(why);
+        self.moved.notify_all();
+    }
+
+    /// Waits until searches find everything that is in the archive now.
+    ///
+    /// # Errors
+    /// When the index goes no further.
+    pub(crate) fn wait_indexed(&self) -> Result<()> {
+        let mut progress = self.progress();
+        let wanted = progress.leaves;
+        progress.wanted = progress.wanted.max(wanted);
+        self.moved.notify_all();
+        while progress.indexed < wanted {
+            if let Some(why) = &progress.index_failure {
+                return Err(Error::Latched(why.clone()));
+            }
+            if progress.closing {
+                return Err(Error::Closed);
+            }
+            progress = self
+                .moved
+                .wait(progress)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// Tells whether somebody waits for the index to reach just this many leaves.
+    pub(crate) fn is_wanted(&self, added: u64) -> bool {
+        let progress = self.progress();
+        progress.wanted > progress.indexed && added >= progress.wanted
+    }
+
+    /// Waits, for a limited time, until `is_due` says so or the archive is closed; tells whether it is being closed.
+    pub(crate) fn wait_for(
+        &self,
+        limit: Option<std::time::Duration>,
+        is_due: impl Fn(&Progress) -> bool,
+    ) -> bool {
+        let mut progress = self.progress();
+        let end = limit.map(|limit| std::time::Instant::now() + limit);
+        while !progress.closing && !is_due(&progress) {
+            let rest = end.map(|end| end.saturating_duration_since(std::time::Instant::now()));
+            progress = match rest {
+                None => self
+                    .moved
+                    .wait(progress)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(rest) if rest.is_zero() => break,
+                Some(rest) => {
+                    self.moved
+                        .wait_timeout(progress, rest)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        progress.closing
+    }
+
+    fn close(&self) {
+        self.progress().closing = true;
+        self.moved.notify_all();
+    }
+}
+
+/// The running threads of an archive.
+pub(crate) struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: Index,
+    pub(crate) queue: Queue,
+    committer: Option<JoinHandle<()>>,
+    indexer: Option<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Catches up with the volumes and starts the threads.
+    pub(crate) fn start(
+        disk: Arc<dyn Disk>,
+        archive_id: [u8; 16],
+        signer: Arc<Signer>,
+        options: Options,
+        watch: &mut dyn FnMut(Watermark),
+    ) -> Result<Self> {
+        let catalog = Catalog::open(&*disk)?;
+        let index = open_index(&disk)?;
+        let shared = Arc::new(Shared {
+            reader: Reader::new(disk.clone()),
+            disk,
+            catalog,
+            signer,
+            clock: options.clock.clone(),
+            boot_id: options.boot_id,
+            options,
+            progress: Mutex::default(),
+            moved: Condvar::new(),
+        });
+        let position = recovery::catch_up(&shared, archive_id, watch)?;
+        let queue = Queue::default();
+        let committer = Committer::open(shared.clone(), queue.clone(), position)?;
+        let indexer = Indexer::open(shared.clone(), &index)?;
+        shared.publish(position.leaves, Vec::new());
+        Ok(Self {
+            shared,
+            index,
+            queue,
+            committer: Some(thread("committer", move || committer.run())?),
+            indexer: Some(thread("indexer", move || indexer.run())?),
+        })
+    }
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .on("start the thread", name)
+}
+
+fn open_index(disk: &Arc<dyn Disk>) -> Result<Index> {
+    let folder = crate::index::folder_name();
+    disk.create_dir(Path::new(&folder)).on("create", &folder)?;
+    let directory = DiskDirectory::open(disk.clone(), folder.as_str()).on("open", &folder)?;
+    Index::open(directory)
+}
+
+impl Drop for Engine {
+    /// Commits what waits, then stops the threads.
+    fn drop(&mut self) {
+        self.queue.close();
+        let committed = self.committer.take().map(JoinHandle::join);
+        self.shared.close();
+        let indexed = self.indexer.take().map(JoinHandle::join);
+        if matches!(committed, Some(Err(_))) || matches!(indexed, Some(Err(_))) {
+            tracing::error!("a thread of the archive ended by a panic");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The indexer: the thread that brings the full-text index up to the archive, in the order of the leaves.
+//!
+//! A new message's document comes from memory when it is still there, else from the volumes. A further reception makes the message's
+//! document anew, so that the recipients it adds find the message.
+
+use crate::catalog::CatalogView;
+use crate::engine::Shared;
+use crate::error::{DiskContext, Error, Result};
+use crate::facts::{self, Facts};
+use crate::index::{Document, Index, Writer, WriterOptions};
+use crate::leaf::LeafBody;
+use crate::reader::BoundedCopy;
+use crate::record::RecordKind;
+use crate::room;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Leaves looked at before the indexer looks up again, so that it stops soon when asked to.
+const STEP_LEAVES: u64 = 512;
+
+/// How long new messages wait for more before they can be found: each commit makes a small segment.
+const COMMIT_AFTER: Duration = Duration::from_millis(500);
+
+/// While mail streams in, a commit comes at least this often.
+const COMMIT_EVERY: Duration = Duration::from_secs(20);
+
+/// How long the indexer waits for room on a full disk before it looks again.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// What the indexer owns.
+pub(crate) struct Indexer {
+    shared: Arc<Shared>,
+    writer: Writer,
+    /// Leaves added to the writer.
+    added: u64,
+    /// When the first leaf was added that is not committed.
+    since: Option<Instant>,
+}
+
+impl Indexer {
+    pub(crate) fn open(shared: Arc<Shared>, index: &Index) -> Result<Self> {
+        let threads = shared.options.index_threads.max(1);
+        let writer = index.writer(WriterOptions {
+            threads,
+            ..WriterOptions::default()
+        })?;
+        let indexed = index.watermark()?.unwrap_or(0);
+        shared.set_indexed(indexed);
+        Ok(Self {
+            shared,
+            writer,
+            added: indexed,
+            since: None,
+        })
+    }
+
+    /// Works until the archive is closed.
+    pub(crate) fn run(mut self) {
+        if let Err(error) = self.follow() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the index cannot follow"
+            );
+            self.shared.index_failed(error.to_string());
+        }
+    }
+
+    fn follow(&mut self) -> Result<()> {
+        loop {
+            let added = self.added;
+            let wait = self.since.map(|_| COMMIT_AFTER);
+            let closing = self.shared.wait_for(wait, |progress| {
+                progress.leaves > added
+                    || (progress.wanted > progress.indexed && added > progress.indexed)
+            });
+            if closing {
+                return self.commit();
+            }
+            if !self.has_room()? {
+                self.shared.wait_for(Some(ROOM_WAIT), |_| false);
+                continue;
+            }
+            let target = self.shared.leaves().min(self.added + STEP_LEAVES);
+            let idle = target == self.added;
+            self.add_up_to(target)?;
+            if idle
+                || self.is_wanted()
+                || self
+                    .since
+                    .is_some_and(|since| since.elapsed() > COMMIT_EVERY)
+            {
+                self.commit()?;
+            }
+        }
+    }
+
+    /// Whether somebody waits for exactly what has been added.
+    fn is_wanted(&self) -> bool {
+        self.shared.is_wanted(self.added)
+    }
+
+    /// Mail goes before the index: without room it waits, and searches go on with what they have.
+    fn has_room(&self) -> Result<bool> {
+        let room = self
+            .shared
+            .disk
+            .room()
+            .on("ask for the room of", "the disk")?;
+        Ok(room.available_bytes > room::margin(&room) / 2)
+    }
+
+    fn add_up_to(&mut self, target: u64) -> Result<()> {
+        let view = self.shared.catalog.read()?;
+        while self.added < target {
+            let sequence = self.added + 1;
+            if let Some(document) = self.document(&view, sequence)? {
+                self.writer.add(&document)?;
+            }
+            self.added = sequence;
+            self.since.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    /// The document that a leaf makes new or changes.
+    fn document(&self, view: &CatalogView, sequence: u64) -> Result<Option<Document>> {
+        match view.leaf(sequence)?.map(|(kind, _)| kind) {
+            Some(RecordKind::Message) => {
+                // Its first reception is in the document that the committer made.
+                let ready = self.shared.take_document(sequence);
+                Ok(ready.map_or_else(
+                    || self.read_document(view, sequence),
+                    |document| Ok(Some(document)),
+                )?)
+            }
+            Some(RecordKind::Reception) => {
+                let message = self
+                    .message_of(view, sequence)?
+                    .filter(|message| message + 1 != sequence);
+                message.map_or(Ok(None), |message| self.read_document(view, message))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn message_of(&self, view: &CatalogView, reception: u64) -> Result<Option<u64>> {
+        // Before the first look at the volumes: the leaf behind a message is its first reception.
+        if matches!(view.leaf(reception - 1)?, Some((RecordKind::Message, _))) {
+            return Ok(Some(reception - 1));
+        }
+        match self.shared.reader.leaf(view, reception) {
+            Ok(stored) => match stored.leaf.body {
+                LeafBody::Reception { message, .. } => Ok(Some(message)),
+                _ => Ok(None),
+            },
+            Err(error) => self.passed_over(reception, error),
+        }
+    }
+
+    fn read_document(&self, view: &CatalogView, message: u64) -> Result<Option<Document>> {
+        match read_document(&self.shared, view, message) {
+            Ok(document) => Ok(Some(document)),
+            Err(error) => self.passed_over(message, error),
+        }
+    }
+
+    /// Damage costs the message that it hit, not the index.
+    fn passed_over<T>(&self, sequence: u64, error: Error) -> Result<Option<T>> {
+        match error {
+            Error::Damaged { .. } | Error::NotFound(_) | Error::Body(_) => {
+                tracing::error!(
+                    sequence,
+                    error = &error as &dyn std::error::Error,
+                    "not indexed"
+                );
+                Ok(None)
+            }
+            other => Err(other),
+        }
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        if self.since.take().is_some() {
+            self.writer.commit(self.added)?;
+            self.shared.set_indexed(self.added);
+        }
+        Ok(())
+    }
+}
+
+/// Reads what the index is told about a message, with all its receptions, from the volumes.
+pub(crate) fn read_document(
+    shared: &Shared,
+    view: &CatalogView,
+    sequence: u64,
+) -> Result<Document> {
+    let (mut facts, further) = read_facts(shared, view, sequence, [0; 16])?;
+    for reception in further {
+        let (_, reception) = shared.reader.reception(view, reception)?;
+        facts::add_reception(&mut facts.document, &reception);
+    }
+    Ok(facts.document)
+}
+
+/// Reads the meaning of a stored message of this group, and the numbers of its further receptions.
+pub(crate) fn read_facts(
+    shared: &Shared,
+    view: &CatalogView,
+    sequence: u64,
+    group: [u8; 16],
+) -> Result<(Facts, Vec<u64>)> {
+    let message = shared.reader.message(view, sequence)?;
+    let mut copy = BoundedCopy(Vec::new());
+    shared
+        .reader
+        .write_reading_copy(view, &message, &mut copy)?;
+    let (leaf, reception) = shared.reader.reception(view, sequence + 1)?;
+    let mut facts = Facts::read(&copy.0, &message, group, &reception);
+    facts.arrived(sequence, leaf.head.moment.at_us, &reception);
+    Ok((facts, view.further_receptions(sequence)?))
+}

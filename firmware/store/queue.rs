@@ -1,0 +1,226 @@
+//! The queue before the committer: sessions put finished work in, the committer takes a batch out.
+//!
+//! Bounded by weight, so that many senders at once wait for the disk instead of filling the memory.
+
+use crate::error::{Error, Result};
+use crate::prepare::Prepared;
+use archive::{Digest, Event};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Weight of the work that waits, in bytes; more has to wait outside. One batch of bulk work and the next one's beginning.
+const WAITING_BYTES_MAX: u64 = 16 << 20;
+
+/// Weight of a batch in bytes, its last member excepted: keeps the time until the first answer short, and a batch within one volume.
+const BATCH_BYTES_MAX: u64 = 8 << 20;
+
+/// Weight at which bulk work is committed without waiting for more, in bytes: sixteen full frames a sync.
+const BULK_BYTES: u64 = 4 << 20;
+
+/// How long bulk work waits for more: an import's last messages are not kept longer than this.
+const BULK_WAIT: Duration = Duration::from_millis(30);
+
+/// Something that is answered later.
+pub struct Pending<T>(Receiver<Result<T>>);
+
+impl<T> Pending<T> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Those of the committer; `Closed` when it ended without an answer.
+    pub fn wait(self) -> Result<T> {
+        self.0.recv().unwrap_or(Err(Error::Closed))
+    }
+}
+
+/// Gives the answer.
+pub(crate) struct Answer<T>(SyncSender<Result<T>>);
+
+impl<T> Answer<T> {
+    pub(crate) fn new() -> (Self, Pending<T>) {
+        let (sender, receiver) = sync_channel(1);
+        (Self(sender), Pending(receiver))
+    }
+
+    pub(crate) fn give(self, result: Result<T>) {
+        // Whoever asked may have gone away; the work is done all the same.
+        let _ = self.0.send(result);
+    }
+}
+
+/// What is said to whoever brought a message, once it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Number of the message: its sequence number.
+    pub number: u64,
+    /// Number of this arrival; the known one when nothing new was kept.
+    pub reception: u64,
+    /// SHA-256 of the message.
+    pub digest: Digest,
+    /// What was new about it.
+    pub novelty: Novelty,
+}
+
+/// What was new about a message that came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Novelty {
+    /// The message was not in the archive.
+    NewMessage,
+    /// The message was; this arrival of it was not.
+    NewReception,
+    /// The same source had brought it before under the same key; nothing was kept.
+    Known,
+}
+
+/// One piece of work for the committer.
+pub(crate) enum Work {
+    Deposit(Box<Prepared>, Answer<Receipt>),
+    Log(Box<(u64, Event)>, Answer<u64>),
+    /// Sign a tree head if the tree has grown.
+    Checkpoint(Answer<()>),
+    /// Make the catalog durable.
+    Flush(Answer<()>),
+}
+
+impl Work {
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        match self {
+            Self::Deposit(prepared, _) => prepared.weight_bytes(),
+            _ => 1024,
+        }
+    }
+
+    fn is_prompt(&self) -> bool {
+        match self {
+            Self::Deposit(prepared, _) => prepared.prompt,
+            _ => true,
+        }
+    }
+
+    /// Answers with a refusal.
+    pub(crate) fn refuse(self, error: Error) {
+        match self {
+            Self::Deposit(_, answer) => answer.give(Err(error)),
+            Self::Log(_, answer) => answer.give(Err(error)),
+            Self::Checkpoint(answer) | Self::Flush(answer) => answer.give(Err(error)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    work: VecDeque<Work>,
+    weight_bytes: u64,
+    prompt: usize,
+    /// When the oldest bulk work came.
+    since: Option<Instant>,
+    closed: bool,
+}
+
+impl Waiting {
+    fn is_due(&self) -> bool {
+        self.closed || self.prompt > 0 || self.weight_bytes >= BULK_BYTES
+    }
+
+    fn pop(&mut self) -> Option<Work> {
+        let work = self.work.pop_front()?;
+        self.weight_bytes -= work.weight_bytes();
+        self.prompt -= usize::from(work.is_prompt());
+        Some(work)
+    }
+
+    fn push(&mut self, work: Work) {
+        self.since.get_or_insert_with(Instant::now);
+        self.weight_bytes += work.weight_bytes();
+        self.prompt += usize::from(work.is_prompt());
+        self.work.push_back(work);
+    }
+}
+
+/// The queue; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Queue(Arc<(Mutex<Waiting>, Condvar, Condvar)>);
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts work in, and waits while too much is there.
+    pub(crate) fn put(&self, work: Work) {
+        let (_, filled, emptied) = &*self.0;
+        let mut waiting = self.waiting();
+        while waiting.weight_bytes > WAITING_BYTES_MAX && !waiting.closed {
+            waiting = emptied
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if waiting.closed {
+            drop(waiting);
+            return work.refuse(Error::Closed);
+        }
+        waiting.push(work);
+        filled.notify_one();
+    }
+
+    /// Takes the next batch; none once the queue is closed and empty.
+    pub(crate) fn take(&self) -> Option<Vec<Work>> {
+        let (_, filled, emptied) = &*self.0;
+        let mut waiting = self.waiting();
+        while !waiting.is_due() {
+            waiting = match waiting
+                .since
+                .map(|since| BULK_WAIT.saturating_sub(since.elapsed()))
+            {
+                None => filled.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(rest) => {
+                    filled
+                        .wait_timeout(waiting, rest)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        let batch = take_batch(&mut waiting);
+        waiting.since = if waiting.work.is_empty() {
+            None
+        } else {
+            Some(Instant::now())
+        };
+        emptied.notify_all();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Puts work back that must wait for the next batch, before everything else.
+    pub(crate) fn put_back(&self, work: Vec<Work>) {
+        let mut waiting = self.waiting();
+        for work in work.into_iter().rev() {
+            waiting.weight_bytes += work.weight_bytes();
+            waiting.prompt += usize::from(work.is_prompt());
+            waiting.since.get_or_insert_with(Instant::now);
+            waiting.work.push_front(work);
+        }
+    }
+
+    /// Lets nothing more in; what waits is still taken.
+    pub(crate) fn close(&self) {
+        self.waiting().closed = true;
+        self.0.1.notify_all();
+        self.0.2.notify_all();
+    }
+}
+
+fn take_batch(waiting: &mut Waiting) -> Vec<Work> {
+    let mut batch = Vec::new();
+    let mut weight_bytes = 0;
+    while weight_bytes < BATCH_BYTES_MAX
+        && let Some(work) = waiting.pop()
+    {
+        weight_bytes += work.weight_bytes();
+        batch.push(work);
+    }
+    batch
+}

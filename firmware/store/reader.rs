@@ -1,0 +1,441 @@
+//! Reading the archive: leaves, contents and whole messages from the volumes, by the places that the catalog knows.
+
+use crate::catalog::{CatalogView, Place};
+use crate::digest::{GroupDigest, Hasher};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::leaf::{BadLeaf, Leaf, LeafBody};
+use crate::prepare::READING_BYTES_MAX;
+use crate::record::{self, CheckpointRecord, Record, RecordKind, Records, Segment};
+use crate::volume::{self, Volume};
+use archive::{
+    Base64Shape, ContentRef, Journal, Message, MessageForm, Reception, ReportForm, StoredPiece,
+};
+use mail::{Piece, Recipe};
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Unpacked frames kept in memory, in bytes: about sixty frames, so that the messages of a page of results are unpacked once.
+const CACHE_BYTES_MAX: usize = 16 << 20;
+
+/// Most volumes kept open.
+const OPEN_VOLUMES_MAX: usize = 64;
+
+/// Reads records of the volumes.
+pub(crate) struct Reader {
+    disk: Arc<dyn Disk>,
+    volumes: Mutex<HashMap<u64, Arc<Volume>>>,
+    frames: Mutex<FrameCache>,
+}
+
+#[derive(Default)]
+struct FrameCache {
+    frames: HashMap<(u64, u64), (Arc<Vec<u8>>, u64)>,
+    bytes: usize,
+    clock: u64,
+}
+
+impl FrameCache {
+    fn get(&mut self, key: (u64, u64)) -> Option<Arc<Vec<u8>>> {
+        self.clock += 1;
+        let (payload, used) = self.frames.get_mut(&key)?;
+        *used = self.clock;
+        Some(payload.clone())
+    }
+
+    fn put(&mut self, key: (u64, u64), payload: Arc<Vec<u8>>) {
+        self.bytes += payload.len();
+        self.frames.insert(key, (payload, self.clock));
+        while self.bytes > CACHE_BYTES_MAX {
+            let oldest = self
+                .frames
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| *key);
+            let Some((payload, _)) = oldest.and_then(|key| self.frames.remove(&key)) else {
+                break;
+            };
+            self.bytes -= payload.len();
+        }
+    }
+}
+
+/// A leaf with the bytes that its hash covers.
+#[derive(Clone, Debug)]
+pub struct StoredLeaf {
+    /// Number of its record kind.
+    pub kind: u8,
+    /// The record's body.
+    pub bytes: Vec<u8>,
+    /// What it says.
+    pub leaf: Leaf,
+}
+
+impl Reader {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self {
+            disk,
+            volumes: Mutex::default(),
+            frames: Mutex::default(),
+        }
+    }
+
+    fn volume(&self, number: u64) -> Result<Arc<Volume>> {
+        let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(volume) = volumes.get(&number) {
+            return Ok(volume.clone());
+        }
+        if volumes.len() >= OPEN_VOLUMES_MAX {
+            volumes.clear();
+        }
+        let volume = Arc::new(Volume::open(&*self.disk, number, false)?);
+        volumes.insert(number, volume.clone());
+        Ok(volume)
+    }
+
+    fn frame(&self, volume: u64, offset: u64) -> Result<Arc<Vec<u8>>> {
+        let cached = self
+            .frames
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get((volume, offset));
+        if let Some(payload) = cached {
+            return Ok(payload);
+        }
+        let payload = Arc::new(self.volume(volume)?.frame_at(offset)?.payload);
+        let mut cache = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.put((volume, offset), payload.clone());
+        Ok(payload)
+    }
+
+    /// Hands over the record at a place.
+    fn record<T>(&self, place: Place, take: impl FnOnce(Record) -> Option<T>) -> Result<T> {
+        let payload = self.frame(place.volume, place.frame)?;
+        let taken = record::record_at(&payload, place.inner).and_then(take);
+        taken.ok_or_else(|| damaged(place, "the record is not what the catalog expects"))
+    }
+
+    /// Reads the leaf with this sequence number.
+    pub(crate) fn leaf(&self, view: &CatalogView, sequence: u64) -> Result<StoredLeaf> {
+        let not_found = || Error::NotFound(format!("number {sequence}"));
+        let (kind, place) = view.leaf(sequence)?.ok_or_else(not_found)?;
+        let bytes = self.record(place, |record| {
+            (record.kind == kind).then(|| record.body.to_vec())
+        })?;
+        let leaf = Leaf::decode(kind, &bytes).map_err(|bad| match bad {
+            BadLeaf::Damaged => damaged(place, "the leaf does not hold"),
+            BadLeaf::TooNew => Error::TooNew {
+                name: volume::file_name(place.volume),
+                what: format!("number {sequence}"),
+            },
+        })?;
+        if leaf.head.sequence != sequence {
+            return Err(damaged(place, "another leaf lies there"));
+        }
+        Ok(StoredLeaf {
+            kind: kind.number(),
+            bytes,
+            leaf,
+        })
+    }
+
+    /// Reads a signed tree head.
+    pub(crate) fn checkpoint(&self, place: Place) -> Result<CheckpointRecord> {
+        self.record(place, |record| {
+            (record.kind == RecordKind::Checkpoint)
+                .then(|| CheckpointRecord::decode(record.body))
+                .flatten()
+        })
+    }
+
+    /// Reads a message's recipe.
+    pub(crate) fn message(&self, view: &CatalogView, sequence: u64) -> Result<Message> {
+        match self.leaf(view, sequence)?.leaf.body {
+            LeafBody::Message(message) => Ok(message),
+            _ => Err(Error::NotFound(format!("number {sequence} is no message"))),
+        }
+    }
+
+    /// Reads a reception.
+    pub(crate) fn reception(&self, view: &CatalogView, sequence: u64) -> Result<(Leaf, Reception)> {
+        let stored = self.leaf(view, sequence)?;
+        match &stored.leaf.body {
+            LeafBody::Reception { reception, .. } => {
+                let reception = (**reception).clone();
+                Ok((stored.leaf, reception))
+            }
+            _ => Err(Error::NotFound(format!(
+                "number {sequence} is no reception"
+            ))),
+        }
+    }
+
+    /// Writes a whole content.
+    ///
+    /// # Errors
+    /// `Damaged` when it is not whole; its digest is for the caller to check.
+    pub(crate) fn content(
+        &self,
+        view: &CatalogView,
+        content: ContentRef,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let not_found = || Error::NotFound(format!("content {}", content.digest));
+        let (_, place) = view.content(&content.digest)?.ok_or_else(not_found)?;
+        let mut written = 0;
+        let mut frame = place.frame;
+        let mut inner = place.inner;
+        loop {
+            let payload = self.frame(place.volume, frame)?;
+            write_segments(&payload, inner, content, &mut written, out)?;
+            if written >= content.length_bytes {
+                return Ok(());
+            }
+            frame = self.volume(place.volume)?.after(frame)?;
+            inner = 0;
+        }
+    }
+
+    /// Writes a message exactly as it came.
+    ///
+    /// # Errors
+    /// `Damaged` when the bytes do not have the message's digest; some may have been written by then.
+    pub(crate) fn write_message(
+        &self,
+        view: &CatalogView,
+        message: &Message,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let mut checked = HashingWriter {
+            out,
+            hasher: Hasher::new(),
+        };
+        match &message.form {
+            MessageForm::Whole => self.content(view, message.contents()[0], &mut checked)?,
+            MessageForm::TakenApart { skeleton, pieces } => {
+                let mut source = ContentSource {
+                    reader: self,
+                    view,
+                    skeleton: Skeleton::new(*skeleton),
+                    pieces,
+                };
+                mail::put_together(&recipe(pieces), &mut source, &mut checked)
+                    .map_err(Error::Body)?;
+            }
+        }
+        if checked.hasher.finish() != message.digest {
+            let name = format!("message {}", message.digest);
+            let how = "its bytes do not have its digest".to_owned();
+            return Err(Error::Damaged {
+                name,
+                offset: 0,
+                how,
+            });
+        }
+        Ok(())
+    }
+
+    /// Computes the group of a message: the first half of the digest of its normal form.
+    pub(crate) fn group(&self, view: &CatalogView, message: &Message) -> Result<[u8; 16]> {
+        let mut digest = GroupDigest::new();
+        self.write_message(view, message, &mut digest)?;
+        Ok(digest.finish())
+    }
+
+    /// Reads what a message says, its attachments left out.
+    pub(crate) fn reading(&self, view: &CatalogView, number: u64) -> Result<mail::Reading> {
+        let mut copy = BoundedCopy(Vec::new());
+        self.write_reading_copy(view, &self.message(view, number)?, &mut copy)?;
+        Ok(mail::read(&copy.0))
+    }
+
+    /// Writes a message without the contents that reading does not need.
+    pub(crate) fn write_reading_copy(
+        &self,
+        view: &CatalogView,
+        message: &Message,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        match &message.form {
+            MessageForm::Whole => self.content(view, message.contents()[0], out),
+            MessageForm::TakenApart { skeleton, pieces } => {
+                let mut source = ContentSource {
+                    reader: self,
+                    view,
+                    skeleton: Skeleton::new(*skeleton),
+                    pieces,
+                };
+                mail::reading_copy(&recipe(pieces), &mut source, out).map_err(Error::Body)
+            }
+        }
+    }
+
+    /// Writes a journal report exactly as it came.
+    pub(crate) fn write_report(
+        &self,
+        view: &CatalogView,
+        message: &Message,
+        journal: &Journal,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        match &journal.form {
+            ReportForm::Whole(report) => self.content(view, *report, out),
+            ReportForm::Plain { prefix, suffix } => {
+                self.content(view, *prefix, out)?;
+                self.write_message(view, message, out)?;
+                self.content(view, *suffix, out)
+            }
+        }
+    }
+}
+
+fn damaged(place: Place, how: &str) -> Error {
+    Error::Damaged {
+        name: volume::file_name(place.volume),
+        offset: place.frame,
+        how: how.to_owned(),
+    }
+}
+
+/// Writes the segments of a content that lie in a payload from `inner` on.
+fn write_segments(
+    payload: &[u8],
+    inner: u32,
+    content: ContentRef,
+    written: &mut u64,
+    out: &mut dyn Write,
+) -> Result<()> {
+    for record in Records::from(payload, inner).filter(|record| record.kind == RecordKind::Content)
+    {
+        let Some(segment) = Segment::decode(record.body) else {
+            continue;
+        };
+        if segment.content == content && segment.offset == *written {
+            out.write_all(segment.bytes).map_err(Error::Body)?;
+            *written += segment.bytes.len() as u64;
+        }
+        if *written >= content.length_bytes {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The recipe of stored pieces, as the `mail` room has it.
+pub(crate) fn recipe(pieces: &[StoredPiece]) -> Recipe {
+    let piece = |piece: &StoredPiece| match *piece {
+        StoredPiece::Skeleton { length_bytes } => Piece::Skeleton { length_bytes },
+        StoredPiece::Base64 {
+            content,
+            shape,
+            is_text,
+        } => {
+            let Base64Shape {
+                line_chars,
+                line_end,
+                last_line_end,
+            } = shape;
+            Piece::Base64 {
+                content_bytes: content.length_bytes,
+                line_chars,
+                line_end,
+                last_line_end,
+                is_text,
+            }
+        }
+    };
+    Recipe {
+        pieces: pieces.iter().map(piece).collect(),
+    }
+}
+
+/// A skeleton that is read when its first bytes are asked for.
+struct Skeleton {
+    content: ContentRef,
+    bytes: Option<Vec<u8>>,
+    next: usize,
+}
+
+impl Skeleton {
+    fn new(content: ContentRef) -> Self {
+        Self {
+            content,
+            bytes: None,
+            next: 0,
+        }
+    }
+}
+
+/// Gives the `mail` room what it puts together.
+struct ContentSource<'a> {
+    reader: &'a Reader,
+    view: &'a CatalogView,
+    skeleton: Skeleton,
+    pieces: &'a [StoredPiece],
+}
+
+impl mail::Source for ContentSource<'_> {
+    fn skeleton(&mut self, length_bytes: u64, out: &mut dyn Write) -> io::Result<()> {
+        if self.skeleton.bytes.is_none() {
+            let mut bytes = Vec::new();
+            self.reader
+                .content(self.view, self.skeleton.content, &mut bytes)
+                .map_err(io::Error::other)?;
+            self.skeleton.bytes = Some(bytes);
+        }
+        let bytes = self.skeleton.bytes.as_deref().unwrap_or_default();
+        let end = self
+            .skeleton
+            .next
+            .saturating_add(length_bytes as usize)
+            .min(bytes.len());
+        out.write_all(&bytes[self.skeleton.next..end])?;
+        self.skeleton.next = end;
+        Ok(())
+    }
+
+    fn content(&mut self, ordinal: usize, out: &mut dyn Write) -> io::Result<()> {
+        let mut contents = self.pieces.iter().filter_map(|piece| match piece {
+            StoredPiece::Base64 { content, .. } => Some(*content),
+            StoredPiece::Skeleton { .. } => None,
+        });
+        let content = contents.nth(ordinal).ok_or(io::ErrorKind::InvalidData)?;
+        self.reader
+            .content(self.view, content, out)
+            .map_err(io::Error::other)
+    }
+}
+
+/// Hashes what passes through.
+pub(crate) struct HashingWriter<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) hasher: Hasher,
+}
+
+impl Write for HashingWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.push(bytes);
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Takes the first [`READING_BYTES_MAX`] bytes and lets the rest pass by.
+pub(crate) struct BoundedCopy(pub(crate) Vec<u8>);
+
+impl Write for BoundedCopy {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = READING_BYTES_MAX - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Room on the disk: mail is refused before it would fill the disk, and a reserve lets events be written when mail no longer fits.
+
+use crate::disk::{Disk, DiskFile, Open, Room};
+use crate::error::{DiskContext, Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+const FILE: &str = "reserve";
+
+/// What is kept for events and checkpoints, in bytes: some hundred thousand entries with their places in the catalog.
+const RESERVE_BYTES: u64 = 256 << 20;
+
+/// On a small disk the reserve is this part of it.
+const RESERVE_PART: u64 = 20;
+
+/// What mail leaves free for the catalog and the index, in bytes; a merge of the index needs the most.
+const MARGIN_BYTES: u64 = 64 << 20;
+
+/// On a small disk the margin is this part of it.
+const MARGIN_PART: u64 = 20;
+
+/// The reserve is given back to the disk in steps of this many bytes.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// A file that keeps room, and the rules by which it is used.
+pub(crate) struct Reserve {
+    disk: Arc<dyn Disk>,
+    file: Box<dyn DiskFile>,
+    length_bytes: u64,
+}
+
+impl Reserve {
+    /// Opens the reserve and fills it up if there is room.
+    pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<Self> {
+        let file = disk.open(Path::new(FILE), Open::Create).on("open", FILE)?;
+        let length_bytes = file.len().on("read", FILE)?;
+        let mut reserve = Self {
+            disk,
+            file,
+            length_bytes,
+        };
+        reserve.refill()?;
+        Ok(reserve)
+    }
+
+    fn room(&self) -> Result<Room> {
+        self.disk.room().on("ask for the room of", "the disk")
+    }
+
+    /// Takes back what events have used, as far as there is plenty of room.
+    pub(crate) fn refill(&mut self) -> Result<()> {
+        let room = self.room()?;
+        let wanted = RESERVE_BYTES.min(room.total_bytes / RESERVE_PART);
+        let missing = wanted.saturating_sub(self.length_bytes);
+        if missing == 0 || room.available_bytes < missing + 2 * margin(&room) {
+            return Ok(());
+        }
+        self.file.allocate(wanted).on("keep room for", FILE)?;
+        self.length_bytes = wanted;
+        Ok(())
+    }
+
+    /// Tells whether mail of this weight fits.
+    ///
+    /// # Errors
+    /// `Full` when it does not.
+    pub(crate) fn for_mail(&self, weight_bytes: u64) -> Result<()> {
+        let room = self.room()?;
+        let needed_bytes = weight_bytes + margin(&room);
+        if room.available_bytes < needed_bytes {
+            return Err(Error::Full {
+                available_bytes: room.available_bytes,
+                needed_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes room for events of this weight, out of the reserve if need be.
+    ///
+    /// # Errors
+    /// `Full` when the reserve is used up, too.
+    pub(crate) fn for_events(&mut self, weight_bytes: u64) -> Result<()> {
+        let needed_bytes = weight_bytes + STEP_BYTES;
+        loop {
+            let available_bytes = self.room()?.available_bytes;
+            if available_bytes >= needed_bytes {
+                return Ok(());
+            }
+            if self.length_bytes == 0 {
+                return Err(Error::Full {
+                    available_bytes,
+                    needed_bytes,
+                });
+            }
+            self.length_bytes = self
+                .length_bytes
+                .saturating_sub(STEP_BYTES.max(needed_bytes));
+            self.file.set_len(self.length_bytes).on("shorten", FILE)?;
+        }
+    }
+}
+
+/// What mail leaves free on this disk, in bytes.
+pub(crate) fn margin(room: &Room) -> u64 {
+    MARGIN_BYTES.min(room.total_bytes / MARGIN_PART)
+}

@@ -1,0 +1,123 @@
+//! `state.redb`: ground that is not mail: settings, accounts and keys. Every commit is durable.
+//!
+//! Nothing of it ever enters a volume.
+
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::redb_backend::open_database;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::path::Path;
+
+const FILE: &str = "state.redb";
+
+/// Memory that redb may use for pages in bytes; the file is small.
+const CACHE_BYTES: usize = 1 << 20;
+
+/// A table of the state file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateTable {
+    /// Settings: text to bytes.
+    Settings,
+    /// Accounts: name to record.
+    Accounts,
+    /// Keys: name to secret bytes.
+    Keys,
+}
+
+impl StateTable {
+    fn definition(self) -> TableDefinition<'static, &'static str, &'static [u8]> {
+        TableDefinition::new(match self {
+            Self::Settings => "settings",
+            Self::Accounts => "accounts",
+            Self::Keys => "keys",
+        })
+    }
+}
+
+const ALL: [StateTable; 3] = [StateTable::Settings, StateTable::Accounts, StateTable::Keys];
+
+/// The open state file.
+pub struct State {
+    database: Database,
+}
+
+/// Names the operation of a redb error.
+trait StateContext<T> {
+    fn doing(self, operation: &'static str) -> Result<T>;
+}
+
+impl<T, E: Into<redb::Error>> StateContext<T> for std::result::Result<T, E> {
+    fn doing(self, operation: &'static str) -> Result<T> {
+        self.map_err(|error| Error::State {
+            operation,
+            source: Box::new(error.into()),
+        })
+    }
+}
+
+impl State {
+    pub(crate) fn open(disk: &dyn Disk) -> Result<Self> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let database = open_database(&builder, disk, Path::new(FILE)).doing("open")?;
+        let state = Self { database };
+        state.make_tables()?;
+        Ok(state)
+    }
+
+    fn make_tables(&self) -> Result<()> {
+        let transaction = self.database.begin_write().doing("write")?;
+        for table in ALL {
+            transaction.open_table(table.definition()).doing("write")?;
+        }
+        transaction.commit().doing("write")
+    }
+
+    /// Reads a value.
+    pub fn get(&self, table: StateTable, name: &str) -> Result<Option<Vec<u8>>> {
+        let transaction = self.database.begin_read().doing("read")?;
+        let table = transaction.open_table(table.definition()).doing("read")?;
+        let value = table.get(name).doing("read")?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    /// Lists the names of a table, in order.
+    pub fn names(&self, table: StateTable) -> Result<Vec<String>> {
+        let transaction = self.database.begin_read().doing("read")?;
+        let table = transaction.open_table(table.definition()).doing("read")?;
+        let entries = table.iter().doing("read")?;
+        entries
+            .map(|entry| Ok(entry.doing("read")?.0.value().to_owned()))
+            .collect()
+    }
+
+    /// Writes a value, or removes it; durable afterwards. Tells whether there was one before.
+    pub fn put(&self, table: StateTable, name: &str, value: Option<&[u8]>) -> Result<bool> {
+        let mut transaction = self.database.begin_write().doing("write")?;
+        transaction.set_two_phase_commit(true);
+        let existed = {
+            let mut table = transaction.open_table(table.definition()).doing("write")?;
+            match value {
+                Some(value) => table.insert(name, value).doing("write")?.is_some(),
+                None => table.remove(name).doing("write")?.is_some(),
+            }
+        };
+        transaction.commit().doing("write")?;
+        Ok(existed)
+    }
+
+    /// Reads a value, or makes and keeps it the first time; tells whether it was made.
+    pub(crate) fn get_or_make(
+        &self,
+        table: StateTable,
+        name: &str,
+        make: impl FnOnce() -> Vec<u8>,
+    ) -> Result<(Vec<u8>, bool)> {
+        if let Some(value) = self.get(table, name)? {
+            return Ok((value, false));
+        }
+        let value = make();
+        self.put(table, name, Some(&value))?;
+        Ok((value, true))
+    }
+}

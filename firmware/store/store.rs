@@ -1,0 +1,524 @@
+//! The store: an archive that is open, as everyone above this room sees it.
+
+use crate::batch::random;
+use crate::catalog::{Summary, Totals, Watermark};
+use crate::checkpoint::origin_of;
+use crate::disk::Disk;
+use crate::engine::{Engine, Options};
+use crate::error::{DiskContext, Error, Result};
+use crate::identity::Identity;
+use crate::index::{Found, Page};
+use crate::leaf::LeafBody;
+use crate::merkle::inclusion_proof;
+use crate::note::{Note, Signer, Verifier};
+use crate::prepare::{self, Deposit};
+use crate::proof::Proof;
+use crate::queue::{Answer, Pending, Receipt, Work};
+use crate::reader::StoredLeaf;
+use crate::record::CheckpointRecord;
+use crate::spool::{Body, Spool};
+use crate::state::{State, StateTable};
+use crate::{catalog, index, volume};
+use archive::access::Asker;
+use archive::query::Query;
+use archive::{Digest, Event, EventKind, Reception};
+use std::path::Path;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+const SIGNING_KEY: &str = "archive signing key";
+const MAC_KEY: &str = "archive mac key";
+const README: &str = "README.txt";
+
+/// An open archive.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    state: State,
+    spool: Spool,
+    signer: Arc<Signer>,
+    options: Options,
+    /// None while catalog and index are being rebuilt.
+    engine: RwLock<Option<Engine>>,
+}
+
+/// Bytes on the disk, by what they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiskUse {
+    /// The volumes.
+    pub volumes_bytes: u64,
+    /// The catalog.
+    pub catalog_bytes: u64,
+    /// The index.
+    pub index_bytes: u64,
+    /// Settings, accounts, keys.
+    pub state_bytes: u64,
+    /// What is left for mail.
+    pub available_bytes: u64,
+}
+
+/// A leaf with the proof that it is in the tree.
+#[derive(Clone, Debug)]
+pub struct ProvenLeaf {
+    /// The leaf.
+    pub leaf: StoredLeaf,
+    /// The proof, which carries its checkpoint.
+    pub proof: Proof,
+}
+
+impl Store {
+    /// Opens the archive on a disk, or makes a new one there; `watch` is told how far catching up has come.
+    ///
+    /// The caller holds the lock of the data directory.
+    pub fn open(disk: Arc<dyn Disk>, options: Options, watch: &mut dyn FnMut(u64)) -> Result<Self> {
+        let (identity, is_new) = match Identity::read(&*disk)? {
+            Some(identity) => (identity, false),
+            None => (new_archive(&*disk)?, true),
+        };
+        disk.create_dir(Path::new(volume::FOLDER))
+            .on("create", volume::FOLDER)?;
+        let state = State::open(&*disk)?;
+        let (seed, key_made) =
+            state.get_or_make(StateTable::Keys, SIGNING_KEY, || random::<32>().to_vec())?;
+        state.get_or_make(StateTable::Keys, MAC_KEY, || random::<32>().to_vec())?;
+        let signer = Arc::new(signer(&identity, &seed)?);
+        let spool = Spool::open(disk.clone())?;
+        let mut watch = |position: Watermark| watch(position.leaves);
+        let engine = Engine::start(
+            disk.clone(),
+            identity.archive,
+            signer.clone(),
+            options.clone(),
+            &mut watch,
+        )?;
+        let store = Self {
+            disk,
+            identity,
+            state,
+            spool,
+            signer,
+            options,
+            engine: RwLock::new(Some(engine)),
+        };
+        store.first_events(is_new, key_made)?;
+        Ok(store)
+    }
+
+    fn first_events(&self, is_new: bool, key_made: bool) -> Result<()> {
+        if is_new {
+            self.log(
+                0,
+                Event {
+                    kind: EventKind::ArchiveCreated,
+                    ..Event::default()
+                },
+            )?
+            .wait()?;
+        }
+        if key_made {
+            let key = self.key().to_string();
+            self.log(
+                0,
+                Event {
+                    kind: EventKind::KeyMade,
+                    key,
+                    ..Event::default()
+                },
+            )?
+            .wait()?;
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn engine(&self) -> Result<EngineGuard<'_>> {
+        // A writer holds the lock only while it rebuilds: nobody waits for that.
+        let guard = self.engine.try_read().map_err(|_| Error::Rebuilding)?;
+        if guard.is_none() {
+            return Err(Error::Rebuilding);
+        }
+        Ok(EngineGuard(guard))
+    }
+
+    /// Where large mail waits on its way in.
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// Settings, accounts and keys.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Who this disk is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The key that checks this archive's checkpoints.
+    pub fn key(&self) -> &Verifier {
+        self.signer.verifier()
+    }
+
+    /// The origin of this archive's checkpoints.
+    pub fn origin(&self) -> String {
+        origin_of(&self.identity.archive)
+    }
+
+    /// Takes a message in; it is durable once the answer is there.
+    ///
+    /// # Errors
+    /// Only passing ones or those of the disk: no message is refused for what it holds.
+    pub fn deposit(&self, body: Body, deposit: Deposit) -> Result<Pending<Receipt>> {
+        let prepared = prepare::prepare(&self.spool, body, deposit)?;
+        let (answer, pending) = Answer::new();
+        self.engine()?
+            .queue
+            .put(Work::Deposit(Box::new(prepared), answer));
+        Ok(pending)
+    }
+
+    /// Writes an entry of the audit log.
+    pub fn log(&self, actor: u64, event: Event) -> Result<Pending<u64>> {
+        let (answer, pending) = Answer::new();
+        self.engine()?
+            .queue
+            .put(Work::Log(Box::new((actor, event)), answer));
+        Ok(pending)
+    }
+
+    /// Makes everything last that is only derived, so that the next start has nothing to catch up with.
+    pub fn flush(&self) -> Result<()> {
+        let (answer, pending) = Answer::new();
+        let engine = self.engine()?;
+        engine.queue.put(Work::Flush(answer));
+        pending.wait()?;
+        engine.shared.wait_indexed()
+    }
+
+    /// Signs the tree head if the tree has grown; gives the newest checkpoint.
+    pub fn checkpoint(&self) -> Result<CheckpointRecord> {
+        let (answer, pending) = Answer::new();
+        let engine = self.engine()?;
+        engine.queue.put(Work::Checkpoint(answer));
+        pending.wait()?;
+        let view = engine.shared.catalog.read()?;
+        let (_, place) = view
+            .last_checkpoint(u64::MAX)?
+            .ok_or_else(|| Error::NotFound("a checkpoint: the archive is empty".to_owned()))?;
+        engine.shared.reader.checkpoint(place)
+    }
+
+    /// Searches what the asker may see.
+    ///
+    /// `fresh` waits until everything that is in the archive can be found.
+    pub fn search(
+        &self,
+        query: &Query,
+        asker: &Asker,
+        page: Page,
+        self_tests: bool,
+        fresh: bool,
+    ) -> Result<Found> {
+        let engine = self.engine()?;
+        if fresh {
+            engine.shared.wait_indexed()?;
+        }
+        engine.index.search(query, asker, page, self_tests)
+    }
+
+    /// Numbers of all messages that match, in ascending order.
+    pub fn matching(&self, query: &Query, asker: &Asker) -> Result<Vec<u64>> {
+        let engine = self.engine()?;
+        engine.shared.wait_indexed()?;
+        engine.index.all(query, asker, false)
+    }
+
+    /// The facts about a message that lists show.
+    pub fn summary(&self, number: u64) -> Result<Summary> {
+        let summary = self.engine()?.shared.catalog.read()?.summary(number)?;
+        summary.ok_or_else(|| Error::NotFound(format!("message {number}")))
+    }
+
+    /// The number of the message with this digest.
+    pub fn number_of(&self, digest: &Digest) -> Result<u64> {
+        let number = self.engine()?.shared.catalog.read()?.message(digest)?;
+        number.ok_or_else(|| Error::NotFound(format!("a message with digest {digest}")))
+    }
+
+    /// Messages with the same Message-ID but other bytes.
+    pub fn linked(&self, number: u64) -> Result<Vec<u64>> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        let summary = view
+            .summary(number)?
+            .ok_or_else(|| Error::NotFound(format!("message {number}")))?;
+        if summary.message_id.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut linked = Vec::new();
+        for other in view.messages_with_id(&summary.message_id)? {
+            // The table's key is a part of a digest only.
+            let same = view
+                .summary(other)?
+                .is_some_and(|other| other.message_id == summary.message_id);
+            if other != number && same {
+                linked.push(other);
+            }
+        }
+        Ok(linked)
+    }
+
+    /// Messages that differ from this one only in line ends or trace fields, itself included.
+    pub fn copies(&self, number: u64) -> Result<Vec<u64>> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        let summary = view
+            .summary(number)?
+            .ok_or_else(|| Error::NotFound(format!("message {number}")))?;
+        view.group(&summary.group)
+    }
+
+    /// Reads a leaf.
+    pub fn leaf(&self, sequence: u64) -> Result<StoredLeaf> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        engine.shared.reader.leaf(&view, sequence)
+    }
+
+    /// Reads all receptions of a message with their numbers, in the order in which they came.
+    pub fn receptions(&self, number: u64) -> Result<Vec<(u64, Reception)>> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        engine.shared.reader.message(&view, number)?;
+        let numbers = std::iter::once(number + 1).chain(view.further_receptions(number)?);
+        numbers
+            .map(|number| Ok((number, engine.shared.reader.reception(&view, number)?.1)))
+            .collect()
+    }
+
+    /// Reads a message exactly as it came; the number may also be that of one of its receptions.
+    pub fn message(&self, number: u64) -> Result<Body> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        let reader = &engine.shared.reader;
+        let message = match reader.leaf(&view, number)?.leaf.body {
+            LeafBody::Message(message) => message,
+            LeafBody::Reception { message, .. } => reader.message(&view, message)?,
+            _ => {
+                return Err(Error::NotFound(format!(
+                    "number {number} is an event, not a message"
+                )));
+            }
+        };
+        let mut writer = self.spool.writer();
+        reader.write_message(&view, &message, &mut writer)?;
+        writer.finish()
+    }
+
+    /// Reads the journal report that a reception came in, exactly as it came.
+    pub fn journal_report(&self, reception: u64) -> Result<Body> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        let reader = &engine.shared.reader;
+        let LeafBody::Reception {
+            message, reception, ..
+        } = reader.leaf(&view, reception)?.leaf.body
+        else {
+            return Err(Error::NotFound(format!(
+                "number {reception} is no reception"
+            )));
+        };
+        let none =
+            || Error::NotFound("a journal report: this reception came without one".to_owned());
+        let journal = reception.journal.as_ref().ok_or_else(none)?;
+        let mut writer = self.spool.writer();
+        reader.write_report(
+            &view,
+            &reader.message(&view, message)?,
+            journal,
+            &mut writer,
+        )?;
+        writer.finish()
+    }
+
+    /// Reads the text of a message, for snippets.
+    pub fn reading(&self, number: u64) -> Result<mail::Reading> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        engine.shared.reader.reading(&view, number)
+    }
+
+    /// Reads leaves with the proofs that they are in the tree of the newest checkpoint.
+    pub fn prove(&self, sequences: &[u64]) -> Result<Vec<ProvenLeaf>> {
+        let checkpoint = self.checkpoint()?;
+        let note: Note = checkpoint
+            .note
+            .parse()
+            .map_err(|error| Error::Proof(format!("the checkpoint: {error}")))?;
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        let prove = |sequence: &u64| {
+            let leaf = engine.shared.reader.leaf(&view, *sequence)?;
+            let index = sequence - 1;
+            let path = inclusion_proof(&view, index, checkpoint.tree_size)
+                .map_err(|error| Error::Proof(error.to_string()))?;
+            let extra = crate::leaf::proof_extra(&leaf);
+            let proof = Proof {
+                extra: Some(extra),
+                index,
+                path,
+                checkpoint: note.clone(),
+            };
+            Ok(ProvenLeaf { leaf, proof })
+        };
+        sequences.iter().map(prove).collect()
+    }
+
+    /// Sums over the archive.
+    pub fn totals(&self) -> Result<Totals> {
+        self.engine()?.shared.catalog.read()?.totals()
+    }
+
+    /// Number of leaves in the archive, and how many of them searches can find.
+    pub fn progress(&self) -> Result<(u64, u64)> {
+        let engine = self.engine()?;
+        Ok((engine.shared.leaves(), engine.shared.indexed()))
+    }
+
+    /// Bytes on the disk.
+    pub fn disk_use(&self) -> Result<DiskUse> {
+        let name = |text: &str| Path::new(text).to_owned();
+        Ok(DiskUse {
+            volumes_bytes: self.folder_bytes(volume::FOLDER)?,
+            catalog_bytes: self.file_bytes(&name(&catalog::file_name()))?,
+            index_bytes: self.folder_bytes(&index::folder_name())?,
+            state_bytes: self.file_bytes(&name("state.redb"))?,
+            available_bytes: self
+                .disk
+                .room()
+                .on("ask for the room of", "the disk")?
+                .available_bytes,
+        })
+    }
+
+    fn folder_bytes(&self, folder: &str) -> Result<u64> {
+        let names = self.disk.list(Path::new(folder)).on("list", folder)?;
+        // A file of the index may be merged away between listing and asking.
+        Ok(names
+            .iter()
+            .map(|name| self.file_bytes(name).unwrap_or(0))
+            .sum())
+    }
+
+    fn file_bytes(&self, name: &Path) -> Result<u64> {
+        let file = self
+            .disk
+            .open(name, crate::disk::Open::Read)
+            .on("open", name.display())?;
+        file.len().on("read", name.display())
+    }
+
+    /// Makes catalog and index again from the volumes; meanwhile everything else is refused as passing.
+    pub fn rebuild(&self, watch: &mut dyn FnMut(u64)) -> Result<()> {
+        let mut engine = self
+            .engine
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        drop(engine.take());
+        let catalog = catalog::file_name();
+        if self
+            .disk
+            .exists(Path::new(&catalog))
+            .on("look for", &catalog)?
+        {
+            self.disk
+                .remove(Path::new(&catalog))
+                .on("remove", &catalog)?;
+        }
+        let folder = index::folder_name();
+        self.disk
+            .remove_dir_all(Path::new(&folder))
+            .on("remove", &folder)?;
+        let mut watch = |position: Watermark| watch(position.leaves);
+        let (disk, signer) = (self.disk.clone(), self.signer.clone());
+        let new = Engine::start(
+            disk,
+            self.identity.archive,
+            signer,
+            self.options.clone(),
+            &mut watch,
+        )?;
+        new.shared.wait_indexed()?;
+        *engine = Some(new);
+        drop(engine);
+        self.log(
+            0,
+            Event {
+                kind: EventKind::Rebuilt,
+                ..Event::default()
+            },
+        )?
+        .wait()
+        .map(drop)
+    }
+
+    /// Reads the whole archive and checks it, see [`crate::verify`].
+    pub fn verify(
+        &self,
+        how: &crate::verify::VerifyOptions,
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<crate::verify::VerifyReport> {
+        let engine = self.engine()?;
+        crate::verify::verify(
+            &engine.shared,
+            self.identity.archive,
+            self.key(),
+            how,
+            watch,
+        )
+    }
+}
+
+/// The engine while it is used.
+struct EngineGuard<'a>(RwLockReadGuard<'a, Option<Engine>>);
+
+impl std::ops::Deref for EngineGuard<'_> {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        self.0.as_ref().expect("checked when the guard was made")
+    }
+}
+
+/// Writes the identity of a new archive, unless the directory holds something else.
+fn new_archive(disk: &dyn Disk) -> Result<Identity> {
+    let known = ["lock", "spool", "keeper.sock", README, "lost+found"];
+    let names = disk.list(Path::new("")).on("list", "the data directory")?;
+    let stranger = names
+        .iter()
+        .find(|name| !known.iter().any(|known| Path::new(known) == name.as_path()));
+    if let Some(stranger) = stranger {
+        let what = format!(
+            "the directory has no identity file, but it holds: {}",
+            stranger.display()
+        );
+        return Err(Error::NotAnArchive(what));
+    }
+    let identity = Identity::new();
+    disk.replace(Path::new(README), include_bytes!("README-disk.txt"))
+        .on("write", README)?;
+    identity.write(disk)?;
+    Ok(identity)
+}
+
+fn signer(identity: &Identity, seed: &[u8]) -> Result<Signer> {
+    let how = "the signing key in state.redb is not 32 bytes long".to_owned();
+    let bad = Error::Damaged {
+        name: "state.redb".to_owned(),
+        offset: 0,
+        how,
+    };
+    let seed: [u8; 32] = seed.try_into().map_err(|_| bad)?;
+    Signer::from_seed(&origin_of(&identity.archive), &seed)
+        .map_err(|error| Error::Proof(error.to_string()))
+}

@@ -1,0 +1,557 @@
+//! The store as a whole, on the simulated disk: what goes in comes out, crashes lose nothing that was acknowledged, damage is named.
+
+use crate::disk::{Disk, Open};
+use crate::faulty_disk::{Crash, SimDisk};
+use crate::index::{Order, Page};
+use crate::verify::{VerifyOptions, VerifyReport};
+use crate::{Body, Deposit, Error, Moment, Novelty, Options, Receipt, Store};
+use archive::query::parse;
+use archive::{Asker, Envelope, Reception, Recipient, SourceKey, SourceKind};
+use std::path::Path;
+use std::sync::Arc;
+
+fn options(volume_bytes_max: u64) -> Options {
+    let moment = Moment {
+        at_us: 1_700_000_000_000_000,
+        synchronised: true,
+        uncertainty_ms: Some(10),
+    };
+    Options {
+        clock: Arc::new(move || moment),
+        boot_id: [9; 16],
+        volume_bytes_max,
+        index_threads: 1,
+    }
+}
+
+fn open(disk: &SimDisk) -> Store {
+    open_with(disk, 256 << 20)
+}
+
+fn open_with(disk: &SimDisk, volume_bytes_max: u64) -> Store {
+    Store::open(
+        Arc::new(disk.clone()),
+        options(volume_bytes_max),
+        &mut |_| {},
+    )
+    .expect("the archive opens")
+}
+
+fn smtp(recipients: &[&str]) -> Deposit {
+    let recipient = |address: &&str| Recipient {
+        address: (*address).to_owned(),
+        parameters: vec![],
+    };
+    let envelope = Envelope {
+        reverse_path: "chef@kanzlei.example".to_owned(),
+        recipients: recipients.iter().map(recipient).collect(),
+        ..Envelope::default()
+    };
+    let reception = Reception {
+        envelope: Some(envelope),
+        ..Reception::default()
+    };
+    Deposit {
+        reception,
+        unwrap_journal: true,
+        actor: 2,
+        prompt: true,
+    }
+}
+
+fn file(path: &str) -> Deposit {
+    let key = SourceKey {
+        path: path.to_owned(),
+        ..SourceKey::default()
+    };
+    let reception = Reception {
+        source: SourceKind::EmlFile,
+        key,
+        ..Reception::default()
+    };
+    Deposit {
+        reception,
+        unwrap_journal: false,
+        actor: 1,
+        prompt: false,
+    }
+}
+
+fn message(id: u32, text: &str) -> Vec<u8> {
+    format!(
+        "From: Anna <anna@kanzlei.example>\r\nTo: bernd@kanzlei.example\r\nSubject: Nachricht {id}\r\n\
+         Message-ID: <{id}@kanzlei.example>\r\nDate: Mon, 3 Mar 2025 11:00:00 +0100\r\n\r\n{text}\r\n"
+    )
+    .into_bytes()
+}
+
+fn put(store: &Store, bytes: &[u8], how: Deposit) -> Receipt {
+    store
+        .deposit(Body::Memory(bytes.to_vec()), how)
+        .and_then(|pending| pending.wait())
+        .expect("stored")
+}
+
+fn bytes(store: &Store, number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    store
+        .message(number)
+        .expect("it is there")
+        .write_to(&mut out)
+        .expect("memory takes all");
+    out
+}
+
+fn find(store: &Store, query: &str) -> Vec<u64> {
+    let query = parse(query, 0).expect("a query").query;
+    let page = Page {
+        order: Order::Newest,
+        offset: 0,
+        limit: 100,
+    };
+    let mut hits = store
+        .search(&query, &Asker::Owner, page, false, true)
+        .expect("found")
+        .hits;
+    hits.sort_unstable();
+    hits
+}
+
+fn verify(store: &Store) -> VerifyReport {
+    store.checkpoint().expect("a checkpoint");
+    store
+        .verify(&VerifyOptions::default(), &mut |_, _| {})
+        .expect("it can be read")
+}
+
+/// Bytes that do not compress, the same for the same length.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ length as u64;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..length).map(next).collect()
+}
+
+/// A message with an attachment of this many decoded bytes.
+fn with_attachment(id: u32, length: usize) -> Vec<u8> {
+    use base64::Engine;
+    let decoded = noise(length);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(decoded);
+    let lines: Vec<&str> = encoded
+        .as_bytes()
+        .chunks(76)
+        .map(|line| std::str::from_utf8(line).expect("base64 is ASCII"))
+        .collect();
+    let head = String::from_utf8(message(id, "")).expect("ASCII");
+    let head = head.trim_end().to_owned();
+    format!(
+        "{head}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\n\r\nAnbei die Rechnung.\r\n--b\r\n\
+         Content-Type: application/pdf; name=\"rechnung.pdf\"\r\nContent-Disposition: attachment\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{}\r\n--b--\r\n",
+        lines.join("\r\n")
+    )
+    .into_bytes()
+}
+
+#[test]
+fn what_goes_in_is_found_and_comes_out() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let one = message(1, "Die Umsatzsteuervoranmeldungen liegen bei.");
+    let two = with_attachment(2, 5_000);
+    let first = put(
+        &store,
+        &one,
+        smtp(&["bernd@kanzlei.example", "steuer@berater.example"]),
+    );
+    let second = put(&store, &two, smtp(&["bernd@kanzlei.example"]));
+    assert_eq!(first.novelty, Novelty::NewMessage);
+    assert_eq!(bytes(&store, first.number), one);
+    assert_eq!(bytes(&store, second.number), two);
+    assert_eq!(find(&store, "umsatzsteuervoranmeldungen"), [first.number]);
+    assert_eq!(find(&store, "to:steuer@berater.example"), [first.number]);
+    assert_eq!(
+        find(&store, "filename:rechnung has:attachment"),
+        [second.number]
+    );
+    let report = verify(&store);
+    assert_eq!(report.findings, []);
+    assert_eq!((report.messages, report.checkpoints), (2, 2));
+}
+
+#[test]
+fn the_same_bytes_again_are_a_further_reception() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let mail = message(1, "Text");
+    let first = put(&store, &mail, smtp(&["bernd@kanzlei.example"]));
+    assert_eq!(find(&store, "to:steuer@berater.example"), Vec::<u64>::new());
+    let again = put(&store, &mail, smtp(&["steuer@berater.example"]));
+    assert_eq!(
+        (again.novelty, again.number),
+        (Novelty::NewReception, first.number)
+    );
+    assert_eq!(find(&store, "to:steuer@berater.example"), [first.number]);
+    assert_eq!(store.receptions(first.number).expect("there").len(), 2);
+
+    let from_file = put(&store, &mail, file("/a.eml"));
+    let from_file_again = put(&store, &mail, file("/a.eml"));
+    assert_eq!(from_file.novelty, Novelty::NewReception);
+    assert_eq!(
+        (from_file_again.novelty, from_file_again.reception),
+        (Novelty::Known, from_file.reception)
+    );
+    assert_eq!(store.totals().expect("totals").receptions, 3);
+    assert_eq!(verify(&store).findings, []);
+}
+
+#[test]
+fn many_at_once_are_one_order() {
+    let disk = SimDisk::new();
+    let store = Arc::new(open(&disk));
+    let threads: Vec<_> = (0..8)
+        .map(|thread: u32| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let mail = |i: u32| message(if i % 5 == 0 { i } else { thread * 1000 + i }, "Text");
+                (0..40)
+                    .map(|i| (mail(i), put(&store, &mail(i), smtp(&["x@y.example"]))))
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let all: Vec<_> = threads
+        .into_iter()
+        .flat_map(|thread| thread.join().expect("no panic"))
+        .collect();
+    let mut receptions: Vec<u64> = all.iter().map(|(_, receipt)| receipt.reception).collect();
+    receptions.sort_unstable();
+    receptions.dedup();
+    assert_eq!(receptions.len(), 8 * 40);
+    for (mail, receipt) in &all {
+        assert_eq!(&bytes(&store, receipt.number), mail);
+    }
+    assert_eq!(store.totals().expect("totals").messages, 8 * 32 + 8);
+    assert_eq!(verify(&store).findings, []);
+}
+
+#[test]
+fn large_messages_go_through_the_spool() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    for (id, length) in [(1, 900_000), (2, 3_500_000), (3, 3_500_000)] {
+        let mail = with_attachment(id, length);
+        let mut writer = store.spool().writer();
+        mail.chunks(70_001)
+            .for_each(|chunk| writer.write(chunk).expect("room"));
+        let body = writer.finish().expect("spooled");
+        assert!(matches!(body, Body::File { .. }));
+        let receipt = store
+            .deposit(body, smtp(&["x@y.example"]))
+            .and_then(|pending| pending.wait())
+            .expect("stored");
+        assert!(
+            bytes(&store, receipt.number) == mail,
+            "message {id} comes back to the byte"
+        );
+    }
+    assert_eq!(find(&store, "rechnung.pdf").len(), 3);
+    assert_eq!(verify(&store).findings, []);
+    // Two attachments are the same bytes, and each skeleton is its own.
+    assert_eq!(store.totals().expect("totals").contents, 5);
+}
+
+#[test]
+fn a_closed_archive_opens_again() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let receipts: Vec<_> = (0..30)
+        .map(|i| put(&store, &message(i, "Text"), smtp(&["x@y.example"])))
+        .collect();
+    let key = store.key().to_string();
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(store.key().to_string(), key);
+    for (i, receipt) in (0..).zip(&receipts) {
+        assert_eq!(bytes(&store, receipt.number), message(i, "Text"));
+    }
+    assert_eq!(find(&store, "text").len(), 30);
+    let next = put(&store, &message(99, "Text"), smtp(&["x@y.example"]));
+    assert!(next.number > receipts[29].reception);
+    assert_eq!(verify(&store).findings, []);
+}
+
+#[test]
+fn a_power_cut_loses_nothing_acknowledged() {
+    for seed in 0..12 {
+        let disk = SimDisk::new();
+        let store = open_with(&disk, 9_000);
+        let receipts: Vec<_> = (0..60)
+            .map(|i| {
+                put(
+                    &store,
+                    &message(i, &"Text ".repeat(100)),
+                    smtp(&["x@y.example"]),
+                )
+            })
+            .collect();
+        disk.crash(if seed == 0 {
+            Crash::LoseUnsynced
+        } else {
+            Crash::KeepSome { seed }
+        });
+        drop(store);
+        let store = open_with(&disk, 9_000);
+        for (i, receipt) in (0..).zip(&receipts) {
+            assert_eq!(
+                bytes(&store, receipt.number),
+                message(i, &"Text ".repeat(100)),
+                "seed {seed}"
+            );
+        }
+        assert_eq!(find(&store, "text").len(), 60, "seed {seed}");
+        assert_eq!(verify(&store).findings, [], "seed {seed}");
+        put(&store, &message(1000, "Text"), smtp(&["x@y.example"]));
+    }
+}
+
+#[test]
+fn volumes_are_sealed_and_chained() {
+    let disk = SimDisk::new();
+    let store = open_with(&disk, 4_000);
+    for i in 0..40 {
+        put(
+            &store,
+            &message(i, &format!("{i} ").repeat(300)),
+            smtp(&["x@y.example"]),
+        );
+    }
+    let report = verify(&store);
+    assert!(report.volumes > 3, "{} volumes", report.volumes);
+    assert_eq!(report.findings, []);
+    drop(store);
+    let store = open_with(&disk, 4_000);
+    assert_eq!(verify(&store).findings, []);
+}
+
+#[test]
+fn rebuilding_gives_the_same_archive_and_the_same_answers() {
+    let disk = SimDisk::new();
+    let store = open_with(&disk, 20_000);
+    for i in 0..50 {
+        put(
+            &store,
+            &message(i, &format!("Wort{i} gemeinsam")),
+            smtp(&["x@y.example"]),
+        );
+        put(
+            &store,
+            &message(i / 2, &format!("Wort{} gemeinsam", i / 2)),
+            smtp(&[&format!("e{i}@y.example")]),
+        );
+    }
+    put(&store, &with_attachment(77, 9_000), file("/a"));
+    store.flush().expect("flushed");
+    let answers = |store: &Store| {
+        let queries = [
+            "gemeinsam",
+            "wort7",
+            "to:e9@y.example",
+            "has:attachment",
+            "from:anna -wort3",
+        ];
+        let summary = |number: u64| store.summary(number).expect("a summary");
+        queries.map(|query| {
+            find(store, query)
+                .into_iter()
+                .map(|number| (number, summary(number)))
+                .collect::<Vec<_>>()
+        })
+    };
+    let (before, totals) = (answers(&store), store.totals().expect("totals"));
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    assert_eq!(answers(&store), before);
+    let after = store.totals().expect("totals");
+    assert_eq!(
+        (after.messages, after.receptions, after.contents),
+        (totals.messages, totals.receptions, totals.contents)
+    );
+    assert_eq!(
+        after.events,
+        totals.events + 1,
+        "the rebuilding itself is an event"
+    );
+    assert_eq!(verify(&store).findings, []);
+}
+
+#[test]
+fn a_damaged_byte_is_named_and_the_rest_stays_readable() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let receipts: Vec<_> = (0..20)
+        .map(|i| put(&store, &message(i, "Text"), smtp(&["x@y.example"])))
+        .collect();
+    verify(&store);
+    drop(store);
+    let name = Path::new("volumes/00000001.vol");
+    let file = disk.open(name, Open::Write).expect("there");
+    let at = file.len().expect("a length") / 2;
+    let mut byte = [0];
+    file.read_exact_at(at, &mut byte).expect("in the file");
+    file.write_all_at(at, &[byte[0] ^ 0x10]).expect("written");
+    let store = open(&disk);
+    let report = verify(&store);
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    let damaged = &report.findings[0];
+    assert!(damaged.offset.expect("an offset") <= at);
+    let lost: Vec<u64> = receipts
+        .iter()
+        .map(|receipt| receipt.number)
+        .filter(|n| damaged.numbers.contains(n))
+        .collect();
+    assert_eq!(lost.len(), 1);
+    for (i, receipt) in (0..)
+        .zip(&receipts)
+        .filter(|(_, receipt)| receipt.number != lost[0])
+    {
+        assert_eq!(bytes(&store, receipt.number), message(i, "Text"));
+    }
+    assert!(matches!(store.message(lost[0]), Err(Error::Damaged { .. })));
+    assert_eq!(find(&store, "text").len(), 20);
+}
+
+#[test]
+fn a_full_disk_refuses_mail_keeps_the_log_and_recovers() {
+    let disk = SimDisk::with_capacity(24 << 20);
+    let store = open(&disk);
+    let mut kept = Vec::new();
+    let refused = (0..200).find_map(|i| {
+        let mail = with_attachment(i, 200_000 + i as usize);
+        match store
+            .deposit(Body::Memory(mail.clone()), smtp(&["x@y.example"]))
+            .and_then(|pending| pending.wait())
+        {
+            Ok(receipt) => {
+                kept.push((receipt, mail));
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    assert!(refused.as_ref().is_some_and(Error::is_full), "{refused:?}");
+    assert!(kept.len() > 10);
+    store
+        .log(1, archive::Event::default())
+        .and_then(|pending| pending.wait())
+        .expect("events have their reserve");
+    for (receipt, mail) in &kept {
+        assert!(&bytes(&store, receipt.number) == mail);
+    }
+    disk.set_capacity(200 << 20);
+    put(
+        &store,
+        &with_attachment(999, 200_000),
+        smtp(&["x@y.example"]),
+    );
+    assert_eq!(verify(&store).findings, []);
+}
+
+#[test]
+fn a_checkpoint_that_left_cannot_be_rewritten_unseen() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    put(&store, &message(1, "Text"), smtp(&["x@y.example"]));
+    let outside = store.checkpoint().expect("a checkpoint").note;
+    put(&store, &message(2, "Text"), smtp(&["x@y.example"]));
+    let how = VerifyOptions {
+        key: Some(store.key().clone()),
+        checkpoint: Some(outside.clone()),
+    };
+    let report = store.verify(&how, &mut |_, _| {}).expect("read");
+    assert_eq!(report.findings, []);
+    assert_eq!(report.signer_checked.as_deref(), Some(store.key().name()));
+
+    let other = open(&SimDisk::new());
+    put(&other, &message(1, "Text"), smtp(&["x@y.example"]));
+    let how = VerifyOptions {
+        key: None,
+        checkpoint: Some(outside),
+    };
+    assert!(
+        !other
+            .verify(&how, &mut |_, _| {})
+            .expect("read")
+            .findings
+            .is_empty()
+    );
+}
+
+#[test]
+fn proofs_hold_alone() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let numbers: Vec<u64> = (0..9)
+        .map(|i| put(&store, &message(i, "Text"), smtp(&["x@y.example"])).number)
+        .collect();
+    for (number, proven) in numbers.iter().zip(store.prove(&numbers).expect("proofs")) {
+        let leaf = crate::batch::leaf_hash(
+            crate::record::RecordKind::Message,
+            *number,
+            &proven.leaf.bytes,
+        );
+        let checkpoint = proven
+            .proof
+            .verify(&leaf, &store.origin(), &[store.key().clone()])
+            .expect("it holds");
+        assert!(checkpoint.size() >= *number);
+    }
+}
+
+#[test]
+fn a_journal_report_is_unwrapped_and_comes_back_to_the_byte() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let original = message(5, "Guten Tag, anbei unsere Rechnung.");
+    let report = [
+        &b"X-MS-Journal-Report:\r\nFrom: anna@kanzlei.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"_r_\"\r\n\r\n\
+           --_r_\r\nContent-Type: text/plain\r\n\r\nSender: anna@kanzlei.example\r\nSubject: Rechnung\r\nMessage-Id: <5@kanzlei.example>\r\n\
+           To: bernd@kanzlei.example\r\nBcc: steuer@berater.example\r\nTo: chef@kanzlei.example, Expanded: alle@kanzlei.example\r\n\r\n\
+           --_r_\r\nContent-Type: message/rfc822\r\n\r\n"[..],
+        &original,
+        b"\r\n--_r_--\r\n",
+    ]
+    .concat();
+    let receipt = put(&store, &report, smtp(&["journal@archive.example"]));
+    assert_eq!(bytes(&store, receipt.number), original);
+    assert_eq!(find(&store, "to:steuer@berater.example"), [receipt.number]);
+    assert_eq!(find(&store, "to:chef@kanzlei.example"), [receipt.number]);
+    let mut back = Vec::new();
+    store
+        .journal_report(receipt.reception)
+        .expect("there")
+        .write_to(&mut back)
+        .expect("memory takes all");
+    assert_eq!(back, report);
+
+    // Without trust the report is an ordinary message, and flagged.
+    let plain = put(
+        &store,
+        &report,
+        Deposit {
+            unwrap_journal: false,
+            ..smtp(&["journal@archive.example"])
+        },
+    );
+    assert_eq!(bytes(&store, plain.number), report);
+    let (_, reception) = &store.receptions(plain.number).expect("there")[0];
+    assert!(
+        reception
+            .oddities
+            .contains(mail::Oddities::JOURNAL_UNTRUSTED)
+    );
+    assert_eq!(verify(&store).findings, []);
+}
