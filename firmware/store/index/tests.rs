@@ -567,7 +567,8 @@ fn the_watermark_is_that_of_the_last_commit() {
 fn index_on(disk: &SimDisk) -> Index {
     let folder = folder_name();
     disk.create_dir(Path::new(&folder)).expect("a folder");
-    Index::open(DiskDirectory::open(Arc::new(disk.clone()), folder.as_str()).expect("a directory")).expect("an index")
+    Index::open(DiskDirectory::open(Arc::new(disk.clone()), folder.as_str()).expect("a directory"))
+        .expect("an index")
 }
 
 #[test]
@@ -579,12 +580,23 @@ fn with_one_thread_every_run_takes_the_same_steps() {
         for round in 0..20 {
             for document in office() {
                 let sequence = 5 * round + document.sequence;
-                writer.add(&Document { sequence, ..document }).expect("room");
+                writer
+                    .add(&Document {
+                        sequence,
+                        ..document
+                    })
+                    .expect("room");
             }
             writer.commit(round).expect("a commit");
             steps.push(disk.steps());
         }
-        let segments = writer.close().map(|()| index_on(&disk).tantivy.searchable_segment_ids().expect("segments").len());
+        let segments = writer.close().map(|()| {
+            index_on(&disk)
+                .tantivy
+                .searchable_segment_ids()
+                .expect("segments")
+                .len()
+        });
         (steps, segments.expect("closed"))
     };
     let (steps, segments) = run();
@@ -594,19 +606,36 @@ fn with_one_thread_every_run_takes_the_same_steps() {
 
 #[test]
 fn after_a_power_cut_the_watermark_tells_what_is_there() {
-    for crash in [Crash::LoseUnsynced, Crash::KeepSome { seed: 1 }, Crash::KeepSome { seed: 2 }] {
+    for crash in [
+        Crash::LoseUnsynced,
+        Crash::KeepSome { seed: 1 },
+        Crash::KeepSome { seed: 2 },
+    ] {
         let disk = SimDisk::new();
         for _ in 0..3 {
             let index = index_on(&disk);
             let indexed = index.watermark().expect("a payload").unwrap_or(0);
-            let count = index.search(&Query::Everything, &Asker::Owner, ALL, true).expect("a search").count;
+            let count = index
+                .search(&Query::Everything, &Asker::Owner, ALL, true)
+                .expect("a search")
+                .count;
             assert_eq!(count, indexed, "messages after {crash:?}");
             let mut writer = index.writer(OPTIONS).expect("a writer");
             for sequence in indexed + 1..indexed + 12 {
-                writer.add(&Document { sequence, ..Document::default() }).expect("room");
+                writer
+                    .add(&Document {
+                        sequence,
+                        ..Document::default()
+                    })
+                    .expect("room");
                 writer.commit(sequence).expect("a commit");
             }
-            writer.add(&Document { sequence: indexed + 12, ..Document::default() }).expect("room");
+            writer
+                .add(&Document {
+                    sequence: indexed + 12,
+                    ..Document::default()
+                })
+                .expect("room");
             drop(writer);
             disk.crash(crash);
         }
