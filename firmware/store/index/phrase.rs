@@ -222,8 +222,18 @@ impl Place {
                 ends.extend(here.map(|(_, position)| position + behind));
             }
         }
-        ends.sort_unstable();
-        ends.dedup();
+        if self.has_several_forms() {
+            ends.sort_unstable();
+            ends.dedup();
+        }
+    }
+
+    /// Whether positions come out of order, or twice.
+    fn has_several_forms(&self) -> bool {
+        match &self.lists {
+            Lists::Forms(forms) => forms.len() > 1,
+            Lists::Loaded { .. } => true,
+        }
     }
 
     fn size_hint(&self) -> u32 {
@@ -298,14 +308,22 @@ impl Row {
         first.ends(document, self.last, &mut self.ends);
         for place in places {
             place.ends(document, self.last, &mut self.more_ends);
-            self.ends
-                .retain(|end| self.more_ends.binary_search(end).is_ok());
+            keep_common(&mut self.ends, &self.more_ends);
             if self.ends.is_empty() {
                 return 0;
             }
         }
         self.ends.len() as u32
     }
+}
+
+/// Keeps the numbers that are in both lists; both are in order.
+fn keep_common(kept: &mut Vec<u32>, others: &[u32]) {
+    let mut others = others.iter().copied().peekable();
+    kept.retain(|number| {
+        while others.next_if(|other| other < number).is_some() {}
+        others.peek() == Some(number)
+    });
 }
 
 impl DocSet for Row {
