@@ -1,0 +1,236 @@
+//! Import of mail files: eml files, mbox files and Maildir folders, as many as there are, in bounded memory.
+//!
+//! An import that was broken off is simply run again: the archive knows each message by its bytes and each arrival by where it
+//! came from, so nothing is kept twice. What cannot be read or is no mail is listed, and the import goes on; when the archive
+//! itself fails, it stops. Nothing in the input is changed or removed.
+//!
+//! Read `walk` for which files are found, `sources` for what they are taken for, `reading` for the threads.
+
+mod oddities;
+mod progress;
+mod reading;
+mod sources;
+mod walk;
+mod window;
+
+pub use progress::{ImportReport, ODD_KEPT_MAX, Odd, Progress, Watcher};
+
+use crate::keeper::{Answer, Failure, Keeper};
+use mail::Oddities;
+use progress::Ledger;
+use reading::{Done, Finder, Item, Outcome, Shared, Worker};
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+use store::{Novelty, Receipt};
+use walk::{Found, walk};
+use window::Window;
+
+/// Threads that bring messages to the keeper: taking mail apart is work for the processor, and each may read 16 MiB at once.
+const WORKERS_MAX: usize = 4;
+
+/// An import to be run.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Whether journal reports are unwrapped; otherwise they are kept as the messages that they are.
+    pub unwrap_journal: bool,
+    /// Whether everything is only read, and nothing kept.
+    pub dry_run: bool,
+}
+
+/// Why an import did not begin or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A path that was named is not there; nothing was done.
+    #[error("cannot read {}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The archive failed; what is reported as done is durable, and the rest comes when the import is run again.
+    #[error("the import stopped after: {report}; run it again to go on: {source}")]
+    Keeper {
+        /// What was done before.
+        report: Box<ImportReport>,
+        /// What the keeper said.
+        source: Failure,
+    },
+}
+
+impl Import {
+    /// Runs the import: counts the input, then reads it.
+    ///
+    /// # Errors
+    /// `Path` before anything was done; `Keeper` as soon as the archive takes no more.
+    pub fn run(
+        &self,
+        keeper: &dyn Keeper,
+        watcher: &mut dyn Watcher,
+    ) -> Result<ImportReport, ImportError> {
+        let import = &Self {
+            paths: self.absolute_paths()?,
+            ..self.clone()
+        };
+        let (files, bytes) = import.count();
+        let shared = &Shared {
+            import,
+            keeper,
+            window: Window::default(),
+        };
+        let mut settling = Settling::new(Ledger::new(files, bytes, watcher), &shared.window);
+        // Neither channel ever holds more than the window lets in.
+        let (done, through) = channel();
+        let (jobs, waiting) = channel();
+        let waiting = &Mutex::new(waiting);
+        thread::scope(|scope| {
+            for _ in 0..worker_count() {
+                let worker = Worker {
+                    shared,
+                    jobs: waiting,
+                    done: done.clone(),
+                };
+                scope.spawn(|| worker.run());
+            }
+            let finder = Finder {
+                shared,
+                jobs,
+                done,
+                next_number: 0,
+            };
+            scope.spawn(|| finder.run());
+            through.iter().for_each(|done| settling.take(done));
+        });
+        settling.finish()
+    }
+
+    /// Makes the paths such that they name the same from wherever the import is run.
+    fn absolute_paths(&self) -> Result<Vec<PathBuf>, ImportError> {
+        let absolute = |path: &PathBuf| {
+            path.canonicalize().map_err(|source| ImportError::Path {
+                path: path.clone(),
+                source,
+            })
+        };
+        self.paths.iter().map(absolute).collect()
+    }
+
+    /// Counts files and bytes.
+    fn count(&self) -> (u64, u64) {
+        let (mut files, mut bytes) = (0, 0);
+        let _to_the_end = walk(&self.paths, &mut |found| {
+            if let Found::File { length_bytes, .. } = found {
+                files += 1;
+                bytes += length_bytes;
+            }
+            ControlFlow::Continue(())
+        });
+        (files, bytes)
+    }
+}
+
+fn worker_count() -> usize {
+    thread::available_parallelism().map_or(1, |count| count.get().min(WORKERS_MAX))
+}
+
+/// Waits for the keeper's answers in the order of the input, and counts.
+struct Settling<'a> {
+    ledger: Ledger<'a>,
+    window: &'a Window,
+    /// What is through before its turn; no more than the window holds.
+    early: BTreeMap<u64, Done>,
+    next_number: u64,
+    failure: Option<Failure>,
+}
+
+impl<'a> Settling<'a> {
+    fn new(ledger: Ledger<'a>, window: &'a Window) -> Self {
+        Self {
+            ledger,
+            window,
+            early: BTreeMap::new(),
+            next_number: 0,
+            failure: None,
+        }
+    }
+
+    fn take(&mut self, done: Done) {
+        self.early.insert(done.0.number, done);
+        while let Some((item, outcome)) = self.early.remove(&self.next_number) {
+            self.next_number += 1;
+            self.settle(&item, outcome);
+            self.window.leave(item.weight_bytes);
+        }
+    }
+
+    fn settle(&mut self, item: &Item, outcome: Outcome) {
+        match outcome {
+            Outcome::Deposited(answer, oddities) => return self.deposited(item, answer, oddities),
+            Outcome::Read(oddities) => self.message(item, oddities),
+            Outcome::LeftOut(what) => self.odd(item, what, true),
+            Outcome::Failed(failure) => return self.fail(failure),
+            Outcome::NotDone => return,
+        }
+        self.ledger.done(item.source_bytes);
+    }
+
+    /// Also after a failure: what the archive has taken counts.
+    fn deposited(&mut self, item: &Item, answer: Answer<Receipt>, oddities: Oddities) {
+        let receipt = match answer.wait() {
+            Ok(receipt) => receipt,
+            Err(failure) => return self.fail(failure),
+        };
+        let report = &mut self.ledger.report;
+        match receipt.novelty {
+            Novelty::NewMessage => report.new_messages += 1,
+            Novelty::NewReception => report.new_receptions += 1,
+            Novelty::Known => report.known += 1,
+        }
+        self.message(item, oddities);
+        self.ledger.done(item.source_bytes);
+    }
+
+    fn message(&mut self, item: &Item, oddities: Oddities) {
+        self.ledger.report.messages += 1;
+        if let Some(what) = oddities::worth_listing(oddities) {
+            self.odd(item, what, false);
+        }
+    }
+
+    fn odd(&mut self, item: &Item, what: String, is_left_out: bool) {
+        self.ledger.odd(Odd {
+            path: item.path.clone(),
+            offset: item.offset,
+            what,
+            is_left_out,
+        });
+    }
+
+    /// Stops the import; the first failure is the one that is told.
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+        self.window.stop();
+    }
+
+    fn finish(mut self) -> Result<ImportReport, ImportError> {
+        self.ledger.finish(self.failure.is_none());
+        let report = self.ledger.report;
+        match self.failure {
+            None => Ok(report),
+            Some(source) => Err(ImportError::Keeper {
+                report: Box::new(report),
+                source,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
