@@ -1,1 +1,9 @@
 //! Room service.
+
+pub mod accounts;
+pub mod import;
+pub mod keeper;
+pub mod listener;
+pub mod networks;
+pub mod smtp;
+pub mod tls;

@@ -461,7 +461,7 @@ fn check_envelope(reception: &Reception) -> Result<()> {
 }
 
 /// Random bytes from the operating system's generator.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
+pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes)
         .expect("the system's random generator does not fail once it has begun");

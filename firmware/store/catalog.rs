@@ -102,7 +102,7 @@ pub(crate) struct Watermark {
 }
 
 /// Sums over the whole archive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Totals {
     /// Distinct messages.
     pub messages: u64,

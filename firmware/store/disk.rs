@@ -140,6 +140,11 @@ pub trait DiskFile: Send + Sync {
     /// Makes all that was written, and the length, durable.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Gives the system's descriptor, for handing the file to another process; none where there is none.
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+
     /// Keeps room for the first `len` bytes, so that writing there cannot meet a full disk; a shorter file grows to `len`
     /// with zeros, a longer one stays.
     fn allocate(&self, len: u64) -> io::Result<()>;
@@ -296,6 +301,10 @@ impl DiskFile for File {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        Some(std::os::fd::AsFd::as_fd(self))
     }
 }
 

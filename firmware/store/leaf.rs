@@ -691,3 +691,33 @@ impl Leaf {
         Self::decode(RecordKind::from_number(kind), bytes).ok()
     }
 }
+
+/// Writes a reception as FORMAT.md has its fields, for handing it to another process.
+pub fn encode_reception(reception: &Reception) -> Vec<u8> {
+    let mut fields = FieldWriter::default();
+    put_reception(&mut fields, 0, &Digest([0; 32]), reception);
+    fields.finish()
+}
+
+/// Reads what [`encode_reception`] wrote; none when it does not hold.
+pub fn decode_reception(bytes: &[u8]) -> Option<Reception> {
+    let mut fields = Fields::new(bytes);
+    let body = take_reception(&mut fields)?;
+    match body {
+        LeafBody::Reception { reception, .. } if fields.sound() => Some(*reception),
+        _ => None,
+    }
+}
+
+/// Writes an event as FORMAT.md has its fields, for handing it to another process.
+pub fn encode_event(event: &Event) -> Vec<u8> {
+    let mut fields = FieldWriter::default();
+    put_event(&mut fields, event);
+    fields.finish()
+}
+
+/// Reads what [`encode_event`] wrote; none when it does not hold.
+pub fn decode_event(bytes: &[u8]) -> Option<Event> {
+    let mut fields = Fields::new(bytes);
+    take_event(&mut fields).filter(|_| fields.sound())
+}

@@ -46,11 +46,14 @@ mod store;
 #[cfg(test)]
 mod store_tests;
 
+pub use batch::random;
 pub use catalog::{Summary, Totals};
 pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
 pub use error::{Error, Result};
 pub use identity::{Id, Identity, hex};
-pub use leaf::{Leaf, LeafBody, LeafHead, Moment};
+pub use leaf::{
+    Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event, encode_reception,
+};
 pub use prepare::Deposit;
 pub use queue::{Novelty, Pending, Receipt};
 pub use reader::StoredLeaf;

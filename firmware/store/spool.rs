@@ -87,10 +87,15 @@ impl Spool {
         })
     }
 
+    /// Opens the spool of a directory that another process owns.
+    pub fn beside(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, made: AtomicU64::new(0) }
+    }
+
     /// Makes a file that vanishes when it is closed.
     pub(crate) fn file(&self) -> Result<Box<dyn DiskFile>> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{FOLDER}/{number}");
+        let name = format!("{FOLDER}/{}-{number}", std::process::id());
         let file = self
             .disk
             .open(Path::new(&name), Open::CreateNew)

@@ -42,7 +42,7 @@ pub struct Store {
 }
 
 /// Bytes on the disk, by what they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DiskUse {
     /// The volumes.
     pub volumes_bytes: u64,

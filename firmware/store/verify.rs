@@ -31,7 +31,7 @@ pub struct VerifyOptions {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VerifyReport {
     /// Volumes read.
     pub volumes: u64,
@@ -56,7 +56,7 @@ pub struct VerifyReport {
 }
 
 /// Something that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {
     /// The file, relative to the data directory, or the message.
     pub place: String,

@@ -1,0 +1,102 @@
+//! The keeper's questions as plain calls: each names its question once and knows which answer fits.
+
+use super::messages::{
+    Details, Entry, ProofEntry, Request, Response, SearchPage, SearchRequest, Stats, WireAsker,
+};
+use super::{Failure, Keeper, Watch};
+use archive::Digest;
+use store::VerifyReport;
+
+/// Asks and takes the one answer that fits.
+macro_rules! ask {
+    ($keeper:expr, $request:expr, $watch:expr, $answer:pat => $value:expr) => {
+        match $keeper.ask($request, $watch)? {
+            $answer => Ok($value),
+            other => Err(unexpected(&other)),
+        }
+    };
+}
+
+/// Nobody watches.
+fn unwatched() -> impl FnMut(u64, u64) {
+    |_, _| {}
+}
+
+/// An answer that does not fit its question.
+pub(super) fn unexpected(response: &Response) -> Failure {
+    Failure::Unreachable(format!("the keeper gave an answer that does not fit the question: {response:?}"))
+}
+
+impl dyn Keeper + '_ {
+    /// Finds messages.
+    pub fn search(&self, request: SearchRequest) -> Result<SearchPage, Failure> {
+        ask!(self, Request::Search(request), &mut unwatched(), Response::Page(page) => page)
+    }
+
+    /// Gives the numbers of all messages that match, ascending.
+    pub fn matching(&self, query: &str, asker: WireAsker) -> Result<Vec<u64>, Failure> {
+        let request = Request::Matching { query: query.to_owned(), asker };
+        ask!(self, request, &mut unwatched(), Response::Numbers(numbers) => numbers)
+    }
+
+    /// Gives the facts about messages.
+    pub fn entries(&self, numbers: &[u64]) -> Result<Vec<Entry>, Failure> {
+        ask!(self, Request::Entries(numbers.to_vec()), &mut unwatched(), Response::Entries(entries) => entries)
+    }
+
+    /// Finds the number of a message.
+    pub fn number_of(&self, digest: &Digest) -> Result<u64, Failure> {
+        ask!(self, Request::NumberOf(digest.0), &mut unwatched(), Response::Number(number) => number)
+    }
+
+    /// Gives what is known of a message beside its bytes.
+    pub fn details(&self, number: u64) -> Result<Details, Failure> {
+        ask!(self, Request::Details(number), &mut unwatched(), Response::Details(details) => details)
+    }
+
+    /// Gives proofs at the newest checkpoint.
+    pub fn prove(&self, numbers: &[u64]) -> Result<Vec<ProofEntry>, Failure> {
+        ask!(self, Request::Prove(numbers.to_vec()), &mut unwatched(), Response::Proofs(proofs) => proofs)
+    }
+
+    /// Signs the tree head if the tree has grown, and gives it as a signed note.
+    pub fn checkpoint(&self) -> Result<String, Failure> {
+        ask!(self, Request::Checkpoint, &mut unwatched(), Response::Checkpoint(note) => note)
+    }
+
+    /// Gives figures.
+    pub fn stats(&self) -> Result<Stats, Failure> {
+        ask!(self, Request::Stats, &mut unwatched(), Response::Stats(stats) => stats)
+    }
+
+    /// Reads and checks everything.
+    pub fn verify(
+        &self,
+        key: Option<String>,
+        checkpoint: Option<String>,
+        watch: Watch,
+    ) -> Result<VerifyReport, Failure> {
+        ask!(self, Request::Verify { key, checkpoint }, watch, Response::Verified(report) => report)
+    }
+
+    /// Makes catalog and index again from the volumes.
+    pub fn rebuild(&self, watch: Watch) -> Result<(), Failure> {
+        ask!(self, Request::Rebuild, watch, Response::Done => ())
+    }
+
+    /// Makes everything last that is only derived, and found.
+    pub fn flush(&self) -> Result<(), Failure> {
+        ask!(self, Request::Flush, &mut unwatched(), Response::Done => ())
+    }
+
+    /// Makes, changes or (without a password) removes an account.
+    pub fn put_account(&self, name: &str, password: Option<String>) -> Result<(), Failure> {
+        let request = Request::PutAccount { name: name.to_owned(), password };
+        ask!(self, request, &mut unwatched(), Response::Done => ())
+    }
+
+    /// Lists the names of the accounts.
+    pub fn accounts(&self) -> Result<Vec<String>, Failure> {
+        ask!(self, Request::Accounts, &mut unwatched(), Response::Names(names) => names)
+    }
+}

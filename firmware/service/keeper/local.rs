@@ -1,0 +1,237 @@
+//! The keeper in the process that owns the data directory.
+
+use super::messages::{
+    BodyRequest, Details, Entry, Hit, ProofEntry, Request, Response, SearchPage, SearchRequest, Stats, WireAsker,
+};
+use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
+use crate::accounts::{self, PasswordRecord, SALT_BYTES};
+use archive::access::OwnAddress;
+use archive::query::{Parsed, Query, parse};
+use archive::{Asker, Digest, Event};
+use std::path::Path;
+use std::sync::Arc;
+use store::disk::{Disk, RealDisk};
+use store::index::{Order, Page, snippet};
+use store::note::Verifier;
+use store::{Body, Deposit, Options, Receipt, Spool, StateTable, Store, Summary, VerifyOptions};
+
+/// The owner of a data directory.
+pub struct LocalKeeper {
+    store: Store,
+    _lock: DirectoryLock,
+}
+
+/// The disk of a data directory.
+pub fn data_disk(data: &Path) -> Arc<dyn Disk> {
+    Arc::new(RealDisk::new(data))
+}
+
+impl LocalKeeper {
+    /// Takes a data directory and opens the archive in it, or makes a new one there.
+    ///
+    /// # Errors
+    /// `InUse` when another process owns the directory; otherwise why it cannot be opened.
+    pub fn open(data: &Path, options: Options, watch: &mut dyn FnMut(u64)) -> Result<Self, Failure> {
+        let lock = DirectoryLock::take(data)?;
+        let store = Store::open(data_disk(data), options, watch)?;
+        Ok(Self { store, _lock: lock })
+    }
+
+    fn search(&self, request: SearchRequest) -> Result<SearchPage, Failure> {
+        let Parsed { query, notes } = parsed(&request.query)?;
+        let order = if request.by_relevance { Order::Relevance } else { Order::Newest };
+        let page = Page { order, offset: request.offset as usize, limit: request.limit as usize };
+        let asker = asker(&request.asker);
+        let found = self.store.search(&query, &asker, page, request.self_tests, request.fresh)?;
+        let hit = |number: &u64| self.hit(*number, &query, request.snippet_chars);
+        Ok(SearchPage {
+            count: found.count,
+            hits: found.hits.iter().map(hit).collect::<Result<_, _>>()?,
+            notes: notes.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn hit(&self, number: u64, query: &Query, snippet_chars: u32) -> Result<Hit, Failure> {
+        let entry = self.entry(number)?;
+        if snippet_chars == 0 {
+            return Ok(Hit { entry, ..Hit::default() });
+        }
+        // A damaged message is still listed; only its text cannot be shown.
+        let text = self.store.reading(number).map(|reading| reading.body).unwrap_or_default();
+        let snippet = snippet(query, &text, snippet_chars as usize);
+        let marks = snippet.marks.iter().map(|mark| (mark.start as u32, mark.end as u32)).collect();
+        Ok(Hit { entry, snippet: snippet.text, marks })
+    }
+
+    fn entry(&self, number: u64) -> Result<Entry, Failure> {
+        Ok(entry(number, self.store.summary(number)?))
+    }
+
+    fn details(&self, number: u64) -> Result<Details, Failure> {
+        let receptions = self.store.receptions(number)?;
+        Ok(Details {
+            entry: self.entry(number)?,
+            receptions: receptions.iter().map(|(number, r)| (*number, store::encode_reception(r))).collect(),
+            linked: self.store.linked(number)?,
+            copies: self.store.copies(number)?,
+        })
+    }
+
+    fn prove(&self, numbers: &[u64]) -> Result<Vec<ProofEntry>, Failure> {
+        let proven = self.store.prove(numbers)?;
+        let entry = |(number, proven): (&u64, store::ProvenLeaf)| ProofEntry {
+            number: *number,
+            proof: proven.proof.to_string(),
+        };
+        Ok(numbers.iter().zip(proven).map(entry).collect())
+    }
+
+    fn stats(&self) -> Result<Stats, Failure> {
+        let (leaves, indexed) = self.store.progress()?;
+        Ok(Stats {
+            archive: store::hex(&self.store.identity().archive),
+            key: self.store.key().to_string(),
+            totals: self.store.totals()?,
+            disk: self.store.disk_use()?,
+            leaves,
+            indexed,
+        })
+    }
+
+    fn verify(&self, key: Option<String>, checkpoint: Option<String>, watch: Watch) -> Result<Response, Failure> {
+        let bad_key = |error: store::note::NoteError| Failure::BadRequest(format!("the key cannot be read: {error}"));
+        let key = key.map(|key| key.parse::<Verifier>().map_err(bad_key)).transpose()?;
+        let options = VerifyOptions { key, checkpoint };
+        Ok(Response::Verified(self.store.verify(&options, watch)?))
+    }
+
+    fn put_account(&self, name: &str, password: Option<&str>) -> Result<(), Failure> {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(Failure::BadRequest(format!("an account needs a name without control characters: {name:?}")));
+        }
+        let record = password.map(|password| accounts::hash(password, store::random::<SALT_BYTES>()));
+        let bytes = record.as_ref().map(PasswordRecord::as_bytes);
+        let existed = self.store.state().put(StateTable::Accounts, name, bytes)?;
+        if password.is_none() && !existed {
+            return Err(Failure::NotFound(format!("there is no account: {name}")));
+        }
+        let what = match (password, existed) {
+            (None, _) => "removed",
+            (Some(_), true) => "password changed",
+            (Some(_), false) => "made",
+        };
+        let kind = archive::EventKind::AccountChanged;
+        self.log(1, Event { kind, account: name.to_owned(), text: what.to_owned(), ..Event::default() }).map(drop)
+    }
+
+    /// Gives the store, for what only its owner may do.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Keeper for LocalKeeper {
+    fn spool(&self) -> &Spool {
+        self.store.spool()
+    }
+
+    fn deposit(&self, body: Body, deposit: Deposit) -> Result<Answer<Receipt>, Failure> {
+        let pending = self.store.deposit(body, deposit)?;
+        Ok(Answer::new(|| pending.wait().map_err(Failure::from)))
+    }
+
+    fn sign_in(&self, name: &str, password: &str) -> Result<bool, Failure> {
+        let bytes = self.store.state().get(StateTable::Accounts, name)?;
+        let record = bytes.map(|bytes| PasswordRecord::from_bytes(&bytes)).transpose();
+        let record = record.map_err(|error| Failure::Damaged(format!("account {name}: {error}")))?;
+        // Without an account a password is computed all the same, so that time tells nothing.
+        Ok(accounts::verify(record.as_ref(), password))
+    }
+
+    fn log(&self, actor: u64, event: Event) -> Result<u64, Failure> {
+        Ok(self.store.log(actor, event)?.wait()?)
+    }
+
+    fn ask(&self, request: Request, watch: Watch) -> Result<Response, Failure> {
+        let bad_event = || Failure::BadRequest("an event that does not hold".to_owned());
+        Ok(match request {
+            Request::Deposit(_) | Request::Body(_) => {
+                return Err(Failure::BadRequest("bytes have calls of their own".to_owned()));
+            }
+            Request::SignIn { name, password } => Response::SignedIn(self.sign_in(&name, &password)?),
+            Request::Log { actor, event } => {
+                Response::Number(self.log(actor, store::decode_event(&event).ok_or_else(bad_event)?)?)
+            }
+            Request::Search(request) => Response::Page(self.search(request)?),
+            Request::Matching { query, asker: who } => {
+                Response::Numbers(self.store.matching(&parsed(&query)?.query, &asker(&who))?)
+            }
+            Request::Entries(numbers) => {
+                Response::Entries(numbers.iter().map(|number| self.entry(*number)).collect::<Result<_, _>>()?)
+            }
+            Request::NumberOf(digest) => Response::Number(self.store.number_of(&Digest(digest))?),
+            Request::Details(number) => Response::Details(self.details(number)?),
+            Request::Prove(numbers) => Response::Proofs(self.prove(&numbers)?),
+            Request::Checkpoint => Response::Checkpoint(self.store.checkpoint()?.note),
+            Request::Stats => Response::Stats(self.stats()?),
+            Request::Verify { key, checkpoint } => self.verify(key, checkpoint, watch)?,
+            Request::Rebuild => {
+                self.store.rebuild(&mut |done| watch(done, 0))?;
+                Response::Done
+            }
+            Request::Flush => {
+                self.store.flush()?;
+                Response::Done
+            }
+            Request::PutAccount { name, password } => {
+                self.put_account(&name, password.as_deref())?;
+                Response::Done
+            }
+            Request::Accounts => Response::Names(self.store.state().names(StateTable::Accounts)?),
+        })
+    }
+
+    fn body(&self, which: BodyRequest) -> Result<Body, Failure> {
+        Ok(match which {
+            BodyRequest::Number(number) => self.store.message(number)?,
+            BodyRequest::Digest(digest) => self.store.message(self.store.number_of(&Digest(digest))?)?,
+            BodyRequest::JournalReport(reception) => self.store.journal_report(reception)?,
+        })
+    }
+}
+
+fn parsed(query: &str) -> Result<Parsed, Failure> {
+    parse(query, 0).map_err(|error| Failure::BadRequest(format!("the query cannot be searched: {error}")))
+}
+
+fn asker(asker: &WireAsker) -> Asker {
+    match asker {
+        WireAsker::Owner => Asker::Owner,
+        WireAsker::Nobody => Asker::Nobody,
+        WireAsker::Person(addresses) => {
+            let own = |(address, from, until): &(String, Option<i64>, Option<i64>)| OwnAddress {
+                address: address.clone(),
+                from: *from,
+                until: *until,
+            };
+            Asker::Person { addresses: addresses.iter().map(own).collect() }
+        }
+    }
+}
+
+fn entry(number: u64, summary: Summary) -> Entry {
+    Entry {
+        number,
+        digest: summary.digest.map_or([0; 32], |digest| digest.0),
+        size_bytes: summary.size_bytes,
+        received_at_us: summary.received_at_us,
+        sent_at: summary.sent_at,
+        date: summary.date,
+        from: summary.from,
+        to: summary.to,
+        subject: summary.subject,
+        message_id: summary.message_id,
+        attachments: summary.attachments,
+        oddities: summary.oddities.names().map(str::to_owned).collect(),
+    }
+}

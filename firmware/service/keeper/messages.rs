@@ -1,0 +1,281 @@
+//! What can be said between the keeper and everyone else: one typed set of messages, in the process and over the socket.
+
+use serde::{Deserialize, Serialize};
+use store::{DiskUse, Totals, VerifyReport};
+
+/// A question to the keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Takes a message in; its body follows inline or as a file descriptor.
+    Deposit(DepositRequest),
+    /// Gives exact bytes back.
+    Body(BodyRequest),
+    /// Checks a name and password.
+    SignIn {
+        /// Name of the account.
+        name: String,
+        /// Password.
+        password: String,
+    },
+    /// Writes an entry of the audit log.
+    Log {
+        /// Who does it, see FORMAT.md.
+        actor: u64,
+        /// The event, as FORMAT.md has its fields.
+        event: Vec<u8>,
+    },
+    /// Finds messages.
+    Search(SearchRequest),
+    /// Gives the numbers of all messages that match.
+    Matching {
+        /// In the search language; empty for all.
+        query: String,
+        /// Who asks.
+        asker: WireAsker,
+    },
+    /// Gives the facts about messages.
+    Entries(Vec<u64>),
+    /// Finds the number of a message.
+    NumberOf([u8; 32]),
+    /// Gives what is known of a message beside its bytes.
+    Details(u64),
+    /// Gives proofs at the newest checkpoint.
+    Prove(Vec<u64>),
+    /// Signs the tree head if the tree has grown, and gives it.
+    Checkpoint,
+    /// Gives figures.
+    Stats,
+    /// Reads and checks everything.
+    Verify {
+        /// Verifier key from outside.
+        key: Option<String>,
+        /// A checkpoint that had left the archive.
+        checkpoint: Option<String>,
+    },
+    /// Makes catalog and index again from the volumes.
+    Rebuild,
+    /// Makes everything last that is only derived.
+    Flush,
+    /// Makes or changes an account.
+    PutAccount {
+        /// Name of the account.
+        name: String,
+        /// Its new password; none removes the account.
+        password: Option<String>,
+    },
+    /// Lists the names of the accounts.
+    Accounts,
+}
+
+/// A message on its way in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepositRequest {
+    /// The reception, as FORMAT.md has its fields.
+    pub reception: Vec<u8>,
+    /// Whether a journal report is unwrapped.
+    pub unwrap_journal: bool,
+    /// Who brings it, see FORMAT.md.
+    pub actor: u64,
+    /// Whether somebody waits for the answer.
+    pub prompt: bool,
+    /// The bytes.
+    pub body: WireBody,
+}
+
+/// The bytes of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireBody {
+    /// Here.
+    Inline(Vec<u8>),
+    /// In the file whose descriptor comes with the message: so many bytes from its start.
+    File(u64),
+}
+
+/// Which bytes are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BodyRequest {
+    /// A message, by its number or that of a reception.
+    Number(u64),
+    /// A message, by its digest.
+    Digest([u8; 32]),
+    /// The journal report of a reception.
+    JournalReport(u64),
+}
+
+/// A search.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchRequest {
+    /// In the search language.
+    pub query: String,
+    /// Who asks.
+    pub asker: WireAsker,
+    /// Hits left out at the start.
+    pub offset: u64,
+    /// Hits given at most.
+    pub limit: u64,
+    /// Best first instead of newest first.
+    pub by_relevance: bool,
+    /// Characters of a snippet; none wanted when 0.
+    pub snippet_chars: u32,
+    /// Whether self-test messages are found, too.
+    pub self_tests: bool,
+    /// Whether to wait until everything in the archive can be found.
+    pub fresh: bool,
+}
+
+/// Who asks, as [`archive::Asker`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireAsker {
+    /// The host's command line.
+    #[default]
+    Owner,
+    /// A person with addresses, each from a moment until another, Unix seconds.
+    Person(Vec<(String, Option<i64>, Option<i64>)>),
+    /// Nobody.
+    Nobody,
+}
+
+/// An answer of the keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// How far long work has come; more follows.
+    Progress {
+        /// Done so far.
+        done: u64,
+        /// Of how much; 0 when nobody knows.
+        total: u64,
+    },
+    /// It could not be done.
+    Failed(super::Failure),
+    /// It was done.
+    Done,
+    /// To `Deposit`.
+    Stored(WireReceipt),
+    /// To `Body`.
+    Body(WireBody),
+    /// To `SignIn`.
+    SignedIn(bool),
+    /// To `Log`, `NumberOf`.
+    Number(u64),
+    /// To `Search`.
+    Page(SearchPage),
+    /// To `Matching`.
+    Numbers(Vec<u64>),
+    /// To `Entries`.
+    Entries(Vec<Entry>),
+    /// To `Details`.
+    Details(Details),
+    /// To `Prove`.
+    Proofs(Vec<ProofEntry>),
+    /// To `Checkpoint`: the signed note.
+    Checkpoint(String),
+    /// To `Stats`.
+    Stats(Stats),
+    /// To `Verify`.
+    Verified(VerifyReport),
+    /// To `Accounts`.
+    Names(Vec<String>),
+}
+
+/// A receipt, as [`store::Receipt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireReceipt {
+    /// Number of the message.
+    pub number: u64,
+    /// Number of the arrival.
+    pub reception: u64,
+    /// SHA-256 of the message.
+    pub digest: [u8; 32],
+    /// 0 a new message, 1 a new arrival of a known one, 2 nothing new.
+    pub novelty: u8,
+}
+
+/// The facts about a message that lists show.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number.
+    pub number: u64,
+    /// SHA-256 of the message.
+    pub digest: [u8; 32],
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// First arrival, microseconds since 1970 by our clock.
+    pub received_at_us: i64,
+    /// The Date field, untrusted, Unix seconds.
+    pub sent_at: Option<i64>,
+    /// The date it is sorted by, Unix seconds.
+    pub date: i64,
+    /// Author, as shown.
+    pub from: String,
+    /// The first visible recipients, as shown.
+    pub to: Vec<String>,
+    /// Subject.
+    pub subject: String,
+    /// Message-ID without `<>`.
+    pub message_id: String,
+    /// Number of attachments.
+    pub attachments: u32,
+    /// Names of what was odd in it.
+    pub oddities: Vec<String>,
+}
+
+/// A page of hits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchPage {
+    /// How many messages match that the asker may see.
+    pub count: u64,
+    /// The page.
+    pub hits: Vec<Hit>,
+    /// What was understood otherwise than written.
+    pub notes: Vec<String>,
+}
+
+/// One hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    /// The message.
+    pub entry: Entry,
+    /// A piece of its text.
+    pub snippet: String,
+    /// The sought words in it, as byte ranges.
+    pub marks: Vec<(u32, u32)>,
+}
+
+/// What is known of a message beside its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// The facts that lists show.
+    pub entry: Entry,
+    /// Its arrivals: number and fields as FORMAT.md has them.
+    pub receptions: Vec<(u64, Vec<u8>)>,
+    /// Messages with the same Message-ID but other bytes.
+    pub linked: Vec<u64>,
+    /// Messages that differ only in line ends or trace fields, itself included.
+    pub copies: Vec<u64>,
+}
+
+/// A leaf with its proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofEntry {
+    /// Sequence number.
+    pub number: u64,
+    /// C2SP tlog-proof.
+    pub proof: String,
+}
+
+/// Figures of the archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Id of the archive, hexadecimal.
+    pub archive: String,
+    /// Verifier key of its checkpoints.
+    pub key: String,
+    /// Sums.
+    pub totals: Totals,
+    /// Bytes on the disk.
+    pub disk: DiskUse,
+    /// Leaves of the tree.
+    pub leaves: u64,
+    /// Leaves that searches can find.
+    pub indexed: u64,
+}

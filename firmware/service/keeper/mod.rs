@@ -1,0 +1,122 @@
+//! The keeper: the one process that owns a data directory, and what everyone else may ask of it.
+//!
+//! [`Keeper`] is one interface with two implementations: [`LocalKeeper`] in the process that owns the directory, [`SocketKeeper`] in
+//! every other, which speaks to it over `<data>/keeper.sock`. Both take the same [`messages`].
+
+mod calls;
+mod client;
+mod local;
+mod lock;
+pub mod messages;
+mod server;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use client::SocketKeeper;
+pub use local::{LocalKeeper, data_disk};
+pub use lock::DirectoryLock;
+pub use server::KeeperServer;
+
+use archive::Event;
+use messages::{BodyRequest, Request, Response};
+use store::{Body, Deposit, Receipt, Spool};
+
+/// How far long work has come: done and total, which is 0 when nobody knows.
+pub type Watch<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// What everyone may ask of the owner of a data directory. Calls block; several threads may call at once.
+pub trait Keeper: Send + Sync {
+    /// Where large mail waits on its way in.
+    fn spool(&self) -> &Spool;
+
+    /// Hands a message over; it is durable once the answer is there. Many may be under way at once.
+    fn deposit(&self, body: Body, deposit: Deposit) -> Result<Answer<Receipt>, Failure>;
+
+    /// Checks a name and password of an account.
+    fn sign_in(&self, name: &str, password: &str) -> Result<bool, Failure>;
+
+    /// Writes an entry into the audit log and gives its number.
+    fn log(&self, actor: u64, event: Event) -> Result<u64, Failure>;
+
+    /// Asks anything but for bytes or a deposit.
+    fn ask(&self, request: Request, watch: Watch) -> Result<Response, Failure> {
+        let _ = watch;
+        Err(Failure::BadRequest(format!("this keeper cannot answer: {request:?}")))
+    }
+
+    /// Asks for exact bytes.
+    fn body(&self, which: BodyRequest) -> Result<Body, Failure> {
+        Err(Failure::BadRequest(format!("this keeper cannot give: {which:?}")))
+    }
+}
+
+/// Something that the keeper answers later.
+pub struct Answer<T>(Box<dyn FnOnce() -> Result<T, Failure> + Send>);
+
+impl<T> Answer<T> {
+    /// Makes an answer of what waits for it.
+    pub fn new(wait: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Self {
+        Self(Box::new(wait))
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Why the keeper did not do it.
+    pub fn wait(self) -> Result<T, Failure> {
+        (self.0)()
+    }
+}
+
+/// Why the keeper did not do what it was asked for; made so that it can cross a socket.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
+pub enum Failure {
+    /// There is no room; the sender is to come again.
+    #[error("{0}")]
+    Full(String),
+    /// The archive could not do it now; the sender is to come again.
+    #[error("{0}")]
+    Later(String),
+    /// It is not there, or not for the asker.
+    #[error("{0}")]
+    NotFound(String),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The archive's data is damaged.
+    #[error("{0}")]
+    Damaged(String),
+    /// The data directory belongs to another process.
+    #[error("{0}")]
+    InUse(String),
+    /// The keeper cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl From<store::Error> for Failure {
+    /// Sorts by what the caller can do about it.
+    fn from(error: store::Error) -> Self {
+        let text = chain(&error);
+        match error {
+            full if full.is_full() => Self::Full(text),
+            store::Error::NotFound(_) => Self::NotFound(text),
+            store::Error::Damaged { .. } | store::Error::TooNew { .. } | store::Error::Proof(_) => Self::Damaged(text),
+            store::Error::NotAnArchive(_) => Self::BadRequest(text),
+            store::Error::InUse => Self::InUse(text),
+            _ => Self::Later(text),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The keeper's end of the socket: one thread a connection takes questions, another gives the answers of deposits in their order.
+
+use super::messages::{DepositRequest, Request, Response, WireBody, WireReceipt};
+use super::wire::{self, Frame, Receiver};
+use super::{Answer, Failure, Keeper};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver as Answers, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use store::{Body, Deposit, Novelty, Receipt};
+
+/// Connections at once: edges, and a command line or two; each costs two threads.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Deposits of one connection whose answers are outstanding; more wait in the socket.
+const OUTSTANDING_MAX: usize = 2048;
+
+/// The socket of a keeper, while it is open.
+pub struct KeeperServer {
+    path: PathBuf,
+    closing: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl KeeperServer {
+    /// Opens `<data>/keeper.sock` for the owner of the directory; a socket left over from a killed keeper is replaced.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn start(data: &Path, keeper: Arc<dyn Keeper>) -> io::Result<Self> {
+        let path = data.join(super::client::SOCKET);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(super::client::short_path(data)?.path())?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let closing = Arc::new(AtomicBool::new(false));
+        let flag = closing.clone();
+        let accept = move || accept(&listener, &keeper, &flag);
+        let accepting = std::thread::Builder::new().name("keeper-socket".to_owned()).spawn(accept)?;
+        Ok(Self { path, closing, accepting: Some(accepting) })
+    }
+}
+
+impl Drop for KeeperServer {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread; whether it connects does not matter once the path is gone.
+        let woken = self.path.parent().and_then(|data| super::client::short_path(data).ok());
+        let _ = woken.map(|short| UnixStream::connect(short.path()));
+        let _ = std::fs::remove_file(&self.path);
+        let _ = self.accepting.take().map(JoinHandle::join);
+    }
+}
+
+fn accept(listener: &UnixListener, keeper: &Arc<dyn Keeper>, closing: &AtomicBool) {
+    let connections = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        if closing.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        if connections.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
+            connections.fetch_sub(1, Ordering::SeqCst);
+            continue;
+        }
+        let (keeper, count) = (keeper.clone(), connections.clone());
+        let run = move || {
+            if let Err(error) = serve(stream, &*keeper) {
+                tracing::debug!(%error, "a connection to the keeper ended");
+            }
+            count.fetch_sub(1, Ordering::SeqCst);
+        };
+        if std::thread::Builder::new().name("keeper-connection".to_owned()).spawn(run).is_err() {
+            connections.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The sending half, shared by both threads of a connection.
+#[derive(Clone)]
+struct Sender(Arc<Mutex<UnixStream>>);
+
+impl Sender {
+    fn send(&self, number: u64, response: &Response) -> io::Result<()> {
+        wire::send(&self.0.lock().unwrap_or_else(PoisonError::into_inner), number, response, None)
+    }
+
+    fn send_body(&self, number: u64, body: &Body) -> io::Result<()> {
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match body {
+            Body::File { file, length_bytes } if file.descriptor().is_some() => {
+                wire::send(&stream, number, &Response::Body(WireBody::File(*length_bytes)), file.descriptor())
+            }
+            other => {
+                let mut bytes = Vec::with_capacity(other.length_bytes() as usize);
+                other.write_to(&mut bytes)?;
+                wire::send(&stream, number, &Response::Body(WireBody::Inline(bytes)), None)
+            }
+        }
+    }
+}
+
+fn serve(stream: UnixStream, keeper: &dyn Keeper) -> io::Result<()> {
+    let sender = Sender(Arc::new(Mutex::new(stream.try_clone()?)));
+    let mut receiver = Receiver::new(stream);
+    let (answers, outstanding) = sync_channel(OUTSTANDING_MAX);
+    std::thread::scope(|scope| {
+        let answering = sender.clone();
+        scope.spawn(move || give_answers(&outstanding, &answering));
+        while let Some(frame) = receiver.receive::<Request>()? {
+            answer(frame, keeper, &sender, &answers)?;
+        }
+        drop(answers);
+        Ok(())
+    })
+}
+
+type Outstanding = (u64, Answer<Receipt>);
+
+fn give_answers(outstanding: &Answers<Outstanding>, sender: &Sender) {
+    for (number, answer) in outstanding {
+        let response = answer.wait().map_or_else(Response::Failed, |receipt| Response::Stored(wire_receipt(&receipt)));
+        // When nobody listens any more, the deposits are still waited for: they are under way.
+        let _ = sender.send(number, &response);
+    }
+}
+
+fn answer(
+    frame: Frame<Request>,
+    keeper: &dyn Keeper,
+    sender: &Sender,
+    answers: &SyncSender<Outstanding>,
+) -> io::Result<()> {
+    let Frame { number, value, descriptor } = frame;
+    match value {
+        Request::Deposit(request) => match deposit(request, descriptor, keeper) {
+            Ok(answer) => answers.send((number, answer)).map_err(|_| io::ErrorKind::BrokenPipe.into()),
+            Err(failure) => sender.send(number, &Response::Failed(failure)),
+        },
+        Request::Body(which) => match keeper.body(which) {
+            Ok(body) => sender.send_body(number, &body),
+            Err(failure) => sender.send(number, &Response::Failed(failure)),
+        },
+        request => {
+            let mut watch = |done, total| {
+                let _ = sender.send(number, &Response::Progress { done, total });
+            };
+            let response = keeper.ask(request, &mut watch).unwrap_or_else(Response::Failed);
+            sender.send(number, &response)
+        }
+    }
+}
+
+fn deposit(
+    request: DepositRequest,
+    descriptor: Option<OwnedFd>,
+    keeper: &dyn Keeper,
+) -> Result<Answer<Receipt>, Failure> {
+    let bad = |what: &str| Failure::BadRequest(what.to_owned());
+    let body = match (request.body, descriptor) {
+        (WireBody::Inline(bytes), _) => Body::Memory(bytes),
+        (WireBody::File(length_bytes), Some(descriptor)) => {
+            let file = File::from(descriptor);
+            let length = file.metadata().map_err(|error| Failure::BadRequest(error.to_string()))?.len();
+            if length < length_bytes {
+                return Err(bad("the file that was handed over is shorter than its message"));
+            }
+            Body::File { file: Box::new(file), length_bytes }
+        }
+        (WireBody::File(_), None) => return Err(bad("a message in a file came without the file")),
+    };
+    let reception = store::decode_reception(&request.reception).ok_or_else(|| bad("a reception that does not hold"))?;
+    let DepositRequest { unwrap_journal, actor, prompt, .. } = request;
+    keeper.deposit(body, Deposit { reception, unwrap_journal, actor, prompt })
+}
+
+fn wire_receipt(receipt: &Receipt) -> WireReceipt {
+    let novelty = match receipt.novelty {
+        Novelty::NewMessage => 0,
+        Novelty::NewReception => 1,
+        Novelty::Known => 2,
+    };
+    WireReceipt { number: receipt.number, reception: receipt.reception, digest: receipt.digest.0, novelty }
+}
