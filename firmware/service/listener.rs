@@ -1,0 +1,491 @@
+//! Accepting connections: a thread each, limits on their number, and an orderly end.
+//!
+//! It knows no protocol and no TLS. What a connection is for is told by the function given with its socket.
+
+use nix::sys::socket::{Shutdown as ShutdownSide, shutdown};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+/// 100 ms after a failed accept: with no file descriptor left, at most 10 tries and log lines a second.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// 1 second for connections that were cut off to end; a thread that needs longer is left behind.
+const CUT_WAIT: Duration = Duration::from_secs(1);
+
+/// How much a listener takes on at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections_max: usize,
+    /// Connections of one address; the host itself may have all of them.
+    pub connections_per_peer_max: usize,
+    /// Stack of a connection's thread in bytes; memory is taken only for what is used of it.
+    pub stack_bytes: usize,
+}
+
+/// What to do with a connection, in a thread of its own.
+pub type Serve = Arc<dyn Fn(&Connection) + Send + Sync>;
+
+/// A socket to accept on.
+pub struct Door {
+    /// The bound socket.
+    pub socket: TcpListener,
+    /// What a connection above the limits is told before it is closed.
+    pub refusal: &'static [u8],
+    /// What is done with a connection.
+    pub serve: Serve,
+}
+
+/// Accepts connections until it is stopped.
+pub struct Listener {
+    shared: Arc<Shared>,
+    doors: Vec<(Arc<TcpListener>, JoinHandle<()>)>,
+    local_addrs: Vec<SocketAddr>,
+}
+
+impl Listener {
+    /// Begins to accept on all of the sockets; the limits hold for them together. The name is that of the threads.
+    ///
+    /// # Errors
+    /// When a thread cannot be started or a socket has no address.
+    pub fn start(name: &'static str, doors: Vec<Door>, limits: Limits) -> io::Result<Self> {
+        let shared = Arc::new(Shared::new(name, limits));
+        let mut listener = Self {
+            shared,
+            doors: Vec::new(),
+            local_addrs: Vec::new(),
+        };
+        for Door {
+            socket,
+            refusal,
+            serve,
+        } in doors
+        {
+            listener.local_addrs.push(socket.local_addr()?);
+            let socket = Arc::new(socket);
+            let acceptor = Acceptor {
+                shared: listener.shared.clone(),
+                socket: socket.clone(),
+                refusal,
+                serve,
+                refusing: false,
+            };
+            let thread = thread::Builder::new()
+                .name(format!("{name}-accept"))
+                .spawn(move || acceptor.run())?;
+            listener.doors.push((socket, thread));
+        }
+        Ok(listener)
+    }
+
+    /// The addresses it accepts on, in the order of the sockets.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Number of connections now.
+    pub fn connections(&self) -> usize {
+        self.shared.lock().connections.len()
+    }
+
+    /// Accepts no more, gives idle connections the end of their input and busy ones time to become idle, then cuts off
+    /// the rest. Gives the number of threads that did not end for all that.
+    pub fn stop(mut self, grace: Duration) -> usize {
+        self.end(grace)
+    }
+
+    fn end(&mut self, grace: Duration) -> usize {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for (socket, thread) in self.doors.drain(..) {
+            // Linux wakes up whoever waits in accept(2) on a socket that is shut down.
+            let _ = shutdown(socket.as_raw_fd(), ShutdownSide::Both);
+            let _ = thread.join();
+        }
+        self.shared.shut_down(Shutdown::Read, |connection| {
+            !connection.busy.load(Ordering::SeqCst)
+        });
+        self.shared.wait_for_end(grace);
+        self.shared.shut_down(Shutdown::Read, |_| true);
+        self.shared.wait_for_end(CUT_WAIT.min(grace));
+        self.shared.shut_down(Shutdown::Both, |_| true);
+        self.shared.wait_for_end(CUT_WAIT)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
+    }
+}
+
+/// One connection that was accepted; it counts until it is dropped.
+pub struct Connection {
+    shared: Arc<Shared>,
+    number: u64,
+    socket: Arc<TcpStream>,
+    peer: SocketAddr,
+    busy: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// The socket; it is shut down by others when the listener stops.
+    pub fn socket(&self) -> &Arc<TcpStream> {
+        &self.socket
+    }
+
+    /// Address and port of the peer; an IPv4-mapped IPv6 address is given as IPv4.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Says whether the connection is at work that should not be cut off when the listener stops.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::SeqCst);
+    }
+
+    /// Tells whether the listener stops; to be looked at after [`set_busy`](Self::set_busy) and when the input ends.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut open = self.shared.lock();
+        open.connections.remove(&self.number);
+        if let Some(count) = open.per_peer.get_mut(&self.peer.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                open.per_peer.remove(&self.peer.ip());
+            }
+        }
+        self.shared.ended.notify_all();
+    }
+}
+
+/// What acceptors, connections and the listener share.
+struct Shared {
+    name: &'static str,
+    limits: Limits,
+    stopping: AtomicBool,
+    open: Mutex<Open>,
+    /// Tells of every connection that ended.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    accepted: u64,
+    connections: HashMap<u64, Handle>,
+    /// No entry is 0.
+    per_peer: HashMap<IpAddr, usize>,
+}
+
+/// What is needed to end a connection.
+struct Handle {
+    socket: Arc<TcpStream>,
+    busy: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn new(name: &'static str, limits: Limits) -> Self {
+        Self {
+            name,
+            limits,
+            stopping: AtomicBool::new(false),
+            open: Mutex::default(),
+            ended: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a connection; `None` above the limits.
+    fn admit(self: &Arc<Self>, socket: &Arc<TcpStream>, peer: SocketAddr) -> Option<Connection> {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let mut open = self.lock();
+        let of_peer = open.per_peer.get(&peer.ip()).copied().unwrap_or(0);
+        let per_peer_max = if peer.ip().is_loopback() {
+            usize::MAX
+        } else {
+            self.limits.connections_per_peer_max
+        };
+        if open.connections.len() >= self.limits.connections_max || of_peer >= per_peer_max {
+            return None;
+        }
+        open.accepted += 1;
+        let number = open.accepted;
+        let busy = Arc::new(AtomicBool::new(false));
+        open.per_peer.insert(peer.ip(), of_peer + 1);
+        open.connections.insert(
+            number,
+            Handle {
+                socket: socket.clone(),
+                busy: busy.clone(),
+            },
+        );
+        Some(Connection {
+            shared: self.clone(),
+            number,
+            socket: socket.clone(),
+            peer,
+            busy,
+        })
+    }
+
+    fn shut_down(&self, side: Shutdown, which: impl Fn(&Handle) -> bool) {
+        for connection in self
+            .lock()
+            .connections
+            .values()
+            .filter(|connection| which(connection))
+        {
+            let _ = connection.socket.shutdown(side); // it may have ended already
+        }
+    }
+
+    /// Waits until no connection is left, or the time is over; gives the number left.
+    fn wait_for_end(&self, time: Duration) -> usize {
+        let until = Instant::now() + time;
+        let mut open = self.lock();
+        while !open.connections.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            open = self
+                .ended
+                .wait_timeout(open, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        open.connections.len()
+    }
+}
+
+/// The thread of one door.
+struct Acceptor {
+    shared: Arc<Shared>,
+    socket: Arc<TcpListener>,
+    refusal: &'static [u8],
+    serve: Serve,
+    /// The connection before was refused; so a flood of them costs one log line.
+    refusing: bool,
+}
+
+impl Acceptor {
+    fn run(mut self) {
+        loop {
+            let accepted = self.socket.accept();
+            if self.shared.stopping.load(Ordering::SeqCst) {
+                return;
+            }
+            match accepted {
+                Ok((socket, peer)) => self.take(Arc::new(socket), peer),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(error) => {
+                    warn!(listener = self.shared.name, %error, "cannot accept a connection");
+                    thread::sleep(ACCEPT_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, socket: Arc<TcpStream>, peer: SocketAddr) {
+        let was_refusing = self.refusing;
+        let spawned = self
+            .shared
+            .admit(&socket, peer)
+            .map(|connection| self.spawn(connection));
+        self.refusing = !matches!(spawned, Some(Ok(())));
+        if !self.refusing {
+            return;
+        }
+        let _ = (&*socket).write(self.refusal); // fits into the empty buffer of a new socket
+        if !was_refusing {
+            let why = match spawned {
+                Some(Err(error)) => error.to_string(),
+                _ => "too many connections".to_owned(),
+            };
+            warn!(listener = self.shared.name, %peer, why, "connection refused");
+        }
+    }
+
+    fn spawn(&self, connection: Connection) -> io::Result<()> {
+        let serve = self.serve.clone();
+        let work = move || {
+            serve(&connection);
+            drop(serve); // whoever waits for the last connection may then have all for himself
+            drop(connection);
+        };
+        let builder = thread::Builder::new().name(self.shared.name.to_owned());
+        builder
+            .stack_size(self.shared.limits.stack_bytes)
+            .spawn(work)
+            .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::sync::mpsc;
+
+    const LIMITS: Limits = Limits {
+        connections_max: 4,
+        connections_per_peer_max: 2,
+        stack_bytes: 128 * 1024,
+    };
+
+    fn socket() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").expect("a free port")
+    }
+
+    fn any_connection() -> Arc<TcpStream> {
+        let socket = socket();
+        Arc::new(
+            TcpStream::connect(socket.local_addr().expect("an address")).expect("a connection"),
+        )
+    }
+
+    #[test]
+    fn the_limits_count_connections_that_are_open() {
+        let shared = Arc::new(Shared::new("test", LIMITS));
+        let socket = any_connection();
+        let admit = |peer: &str| shared.admit(&socket, peer.parse().expect("an address"));
+        let first = admit("10.0.0.1:1").expect("the first");
+        let mapped = admit("[::ffff:10.0.0.1]:2").expect("the second of the peer");
+        assert_eq!(mapped.peer().to_string(), "10.0.0.1:2");
+        assert!(admit("10.0.0.1:3").is_none(), "a third of the peer");
+        let others = [admit("10.0.0.2:1"), admit("10.0.0.3:1")];
+        assert!(others.iter().all(Option::is_some));
+        assert!(admit("10.0.0.4:1").is_none(), "a fifth in all");
+        drop(first);
+        assert!(admit("10.0.0.1:3").is_some(), "a place is free again");
+        drop((mapped, others));
+        assert!(shared.lock().per_peer.is_empty());
+        assert!(shared.lock().connections.is_empty());
+    }
+
+    #[test]
+    fn the_host_itself_may_have_all() {
+        let shared = Arc::new(Shared::new("test", LIMITS));
+        let socket = any_connection();
+        let admit = |peer: &str| shared.admit(&socket, peer.parse().expect("an address"));
+        let all: Vec<_> = (1..=4)
+            .map(|port| admit(&format!("127.0.0.1:{port}")))
+            .collect();
+        assert!(all.iter().all(Option::is_some));
+        assert!(admit("127.0.0.1:5").is_none());
+    }
+
+    #[test]
+    fn above_the_limit_the_refusal_is_all() -> io::Result<()> {
+        let limits = Limits {
+            connections_max: 0,
+            ..LIMITS
+        };
+        let serve: Serve = Arc::new(|_| panic!("not to be served"));
+        let listener = Listener::start(
+            "test",
+            vec![Door {
+                socket: socket(),
+                refusal: b"full",
+                serve,
+            }],
+            limits,
+        )?;
+        for _ in 0..3 {
+            let mut said = String::new();
+            TcpStream::connect(listener.local_addrs()[0])?.read_to_string(&mut said)?;
+            assert_eq!(said, "full");
+        }
+        assert_eq!(listener.stop(Duration::ZERO), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn stopping_ends_the_input_of_idle_connections() -> io::Result<()> {
+        let (served, events) = mpsc::channel();
+        let serve: Serve = Arc::new(move |connection| {
+            served.send("began").expect("a listening test");
+            let count = (&**connection.socket())
+                .read(&mut [0; 8])
+                .expect("the end of the input");
+            assert_eq!(count, 0);
+            served
+                .send(if connection.is_stopping() {
+                    "stopping"
+                } else {
+                    "the peer ended"
+                })
+                .expect("a listening test");
+        });
+        let listener = Listener::start(
+            "test",
+            vec![Door {
+                socket: socket(),
+                refusal: b"",
+                serve,
+            }],
+            LIMITS,
+        )?;
+        let address = listener.local_addrs()[0];
+        let _peer = TcpStream::connect(address)?;
+        assert_eq!(events.recv(), Ok("began"));
+        assert_eq!(listener.connections(), 1);
+        assert_eq!(listener.stop(Duration::from_secs(60)), 0);
+        assert_eq!(events.recv(), Ok("stopping"));
+        assert!(
+            TcpStream::connect(address).is_err(),
+            "nobody listens any more"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_panic_ends_its_connection_only() -> io::Result<()> {
+        let serve: Serve = Arc::new(|connection| {
+            let mut byte = [0];
+            (&**connection.socket())
+                .read_exact(&mut byte)
+                .expect("a byte");
+            assert_eq!(byte[0], b'y', "this panic is wanted");
+            (&**connection.socket())
+                .write_all(b"z")
+                .expect("a peer that reads");
+        });
+        let listener = Listener::start(
+            "test",
+            vec![Door {
+                socket: socket(),
+                refusal: b"",
+                serve,
+            }],
+            LIMITS,
+        )?;
+        for (sent, expected) in [("n", ""), ("y", "z")] {
+            let mut peer = TcpStream::connect(listener.local_addrs()[0])?;
+            peer.write_all(sent.as_bytes())?;
+            let mut said = String::new();
+            peer.read_to_string(&mut said)?;
+            assert_eq!(said, expected);
+        }
+        assert_eq!(listener.stop(Duration::from_secs(60)), 0);
+        Ok(())
+    }
+}

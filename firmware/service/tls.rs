@@ -1,0 +1,366 @@
+//! Transport encryption: the box's certificate, the TLS settings of every listener, and the stream of a connection.
+//!
+//! Where key and certificate are kept is the caller's matter. rustls types stay in this file; the provider (aws-lc-rs) is named
+//! here and nowhere set for the whole process. TLS 1.2 and 1.3 (RFC 5246, RFC 8446).
+
+use protocol::smtp::TlsInfo;
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256,
+};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// 820 days: Apple's programs refuse a server certificate valid for more than 825.
+const VALIDITY: Duration = Duration::from_secs(820 * DAY_SECONDS);
+
+/// 30 days before its end a certificate is renewed, so that a box switched off for holidays does not come back with a dead one.
+const RENEWAL: Duration = Duration::from_secs(30 * DAY_SECONDS);
+
+/// A certificate is valid from a day before it was made, for clients whose clock is slow.
+const SLOW_CLOCK: Duration = Duration::from_secs(DAY_SECONDS);
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// 60 seconds for a whole handshake, however it dribbles in; then the connection ends.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// 2 seconds in which a peer may fetch the last reply and close its side; closing with bytes unread would take the reply from it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// 64 reads of what a peer still sends while it is told good-bye.
+const LINGER_READS_MAX: usize = 64;
+
+/// What went wrong with key, certificate or settings.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The certificate could not be made.
+    #[error("cannot make a certificate for these names: {names}")]
+    Make {
+        /// The names.
+        names: String,
+        /// What the certificate library said.
+        source: rcgen::Error,
+    },
+    /// Key and certificate cannot be used.
+    #[error("cannot use the certificate and its key")]
+    Use(#[source] rustls::Error),
+}
+
+/// A certificate with its private key.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TlsIdentity {
+    /// X.509 certificate, DER.
+    pub certificate_der: Vec<u8>,
+    /// Private key, PKCS #8, DER.
+    pub key_der: Vec<u8>,
+    /// When the certificate ends, Unix seconds.
+    pub expires_at: u64,
+}
+
+impl TlsIdentity {
+    /// Makes a self-signed certificate (ECDSA P-256) for names and addresses, valid from now, Unix seconds.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn generate(names: &[String], now: u64) -> Result<Self, TlsError> {
+        let error = |source| TlsError::Make {
+            names: names.join(" "),
+            source,
+        };
+        let expires_at = now + VALIDITY.as_secs();
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(error)?;
+        let params = certificate_params(names, now, expires_at).map_err(error)?;
+        let certificate = params.self_signed(&key).map_err(error)?;
+        Ok(Self {
+            certificate_der: certificate.der().to_vec(),
+            key_der: key.serialize_der(),
+            expires_at,
+        })
+    }
+
+    /// The names of a box: its own, the one that mDNS announces, and those of the host itself.
+    pub fn names_of(hostname: &str) -> Vec<String> {
+        let mut names: Vec<String> = vec![hostname.to_owned()];
+        for name in ["coffer.local", "localhost", "127.0.0.1", "::1"] {
+            if name != hostname {
+                names.push(name.to_owned());
+            }
+        }
+        names
+    }
+
+    /// Tells whether it is time to make another one; now in Unix seconds.
+    pub fn is_due(&self, now: u64) -> bool {
+        now + RENEWAL.as_secs() >= self.expires_at
+    }
+}
+
+fn certificate_params(
+    names: &[String],
+    now: u64,
+    expires_at: u64,
+) -> Result<CertificateParams, rcgen::Error> {
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let mut params = CertificateParams::new(names)?;
+    params.not_before = epoch + Duration::from_secs(now).saturating_sub(SLOW_CLOCK);
+    params.not_after = epoch + Duration::from_secs(expires_at);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    if let Some(name) = names.first() {
+        params
+            .distinguished_name
+            .push(DnType::CommonName, name.as_str());
+    }
+    Ok(params)
+}
+
+/// The TLS settings of the listeners; the certificate can be changed while they run.
+pub struct TlsServer(RwLock<Arc<ServerConfig>>);
+
+impl TlsServer {
+    /// Makes the settings with a certificate.
+    ///
+    /// # Errors
+    /// When key and certificate do not fit.
+    pub fn new(identity: &TlsIdentity) -> Result<Self, TlsError> {
+        Ok(Self(RwLock::new(config(identity)?)))
+    }
+
+    /// Takes another certificate for all connections from now on.
+    ///
+    /// # Errors
+    /// When key and certificate do not fit; the one before stays.
+    pub fn replace(&self, identity: &TlsIdentity) -> Result<(), TlsError> {
+        let config = config(identity)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<ServerConfig> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn config(identity: &TlsIdentity) -> Result<Arc<ServerConfig>, TlsError> {
+    let certificate = CertificateDer::from(identity.certificate_der.clone());
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key_der.clone()));
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate], key)
+        })
+        .map_err(TlsError::Use)?;
+    Ok(Arc::new(config))
+}
+
+/// How long a stream waits for its peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// The longest one read waits; then it gives `WouldBlock`, and may be tried again.
+    pub read: Duration,
+    /// The longest that all bytes of one write may take; then the stream is of no more use.
+    pub write: Duration,
+}
+
+/// A blocking connection, plain or under TLS.
+///
+/// A read gives `WouldBlock` when nothing came in time, and also when what came is not yet a whole TLS record: so the caller
+/// can look at its clock however slowly the peer dribbles.
+pub struct Stream {
+    socket: Socket,
+    tls: Option<Box<ServerConnection>>,
+}
+
+impl Stream {
+    /// Takes a connection over.
+    pub fn new(socket: Arc<TcpStream>, timeouts: Timeouts) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(timeouts.read))?;
+        socket.set_write_timeout(Some(timeouts.write))?;
+        Ok(Self {
+            socket: Socket {
+                socket,
+                write_timeout: timeouts.write,
+            },
+            tls: None,
+        })
+    }
+
+    /// Begins TLS as the server and waits until it stands.
+    pub fn start_tls(&mut self, server: &TlsServer) -> io::Result<()> {
+        let mut tls = Box::new(ServerConnection::new(server.current()).map_err(io::Error::other)?);
+        let since = Instant::now();
+        while tls.is_handshaking() || tls.wants_write() {
+            if tls.wants_write() {
+                self.socket.write_all_of(&mut tls)?;
+            } else {
+                match self.socket.read_into(&mut tls) {
+                    Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                    Err(error) if !is_wait(&error) => return Err(error),
+                    _ => {}
+                }
+            }
+            if since.elapsed() >= HANDSHAKE_TIMEOUT {
+                return Err(io::Error::new(
+                    ErrorKind::TimedOut,
+                    "the TLS handshake took too long",
+                ));
+            }
+        }
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// The TLS of the connection; `None` without.
+    pub fn tls_info(&self) -> Option<TlsInfo> {
+        let tls = self.tls.as_ref()?;
+        Some(TlsInfo {
+            version: format!("{:?}", tls.protocol_version()?).replace('_', "."),
+            cipher: format!("{:?}", tls.negotiated_cipher_suite()?.suite()),
+        })
+    }
+
+    /// Ends the connection so that the peer gets all that was written.
+    pub fn close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            let _ = self.socket.write_all_of(tls); // the peer may be gone already
+        }
+        let socket = &self.socket.socket;
+        if socket.shutdown(Shutdown::Write).is_err()
+            || socket.set_read_timeout(Some(LINGER)).is_err()
+        {
+            return;
+        }
+        let since = Instant::now();
+        let mut rest = [0; 4096];
+        for _ in 0..LINGER_READS_MAX {
+            let ended = !matches!(self.socket.read(&mut rest), Ok(1..));
+            if ended || since.elapsed() >= LINGER {
+                break;
+            }
+        }
+    }
+}
+
+/// Tells whether a read failed only because nothing came yet.
+pub fn is_wait(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            return self.socket.read(buffer);
+        };
+        match tls.reader().read(buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        self.socket.read_into(tls)?;
+        if tls.wants_write() {
+            self.socket.write_all_of(tls)?;
+        }
+        tls.reader().read(buffer)
+    }
+}
+
+impl Write for Stream {
+    /// Writes all of the bytes, or fails.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            self.socket.write_all(bytes)?;
+            return Ok(bytes.len());
+        };
+        let count = tls.writer().write(bytes)?;
+        self.socket.write_all_of(tls)?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket that whoever stops the listener can shut down, too.
+struct Socket {
+    socket: Arc<TcpStream>,
+    write_timeout: Duration,
+}
+
+impl Socket {
+    /// Reads once, gives what came to TLS, and tells how many bytes that were; 0 when the peer sends no more.
+    fn read_into(&mut self, tls: &mut ServerConnection) -> io::Result<usize> {
+        let count = tls.read_tls(self)?;
+        if let Err(error) = tls.process_new_packets() {
+            let _ = self.write_all_of(tls); // the alert that says why
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+        Ok(count)
+    }
+
+    fn write_all_of(&mut self, tls: &mut ServerConnection) -> io::Result<()> {
+        let since = Instant::now();
+        while tls.wants_write() {
+            self.check_pace(since)?;
+            tls.write_tls(self)?;
+        }
+        Ok(())
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let since = Instant::now();
+        while !bytes.is_empty() {
+            self.check_pace(since)?;
+            let count = self.write(bytes)?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    fn check_pace(&self, since: Instant) -> io::Result<()> {
+        if since.elapsed() < self.write_timeout {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            ErrorKind::TimedOut,
+            "the peer does not read",
+        ))
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.socket).read(buffer)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match (&*self.socket).write(bytes) {
+            Ok(0) if !bytes.is_empty() => Err(ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
