@@ -364,3 +364,160 @@ impl Write for Socket {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// 2025-06-15, in Unix seconds.
+    const NOW: u64 = 1_750_000_000;
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        read: Duration::from_millis(1),
+        write: Duration::from_secs(60),
+    };
+
+    fn identity(name: &str, now: u64) -> TlsIdentity {
+        TlsIdentity::generate(&TlsIdentity::names_of(name), now).expect("a certificate")
+    }
+
+    fn pair() -> (TcpStream, Stream) {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        let client = TcpStream::connect(address).expect("a connection");
+        let server = Arc::new(socket.accept().expect("a connection").0);
+        (client, Stream::new(server, TIMEOUTS).expect("a stream"))
+    }
+
+    fn client_of(identity: &TlsIdentity, name: &'static str) -> ClientConnection {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from(identity.certificate_der.clone()))
+            .expect("a certificate");
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(name).expect("a name");
+        ClientConnection::new(Arc::new(config), name).expect("a client")
+    }
+
+    /// Does the handshake on both sides and gives them.
+    fn shake_hands(
+        server: &TlsServer,
+        mut tls: ClientConnection,
+    ) -> io::Result<(TcpStream, ClientConnection, Stream)> {
+        let (mut socket, mut stream) = pair();
+        let began = thread::scope(|scope| {
+            let began = scope.spawn(|| stream.start_tls(server));
+            while tls.is_handshaking() && tls.complete_io(&mut socket).is_ok() {}
+            began.join().expect("no panic")
+        });
+        began.map(|()| (socket, tls, stream))
+    }
+
+    #[test]
+    fn every_name_of_the_box_is_in_its_certificate() {
+        let now = std::time::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_secs();
+        let identity = identity("archive.example", now);
+        let server = TlsServer::new(&identity).expect("a fitting key");
+        for name in [
+            "archive.example",
+            "coffer.local",
+            "localhost",
+            "127.0.0.1",
+            "::1",
+        ] {
+            let shaken = shake_hands(&server, client_of(&identity, name));
+            assert!(shaken.is_ok(), "{name}: {:?}", shaken.err());
+        }
+        assert!(shake_hands(&server, client_of(&identity, "other.example")).is_err());
+    }
+
+    #[test]
+    fn a_new_certificate_needs_no_restart() {
+        let now = std::time::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_secs();
+        let [old, new] = ["old.example", "new.example"].map(|name| identity(name, now));
+        let server = TlsServer::new(&old).expect("a fitting key");
+        assert!(shake_hands(&server, client_of(&new, "new.example")).is_err());
+        server.replace(&new).expect("a fitting key");
+        assert!(shake_hands(&server, client_of(&new, "new.example")).is_ok());
+        let mixed = TlsIdentity {
+            key_der: old.key_der,
+            ..new.clone()
+        };
+        assert!(
+            server.replace(&mixed).is_err(),
+            "a key of another certificate"
+        );
+        assert!(shake_hands(&server, client_of(&new, "new.example")).is_ok());
+    }
+
+    #[test]
+    fn a_record_that_dribbles_in_gives_the_caller_its_clock_back() -> io::Result<()> {
+        let now = std::time::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_secs();
+        let identity = identity("archive.example", now);
+        let server = TlsServer::new(&identity).expect("a fitting key");
+        let (mut socket, mut tls, mut stream) =
+            shake_hands(&server, client_of(&identity, "archive.example"))?;
+        let mut record = Vec::new();
+        tls.writer().write_all(b"hello")?;
+        tls.write_tls(&mut record)?;
+        let mut buffer = [0; 64];
+        for byte in &record[..record.len() - 1] {
+            socket.write_all(&[*byte])?;
+            let waits = stream.read(&mut buffer).expect_err("no whole record yet");
+            assert!(is_wait(&waits), "{waits}");
+        }
+        socket.write_all(&record[record.len() - 1..])?;
+        let count = loop {
+            match stream.read(&mut buffer) {
+                Err(error) if is_wait(&error) => {}
+                result => break result?,
+            }
+        };
+        assert_eq!(&buffer[..count], b"hello");
+        Ok(())
+    }
+
+    #[test]
+    fn certificates_are_renewed_before_they_end() {
+        let identity = identity("coffer.local", NOW);
+        let end = identity.expires_at;
+        assert_eq!(end, NOW + VALIDITY.as_secs());
+        assert!(!identity.is_due(NOW));
+        assert!(!identity.is_due(end - RENEWAL.as_secs() - 1));
+        assert!(identity.is_due(end - RENEWAL.as_secs()));
+        assert!(identity.is_due(end + 1));
+    }
+
+    #[test]
+    fn names_are_given_once_and_bad_ones_refused() {
+        let names = TlsIdentity::names_of("coffer.local");
+        assert_eq!(names, ["coffer.local", "localhost", "127.0.0.1", "::1"]);
+        let error = TlsIdentity::generate(&["b\u{fc}ro".to_owned()], NOW).err();
+        let error = error.expect("no certificate").to_string();
+        assert_eq!(
+            error,
+            "cannot make a certificate for these names: b\u{fc}ro"
+        );
+        assert!(
+            TlsIdentity::generate(&["x".to_owned()], 0).is_ok(),
+            "a clock at 1970"
+        );
+    }
+}

@@ -21,7 +21,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// 1000 connections in all: a thread each, and with two file descriptors each at most they stay far below what a process may open.
+/// 1000 connections in all, a thread each. With a socket and a spool file each they take 2000 file descriptors: a process that
+/// serves them raises its soft limit (often 1024) first, since the store must never run out of them.
 const CONNECTIONS_MAX: usize = 1000;
 
 /// 100 connections of one address: above what any mail server opens to one destination (Postfix and Exchange: 20), and ten

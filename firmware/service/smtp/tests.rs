@@ -10,7 +10,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,13 +73,21 @@ impl Scene {
         client
     }
 
-    fn tls_client<S: Read + Write>(&self, stream: S) -> Client<StreamOwned<ClientConnection, S>> {
+    fn tls_client<S: Read + Write>(&self, stream: S) -> TlsClient<S> {
+        self.tls_client_of(rustls::ALL_VERSIONS, stream)
+    }
+
+    fn tls_client_of<S: Read + Write>(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        stream: S,
+    ) -> TlsClient<S> {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from(self.identity.certificate_der.clone()))
             .expect("a certificate");
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -86,7 +96,7 @@ impl Scene {
         Client::new(StreamOwned::new(tls, stream))
     }
 
-    fn implicit_tls_client(&self) -> Client<StreamOwned<ClientConnection, TcpStream>> {
+    fn implicit_tls_client(&self) -> TlsClient<TcpStream> {
         let socket = TcpStream::connect(self.server.local_addrs()[1]).expect("a connection");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let mut client = self.tls_client(socket);
@@ -113,6 +123,8 @@ fn now() -> u64 {
         .expect("a clock after 1970")
         .as_secs()
 }
+
+type TlsClient<S> = Client<StreamOwned<ClientConnection, S>>;
 
 /// One side of a dialogue.
 struct Client<S> {
@@ -278,27 +290,30 @@ fn what_went_in_comes_out_of_a_real_store() {
 
 #[test]
 fn starttls() {
-    let scene = Scene::new(FakeKeeper::new(Plan::Keep));
-    let mut client = scene.client();
-    client.ask("EHLO mail.example", "250");
-    client.ask("STARTTLS", "220 2.0.0");
-    let mut client = scene.tls_client(client.stream);
-    let hello = client.ask("EHLO mail.example", "250");
-    assert!(
-        !hello.iter().any(|line| line.ends_with("STARTTLS")),
-        "{hello:?}"
-    );
-    client.send_message("x\r\n", "250 2.0.0 stored as 1");
-    client.ask("QUIT", "221");
-    client.expect_end();
-    let kept = scene.keeper.kept();
-    let envelope = kept[0]
-        .deposit
-        .reception
-        .envelope
-        .as_ref()
-        .expect("an envelope");
-    assert_eq!(envelope.tls, "TLSv1.3 TLS13_AES_256_GCM_SHA384");
+    for (version, expected) in [
+        (&rustls::version::TLS13, "TLSv1.3 TLS13_AES_256_GCM_SHA384"),
+        (
+            &rustls::version::TLS12,
+            "TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        ),
+    ] {
+        let scene = Scene::new(FakeKeeper::new(Plan::Keep));
+        let mut client = scene.client();
+        client.ask("EHLO mail.example", "250");
+        client.ask("STARTTLS", "220 2.0.0");
+        let mut client = scene.tls_client_of(&[version], client.stream);
+        let hello = client.ask("EHLO mail.example", "250");
+        assert!(
+            !hello.iter().any(|line| line.ends_with("STARTTLS")),
+            "{hello:?}"
+        );
+        client.send_message("x\r\n", "250 2.0.0 stored as 1");
+        client.ask("QUIT", "221");
+        client.expect_end();
+        let kept = scene.keeper.kept();
+        let envelope = kept[0].deposit.reception.envelope.as_ref();
+        assert_eq!(envelope.expect("an envelope").tls, expected);
+    }
 }
 
 #[test]
@@ -343,20 +358,6 @@ fn a_client_that_speaks_no_tls_ends_its_connection_only() {
     let _ = socket.read_to_end(&mut alert);
     assert!(!alert.starts_with(b"2"), "no greeting in the clear");
     scene.implicit_tls_client().send_message("x\r\n", "250");
-}
-
-#[test]
-fn a_new_certificate_needs_no_restart() {
-    let identity =
-        |name: &str| TlsIdentity::generate(&[name.to_owned()], now()).expect("a certificate");
-    let tls = TlsServer::new(&identity("old.example")).expect("a fitting key");
-    tls.replace(&identity("new.example"))
-        .expect("a fitting key");
-    let mixed = TlsIdentity {
-        key_der: identity("x.example").key_der,
-        ..identity("y.example")
-    };
-    assert!(tls.replace(&mixed).is_err(), "a key of another certificate");
 }
 
 #[test]
