@@ -27,6 +27,12 @@ impl Networks {
         Self(vec![v4.into(), v6.into()])
     }
 
+    /// These networks and others.
+    pub fn and(mut self, others: &Self) -> Self {
+        self.0.extend(&others.0);
+        self
+    }
+
     /// Tells whether an address lies in one of the networks; an IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

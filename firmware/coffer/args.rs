@@ -1,0 +1,215 @@
+//! The command line: every command, its arguments and its help, in one place.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use service::networks::Networks;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A mail archive that you plug in.
+#[derive(Parser)]
+#[command(name = "coffer", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Take mail and keep it, until stopped; makes the archive on first use
+    Serve(ServeArgs),
+    /// Bring in eml files, mbox files and Maildirs; run again to go on after a stop
+    Import(ImportArgs),
+    /// Find messages
+    Search(SearchArgs),
+    /// Give a message back, exactly as it came, on standard output
+    Show(ShowArgs),
+    /// Hand messages out: a folder of eml files, an mbox, or a zip with proofs
+    Export(ExportArgs),
+    /// Check that nothing was changed or lost: an archive, or an export.zip alone
+    Verify(VerifyArgs),
+    /// Make catalog and index again from the volumes
+    Rebuild(DataArgs),
+    /// Say how much there is
+    Stats(StatsArgs),
+    /// Print the signed checkpoint of the archive, to be kept outside
+    Checkpoint(DataArgs),
+    /// Print the key that checks checkpoints and exports, to be kept outside
+    Key(DataArgs),
+    /// Manage who may sign in by SMTP
+    Account(AccountArgs),
+}
+
+/// Where the archive is.
+#[derive(ClapArgs)]
+pub(crate) struct DataArgs {
+    /// The archive's directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Take mail by SMTP at this address and port (STARTTLS is offered); can be given again
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) smtp: Vec<SocketAddr>,
+    /// Take mail by SMTP under TLS from the first byte; can be given again
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) smtps: Vec<SocketAddr>,
+    /// Networks that may send without signing in, as 192.168.1.0/24; loopback always may
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow: Vec<Networks>,
+    /// Networks whose journal reports are unwrapped; loopback always is trusted
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) journal_from: Vec<Networks>,
+    /// Offer signing in (AUTH) under TLS; see `coffer account`
+    #[arg(long)]
+    pub(crate) auth: bool,
+    /// The largest message that is taken, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=2048))]
+    pub(crate) size_max: u64,
+    /// The name this host gives itself in SMTP; the system's own if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Files and folders: eml, mbox, Maildir
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Unwrap journal reports; otherwise they are kept as they are
+    #[arg(long)]
+    pub(crate) journal: bool,
+    /// Read everything and say what is odd, but keep nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct SearchArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// What to find: words, "phrases", from: to: subject: before: after: has:attachment filename: larger: -not prefix*
+    #[arg(required = true, allow_hyphen_values = true, value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// Print one JSON object a message
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How many to list, at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u64,
+    /// How many to leave out at the start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) offset: u64,
+    /// The best first, instead of the newest
+    #[arg(long)]
+    pub(crate) relevance: bool,
+    /// Show where the words stand
+    #[arg(long)]
+    pub(crate) snippets: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// The message's number or SHA-256
+    #[arg(value_name = "NUMBER|DIGEST")]
+    pub(crate) which: String,
+    /// Give the journal report of the arrival with this number instead
+    #[arg(long)]
+    pub(crate) report: bool,
+    /// Say what is known of the message (arrivals, recipients, copies) instead of its bytes
+    #[arg(long, conflicts_with = "report")]
+    pub(crate) info: bool,
+}
+
+/// In which form messages are handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A folder, one NUMBER.eml a message
+    Eml,
+    /// One file, mboxrd
+    Mbox,
+    /// One file with manifest, digests and proofs, which `coffer verify` checks alone
+    Zip,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Only messages that match; all without it
+    #[arg(
+        long,
+        value_name = "QUERY",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    pub(crate) query: String,
+    /// In which form
+    #[arg(long, value_enum)]
+    pub(crate) format: Format,
+    /// Where to; it must not exist, or be an empty folder
+    #[arg(value_name = "OUT")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct VerifyArgs {
+    /// The archive's directory
+    #[arg(long, value_name = "DIR", required_unless_present = "export")]
+    pub(crate) data: Option<PathBuf>,
+    /// An export to check alone, without the archive
+    #[arg(value_name = "EXPORT.zip", conflicts_with = "data")]
+    pub(crate) export: Option<PathBuf>,
+    /// The archive's key from outside (see `coffer key`); without it nobody vouches for the signer
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<String>,
+    /// A checkpoint that was kept outside (see `coffer checkpoint`)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct AccountArgs {
+    #[command(subcommand)]
+    pub(crate) command: AccountCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Make an account or change its password, which is read from standard input
+    Add(AccountName),
+    /// Remove an account
+    Remove(AccountName),
+    /// List the accounts
+    List(DataArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct AccountName {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Name of the account
+    pub(crate) name: String,
+}

@@ -1,0 +1,79 @@
+//! The computer we run on: its clock, its boot, its name, its signals.
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::{Clock, Moment, Options};
+
+/// systemd-timesyncd makes this file once it has synchronised the clock.
+const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Sends log lines to standard error; RUST_LOG chooses which, warnings and above without it.
+pub(crate) fn log_to_standard_error() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .init();
+}
+
+/// How an archive is run on this computer.
+pub(crate) fn options() -> Options {
+    Options {
+        clock: clock(),
+        boot_id: boot_id(),
+        volume_bytes_max: store::VOLUME_BYTES_MAX,
+        index_threads: std::thread::available_parallelism().map_or(1, |count| count.get().min(2)),
+    }
+}
+
+/// Time now, in seconds since 1970.
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn clock() -> Clock {
+    Arc::new(|| Moment {
+        at_us: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros() as i64),
+        // Where nobody says so, the clock counts as not synchronised.
+        synchronised: Path::new(SYNCHRONISED).exists(),
+        uncertainty_ms: None,
+    })
+}
+
+fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16).map_or([0; 16], u128::to_be_bytes)
+}
+
+/// The system's own name.
+pub(crate) fn hostname() -> String {
+    let name = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// The signals that ask us to stop, as something to wait for.
+///
+/// Made before any thread is started, so that no thread takes them away.
+pub(crate) fn stop_signals() -> io::Result<SignalFd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    signals.thread_block()?;
+    Ok(SignalFd::new(&signals)?)
+}

@@ -1,0 +1,91 @@
+//! `coffer rebuild`, `stats`, `checkpoint` and `key`: small commands about the archive as a whole.
+
+use crate::archive_access::{Missing, log_run, open, spinner};
+use crate::args::{DataArgs, StatsArgs};
+use crate::output::{Exit, bytes, count, line};
+use serde_json::json;
+use service::keeper::messages::Stats;
+use std::io::Write;
+
+pub(crate) fn rebuild(args: &DataArgs) -> Result<(), Exit> {
+    let keeper = open(&args.data, Missing::Refuse)?;
+    log_run(&*keeper)?;
+    let bar = spinner("reading the volumes");
+    let rebuilt = keeper.rebuild(&mut |done, _| bar.set_position(done));
+    bar.finish_and_clear();
+    rebuilt?;
+    let stats = keeper.stats()?;
+    line(format_args!(
+        "rebuilt: {} messages, {} entries",
+        count(stats.totals.messages),
+        count(stats.leaves)
+    ))
+}
+
+pub(crate) fn checkpoint(args: &DataArgs) -> Result<(), Exit> {
+    let keeper = open(&args.data, Missing::Refuse)?;
+    log_run(&*keeper)?;
+    Ok(write!(std::io::stdout(), "{}", keeper.checkpoint()?)?)
+}
+
+pub(crate) fn key(args: &DataArgs) -> Result<(), Exit> {
+    let keeper = open(&args.data, Missing::Refuse)?;
+    log_run(&*keeper)?;
+    line(keeper.stats()?.key)
+}
+
+pub(crate) fn stats(args: &StatsArgs) -> Result<(), Exit> {
+    let keeper = open(&args.data.data, Missing::Refuse)?;
+    log_run(&*keeper)?;
+    let stats = keeper.stats()?;
+    if args.json {
+        line(as_json(&stats))
+    } else {
+        print(&stats)
+    }
+}
+
+fn as_json(stats: &Stats) -> serde_json::Value {
+    let (totals, disk) = (&stats.totals, &stats.disk);
+    json!({
+        "archive": stats.archive,
+        "key": stats.key,
+        "messages": totals.messages,
+        "receptions": totals.receptions,
+        "events": totals.events,
+        "contents": totals.contents,
+        "bytes_in": totals.received_bytes,
+        "message_bytes": totals.message_bytes,
+        "content_bytes": totals.content_bytes,
+        "entries": stats.leaves,
+        "entries_indexed": stats.indexed,
+        "disk": {
+            "volumes": disk.volumes_bytes,
+            "catalog": disk.catalog_bytes,
+            "index": disk.index_bytes,
+            "state": disk.state_bytes,
+            "available": disk.available_bytes,
+        },
+    })
+}
+
+fn print(stats: &Stats) -> Result<(), Exit> {
+    let (totals, disk) = (&stats.totals, &stats.disk);
+    line(format_args!("archive:    {}", stats.archive))?;
+    line(format_args!(
+        "messages:   {} ({})",
+        count(totals.messages),
+        bytes(totals.message_bytes)
+    ))?;
+    line(format_args!(
+        "receptions: {} ({})",
+        count(totals.receptions),
+        bytes(totals.received_bytes)
+    ))?;
+    line(format_args!("events:     {}", count(totals.events)))?;
+    line(format_args!("volumes:    {}", bytes(disk.volumes_bytes)))?;
+    line(format_args!("catalog:    {}", bytes(disk.catalog_bytes)))?;
+    line(format_args!("index:      {}", bytes(disk.index_bytes)))?;
+    line(format_args!("free:       {}", bytes(disk.available_bytes)))?;
+    line(format_args!("key:        {}", stats.key))
+}

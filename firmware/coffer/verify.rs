@@ -1,0 +1,127 @@
+//! `coffer verify`: checks an archive, or an export alone, and says in plain words what does not hold.
+
+use crate::archive_access::{Missing, byte_bar, log_run, open};
+use crate::args::VerifyArgs;
+use crate::output::{Exit, bytes, count, line};
+use serde_json::json;
+use std::path::Path;
+use store::{Finding, VerifyReport};
+
+/// Findings printed for people; `--json` has all.
+const FINDINGS_SHOWN_MAX: usize = 100;
+
+pub(crate) fn run(args: VerifyArgs) -> Result<(), Exit> {
+    let checkpoint = args
+        .checkpoint
+        .as_deref()
+        .map(read_checkpoint)
+        .transpose()?;
+    match (&args.data, &args.export) {
+        (Some(data), _) => archive(data, args.key, checkpoint, args.json),
+        (None, Some(export)) => crate::export::verify(
+            export,
+            args.key.as_deref(),
+            checkpoint.as_deref(),
+            args.json,
+        ),
+        (None, None) => Err(Exit::cannot(
+            "name an archive with --data DIR, or an export",
+        )),
+    }
+}
+
+fn read_checkpoint(path: &Path) -> Result<String, Exit> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Exit::cannot(format!(
+            "cannot read the checkpoint {}: {error}",
+            path.display()
+        ))
+    })
+}
+
+fn archive(
+    data: &Path,
+    key: Option<String>,
+    checkpoint: Option<String>,
+    as_json: bool,
+) -> Result<(), Exit> {
+    let keeper = open(data, Missing::Refuse)?;
+    log_run(&*keeper)?;
+    keeper.checkpoint()?;
+    let bar = byte_bar(0);
+    let report = keeper.verify(key, checkpoint, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    if as_json {
+        print_json(&report)?
+    } else {
+        print(&report)?
+    }
+    match report.findings.len() as u64 + report.more_findings {
+        0 => Ok(()),
+        1 => Err(Exit::Damage(format!(
+            "1 thing does not hold in {}",
+            data.display()
+        ))),
+        many => Err(Exit::Damage(format!(
+            "{} things do not hold in {}",
+            count(many),
+            data.display()
+        ))),
+    }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    archive::Digest(*bytes).to_string()
+}
+
+fn print(report: &VerifyReport) -> Result<(), Exit> {
+    for finding in report.findings.iter().take(FINDINGS_SHOWN_MAX) {
+        line(format_args!("damage: {}", sentence(finding)))?;
+    }
+    line(format_args!(
+        "messages:    {} ({})",
+        count(report.messages),
+        bytes(report.message_bytes)
+    ))?;
+    line(format_args!("contents:    {}", count(report.contents)))?;
+    line(format_args!(
+        "entries:     {} in {} volumes",
+        count(report.leaves),
+        report.volumes
+    ))?;
+    line(format_args!("checkpoints: {}", count(report.checkpoints)))?;
+    line(format_args!("tree:        {}", hex(&report.root)))?;
+    match (&report.signer_checked, report.findings.is_empty()) {
+        (_, false) => Ok(()),
+        (Some(name), true) => line(format_args!("all holds; signed by {name}")),
+        (None, true) => line("consistent in itself, signer not checked; --key VKEY checks it"),
+    }
+}
+
+fn sentence(finding: &Finding) -> String {
+    match finding.offset {
+        Some(offset) => format!("{} at byte {offset}: {}", finding.place, finding.what),
+        None => format!("{}: {}", finding.place, finding.what),
+    }
+}
+
+fn print_json(report: &VerifyReport) -> Result<(), Exit> {
+    let finding = |finding: &Finding| json!({"place": finding.place, "offset": finding.offset, "numbers": finding.numbers, "what": finding.what});
+    line(json!({
+        "holds": report.findings.is_empty(),
+        "messages": report.messages,
+        "message_bytes": report.message_bytes,
+        "contents": report.contents,
+        "entries": report.leaves,
+        "volumes": report.volumes,
+        "checkpoints": report.checkpoints,
+        "root": hex(&report.root),
+        "signer_checked": report.signer_checked,
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "more_findings": report.more_findings,
+    }))
+}
