@@ -24,6 +24,7 @@ const TLS_KEY: &str = "tls key";
 const TLS_EXPIRES: &str = "tls certificate expires";
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
+    host::raise_file_limit();
     let signals = host::stop_signals()
         .map_err(|error| Exit::cannot(format!("cannot wait for signals: {error}")))?;
     let keeper = Arc::new(open_as_owner(&args.data.data)?);

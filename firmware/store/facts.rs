@@ -69,7 +69,11 @@ impl Facts {
         self.summary.received_at_us = received_at_us;
         self.summary.date = date.unwrap_or(received_at);
         // Whoever had an address then may see it; a stranger's Date field must not decide that.
-        self.document.arrived_at = reception.key.internal_date.filter(believed).unwrap_or(received_at);
+        self.document.arrived_at = reception
+            .key
+            .internal_date
+            .filter(believed)
+            .unwrap_or(received_at);
         self.document.sequence = sequence;
         self.document.sent_at = self.summary.date;
     }

@@ -35,6 +35,8 @@ pub(crate) struct Indexer {
     added: u64,
     /// When the first leaf was added that is not committed.
     since: Option<Instant>,
+    /// Whether a document was added since the last commit; leaves without one need none.
+    has_documents: bool,
 }
 
 impl Indexer {
@@ -51,6 +53,7 @@ impl Indexer {
             writer,
             added: indexed,
             since: None,
+            has_documents: false,
         })
     }
 
@@ -115,6 +118,7 @@ impl Indexer {
             let sequence = self.added + 1;
             if let Some(document) = self.document(&view, sequence)? {
                 self.writer.add(&document)?;
+                self.has_documents = true;
             }
             self.added = sequence;
             self.since.get_or_insert_with(Instant::now);
@@ -181,7 +185,9 @@ impl Indexer {
 
     fn commit(&mut self) -> Result<()> {
         if self.since.take().is_some() {
-            self.writer.commit(self.added)?;
+            if std::mem::take(&mut self.has_documents) {
+                self.writer.commit(self.added)?;
+            }
             self.shared.set_indexed(self.added);
         }
         Ok(())

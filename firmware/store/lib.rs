@@ -52,7 +52,8 @@ pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
 pub use error::{Error, Result};
 pub use identity::{Id, Identity, hex};
 pub use leaf::{
-    Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event, encode_reception,
+    Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event,
+    encode_reception,
 };
 pub use prepare::Deposit;
 pub use queue::{Novelty, Pending, Receipt};

@@ -89,7 +89,10 @@ impl Spool {
 
     /// Opens the spool of a directory that another process owns.
     pub fn beside(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, made: AtomicU64::new(0) }
+        Self {
+            disk,
+            made: AtomicU64::new(0),
+        }
     }
 
     /// Makes a file that vanishes when it is closed.
