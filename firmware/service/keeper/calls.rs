@@ -24,7 +24,9 @@ fn unwatched() -> impl FnMut(u64, u64) {
 
 /// An answer that does not fit its question.
 pub(super) fn unexpected(response: &Response) -> Failure {
-    Failure::Unreachable(format!("the keeper gave an answer that does not fit the question: {response:?}"))
+    Failure::Unreachable(format!(
+        "the keeper gave an answer that does not fit the question: {response:?}"
+    ))
 }
 
 impl dyn Keeper + '_ {
@@ -35,7 +37,10 @@ impl dyn Keeper + '_ {
 
     /// Gives the numbers of all messages that match, ascending.
     pub fn matching(&self, query: &str, asker: WireAsker) -> Result<Vec<u64>, Failure> {
-        let request = Request::Matching { query: query.to_owned(), asker };
+        let request = Request::Matching {
+            query: query.to_owned(),
+            asker,
+        };
         ask!(self, request, &mut unwatched(), Response::Numbers(numbers) => numbers)
     }
 
@@ -91,7 +96,10 @@ impl dyn Keeper + '_ {
 
     /// Makes, changes or (without a password) removes an account.
     pub fn put_account(&self, name: &str, password: Option<String>) -> Result<(), Failure> {
-        let request = Request::PutAccount { name: name.to_owned(), password };
+        let request = Request::PutAccount {
+            name: name.to_owned(),
+            password,
+        };
         ask!(self, request, &mut unwatched(), Response::Done => ())
     }
 

@@ -1,7 +1,7 @@
 //! Everyone else's end of the keeper's socket.
 
-use super::messages::{BodyRequest, DepositRequest, Request, Response, WireBody, WireReceipt};
 use super::calls::unexpected;
+use super::messages::{BodyRequest, DepositRequest, Request, Response, WireBody, WireReceipt};
 use super::wire::{self, Frame, Receiver};
 use super::{Answer, Failure, Keeper, Watch, data_disk};
 use archive::{Digest, Event};
@@ -35,7 +35,10 @@ impl ShortPath {
 pub(super) fn short_path(data: &Path) -> io::Result<ShortPath> {
     let folder = File::open(data)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()));
-    Ok(ShortPath { _folder: folder, path })
+    Ok(ShortPath {
+        _folder: folder,
+        path,
+    })
 }
 
 /// A keeper in another process.
@@ -60,7 +63,10 @@ impl SocketKeeper {
             return Ok(None);
         }
         let unreachable = |error: io::Error| {
-            Failure::Unreachable(format!("cannot speak to the Coffer that serves {}: {error}", data.display()))
+            Failure::Unreachable(format!(
+                "cannot speak to the Coffer that serves {}: {error}",
+                data.display()
+            ))
         };
         let stream = match UnixStream::connect(short_path(data).map_err(unreachable)?.path()) {
             Ok(stream) => Arc::new(stream),
@@ -69,14 +75,29 @@ impl SocketKeeper {
             Err(error) => return Err(unreachable(error)),
         };
         let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
-        let (table, receiver) = (waiting.clone(), Receiver::new(stream.try_clone().map_err(unreachable)?));
+        let (table, receiver) = (
+            waiting.clone(),
+            Receiver::new(stream.try_clone().map_err(unreachable)?),
+        );
         let receive = move || receive(receiver, &table);
-        std::thread::Builder::new().name("keeper-answers".to_owned()).spawn(receive).map_err(unreachable)?;
-        Ok(Some(Self { stream, sending: Mutex::new(0), waiting, spool: Spool::beside(data_disk(data)) }))
+        std::thread::Builder::new()
+            .name("keeper-answers".to_owned())
+            .spawn(receive)
+            .map_err(unreachable)?;
+        Ok(Some(Self {
+            stream,
+            sending: Mutex::new(0),
+            waiting,
+            spool: Spool::beside(data_disk(data)),
+        }))
     }
 
     /// Sends a question and gives where its answers come.
-    fn question(&self, request: &Request, body: Option<&Body>) -> Result<Answers<(Response, Option<OwnedFd>)>, Failure> {
+    fn question(
+        &self,
+        request: &Request,
+        body: Option<&Body>,
+    ) -> Result<Answers<(Response, Option<OwnedFd>)>, Failure> {
         let (sender, answers) = channel();
         let mut last = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         *last += 1;
@@ -90,7 +111,9 @@ impl SocketKeeper {
         };
         match wire::send(&self.stream, *last, request, descriptor) {
             Ok(()) => Ok(answers),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(Failure::BadRequest(error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(Failure::BadRequest(error.to_string()))
+            }
             Err(_) => Err(gone()),
         }
     }
@@ -112,9 +135,16 @@ fn gone() -> Failure {
 
 /// Hands answers to whoever waits for them, until the keeper is gone.
 fn receive(mut receiver: Receiver, waiting: &Mutex<Waiting>) {
-    while let Ok(Some(Frame { number, value, descriptor })) = receiver.receive::<Response>() {
+    while let Ok(Some(Frame {
+        number,
+        value,
+        descriptor,
+    })) = receiver.receive::<Response>()
+    {
         let mut waiting = table(waiting);
-        let Some(waiting) = waiting.as_mut() else { return };
+        let Some(waiting) = waiting.as_mut() else {
+            return;
+        };
         let more_follows = matches!(value, Response::Progress { .. });
         if let Some(sender) = waiting.get(&number) {
             // Who asked may have given up.
@@ -129,7 +159,10 @@ fn receive(mut receiver: Receiver, waiting: &Mutex<Waiting>) {
 }
 
 /// Waits for the last answer; `watch` is told of the others.
-fn wait(answers: &Answers<(Response, Option<OwnedFd>)>, watch: Watch) -> Result<(Response, Option<OwnedFd>), Failure> {
+fn wait(
+    answers: &Answers<(Response, Option<OwnedFd>)>,
+    watch: Watch,
+) -> Result<(Response, Option<OwnedFd>), Failure> {
     loop {
         match answers.recv().map_err(|_| gone())? {
             (Response::Progress { done, total }, _) => watch(done, total),
@@ -145,7 +178,12 @@ fn receipt(receipt: WireReceipt) -> Receipt {
         1 => Novelty::NewReception,
         _ => Novelty::Known,
     };
-    Receipt { number: receipt.number, reception: receipt.reception, digest: Digest(receipt.digest), novelty }
+    Receipt {
+        number: receipt.number,
+        reception: receipt.reception,
+        digest: Digest(receipt.digest),
+        novelty,
+    }
 }
 
 impl Keeper for SocketKeeper {
@@ -158,18 +196,34 @@ impl Keeper for SocketKeeper {
             Body::Memory(bytes) => (WireBody::Inline(bytes), None),
             file => (WireBody::File(file.length_bytes()), Some(file)),
         };
-        let Deposit { reception, unwrap_journal, actor, prompt } = deposit;
+        let Deposit {
+            reception,
+            unwrap_journal,
+            actor,
+            prompt,
+        } = deposit;
         let reception = store::encode_reception(&reception);
-        let request = DepositRequest { reception, unwrap_journal, actor, prompt, body: wire_body };
+        let request = DepositRequest {
+            reception,
+            unwrap_journal,
+            actor,
+            prompt,
+            body: wire_body,
+        };
         let answers = self.question(&Request::Deposit(request), body.as_ref())?;
-        Ok(Answer::new(move || match wait(&answers, &mut |_, _| {})?.0 {
-            Response::Stored(stored) => Ok(receipt(stored)),
-            other => Err(unexpected(&other)),
+        Ok(Answer::new(move || {
+            match wait(&answers, &mut |_, _| {})?.0 {
+                Response::Stored(stored) => Ok(receipt(stored)),
+                other => Err(unexpected(&other)),
+            }
         }))
     }
 
     fn sign_in(&self, name: &str, password: &str) -> Result<bool, Failure> {
-        let request = Request::SignIn { name: name.to_owned(), password: password.to_owned() };
+        let request = Request::SignIn {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        };
         match self.ask(request, &mut |_, _| {})? {
             Response::SignedIn(is_right) => Ok(is_right),
             other => Err(unexpected(&other)),
@@ -177,7 +231,13 @@ impl Keeper for SocketKeeper {
     }
 
     fn log(&self, actor: u64, event: Event) -> Result<u64, Failure> {
-        match self.ask(Request::Log { actor, event: store::encode_event(&event) }, &mut |_, _| {})? {
+        match self.ask(
+            Request::Log {
+                actor,
+                event: store::encode_event(&event),
+            },
+            &mut |_, _| {},
+        )? {
             Response::Number(number) => Ok(number),
             other => Err(unexpected(&other)),
         }
@@ -192,9 +252,10 @@ impl Keeper for SocketKeeper {
         let answers = self.question(&Request::Body(which), None)?;
         match wait(&answers, &mut |_, _| {})? {
             (Response::Body(WireBody::Inline(bytes)), _) => Ok(Body::Memory(bytes)),
-            (Response::Body(WireBody::File(length_bytes)), Some(file)) => {
-                Ok(Body::File { file: Box::new(File::from(file)), length_bytes })
-            }
+            (Response::Body(WireBody::File(length_bytes)), Some(file)) => Ok(Body::File {
+                file: Box::new(File::from(file)),
+                length_bytes,
+            }),
             (other, _) => Err(unexpected(&other)),
         }
     }

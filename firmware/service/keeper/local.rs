@@ -1,7 +1,8 @@
 //! The keeper in the process that owns the data directory.
 
 use super::messages::{
-    BodyRequest, Details, Entry, Hit, ProofEntry, Request, Response, SearchPage, SearchRequest, Stats, WireAsker,
+    BodyRequest, Details, Entry, Hit, ProofEntry, Request, Response, SearchPage, SearchRequest,
+    Stats, WireAsker,
 };
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
@@ -31,7 +32,11 @@ impl LocalKeeper {
     ///
     /// # Errors
     /// `InUse` when another process owns the directory; otherwise why it cannot be opened.
-    pub fn open(data: &Path, options: Options, watch: &mut dyn FnMut(u64)) -> Result<Self, Failure> {
+    pub fn open(
+        data: &Path,
+        options: Options,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Self, Failure> {
         let lock = DirectoryLock::take(data)?;
         let store = Store::open(data_disk(data), options, watch)?;
         Ok(Self { store, _lock: lock })
@@ -39,10 +44,20 @@ impl LocalKeeper {
 
     fn search(&self, request: SearchRequest) -> Result<SearchPage, Failure> {
         let Parsed { query, notes } = parsed(&request.query)?;
-        let order = if request.by_relevance { Order::Relevance } else { Order::Newest };
-        let page = Page { order, offset: request.offset as usize, limit: request.limit as usize };
+        let order = if request.by_relevance {
+            Order::Relevance
+        } else {
+            Order::Newest
+        };
+        let page = Page {
+            order,
+            offset: request.offset as usize,
+            limit: request.limit as usize,
+        };
         let asker = asker(&request.asker);
-        let found = self.store.search(&query, &asker, page, request.self_tests, request.fresh)?;
+        let found = self
+            .store
+            .search(&query, &asker, page, request.self_tests, request.fresh)?;
         let hit = |number: &u64| self.hit(*number, &query, request.snippet_chars);
         Ok(SearchPage {
             count: found.count,
@@ -54,13 +69,28 @@ impl LocalKeeper {
     fn hit(&self, number: u64, query: &Query, snippet_chars: u32) -> Result<Hit, Failure> {
         let entry = self.entry(number)?;
         if snippet_chars == 0 {
-            return Ok(Hit { entry, ..Hit::default() });
+            return Ok(Hit {
+                entry,
+                ..Hit::default()
+            });
         }
         // A damaged message is still listed; only its text cannot be shown.
-        let text = self.store.reading(number).map(|reading| reading.body).unwrap_or_default();
+        let text = self
+            .store
+            .reading(number)
+            .map(|reading| reading.body)
+            .unwrap_or_default();
         let snippet = snippet(query, &text, snippet_chars as usize);
-        let marks = snippet.marks.iter().map(|mark| (mark.start as u32, mark.end as u32)).collect();
-        Ok(Hit { entry, snippet: snippet.text, marks })
+        let marks = snippet
+            .marks
+            .iter()
+            .map(|mark| (mark.start as u32, mark.end as u32))
+            .collect();
+        Ok(Hit {
+            entry,
+            snippet: snippet.text,
+            marks,
+        })
     }
 
     fn entry(&self, number: u64) -> Result<Entry, Failure> {
@@ -71,7 +101,10 @@ impl LocalKeeper {
         let receptions = self.store.receptions(number)?;
         Ok(Details {
             entry: self.entry(number)?,
-            receptions: receptions.iter().map(|(number, r)| (*number, store::encode_reception(r))).collect(),
+            receptions: receptions
+                .iter()
+                .map(|(number, r)| (*number, store::encode_reception(r)))
+                .collect(),
             linked: self.store.linked(number)?,
             copies: self.store.copies(number)?,
         })
@@ -98,18 +131,30 @@ impl LocalKeeper {
         })
     }
 
-    fn verify(&self, key: Option<String>, checkpoint: Option<String>, watch: Watch) -> Result<Response, Failure> {
-        let bad_key = |error: store::note::NoteError| Failure::BadRequest(format!("the key cannot be read: {error}"));
-        let key = key.map(|key| key.parse::<Verifier>().map_err(bad_key)).transpose()?;
+    fn verify(
+        &self,
+        key: Option<String>,
+        checkpoint: Option<String>,
+        watch: Watch,
+    ) -> Result<Response, Failure> {
+        let bad_key = |error: store::note::NoteError| {
+            Failure::BadRequest(format!("the key cannot be read: {error}"))
+        };
+        let key = key
+            .map(|key| key.parse::<Verifier>().map_err(bad_key))
+            .transpose()?;
         let options = VerifyOptions { key, checkpoint };
         Ok(Response::Verified(self.store.verify(&options, watch)?))
     }
 
     fn put_account(&self, name: &str, password: Option<&str>) -> Result<(), Failure> {
         if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(Failure::BadRequest(format!("an account needs a name without control characters: {name:?}")));
+            return Err(Failure::BadRequest(format!(
+                "an account needs a name without control characters: {name:?}"
+            )));
         }
-        let record = password.map(|password| accounts::hash(password, store::random::<SALT_BYTES>()));
+        let record =
+            password.map(|password| accounts::hash(password, store::random::<SALT_BYTES>()));
         let bytes = record.as_ref().map(PasswordRecord::as_bytes);
         let existed = self.store.state().put(StateTable::Accounts, name, bytes)?;
         if password.is_none() && !existed {
@@ -121,7 +166,16 @@ impl LocalKeeper {
             (Some(_), false) => "made",
         };
         let kind = archive::EventKind::AccountChanged;
-        self.log(1, Event { kind, account: name.to_owned(), text: what.to_owned(), ..Event::default() }).map(drop)
+        self.log(
+            1,
+            Event {
+                kind,
+                account: name.to_owned(),
+                text: what.to_owned(),
+                ..Event::default()
+            },
+        )
+        .map(drop)
     }
 
     /// Gives the store, for what only its owner may do.
@@ -142,8 +196,11 @@ impl Keeper for LocalKeeper {
 
     fn sign_in(&self, name: &str, password: &str) -> Result<bool, Failure> {
         let bytes = self.store.state().get(StateTable::Accounts, name)?;
-        let record = bytes.map(|bytes| PasswordRecord::from_bytes(&bytes)).transpose();
-        let record = record.map_err(|error| Failure::Damaged(format!("account {name}: {error}")))?;
+        let record = bytes
+            .map(|bytes| PasswordRecord::from_bytes(&bytes))
+            .transpose();
+        let record =
+            record.map_err(|error| Failure::Damaged(format!("account {name}: {error}")))?;
         // Without an account a password is computed all the same, so that time tells nothing.
         Ok(accounts::verify(record.as_ref(), password))
     }
@@ -156,19 +213,26 @@ impl Keeper for LocalKeeper {
         let bad_event = || Failure::BadRequest("an event that does not hold".to_owned());
         Ok(match request {
             Request::Deposit(_) | Request::Body(_) => {
-                return Err(Failure::BadRequest("bytes have calls of their own".to_owned()));
+                return Err(Failure::BadRequest(
+                    "bytes have calls of their own".to_owned(),
+                ));
             }
-            Request::SignIn { name, password } => Response::SignedIn(self.sign_in(&name, &password)?),
-            Request::Log { actor, event } => {
-                Response::Number(self.log(actor, store::decode_event(&event).ok_or_else(bad_event)?)?)
+            Request::SignIn { name, password } => {
+                Response::SignedIn(self.sign_in(&name, &password)?)
             }
+            Request::Log { actor, event } => Response::Number(
+                self.log(actor, store::decode_event(&event).ok_or_else(bad_event)?)?,
+            ),
             Request::Search(request) => Response::Page(self.search(request)?),
             Request::Matching { query, asker: who } => {
                 Response::Numbers(self.store.matching(&parsed(&query)?.query, &asker(&who))?)
             }
-            Request::Entries(numbers) => {
-                Response::Entries(numbers.iter().map(|number| self.entry(*number)).collect::<Result<_, _>>()?)
-            }
+            Request::Entries(numbers) => Response::Entries(
+                numbers
+                    .iter()
+                    .map(|number| self.entry(*number))
+                    .collect::<Result<_, _>>()?,
+            ),
             Request::NumberOf(digest) => Response::Number(self.store.number_of(&Digest(digest))?),
             Request::Details(number) => Response::Details(self.details(number)?),
             Request::Prove(numbers) => Response::Proofs(self.prove(&numbers)?),
@@ -194,14 +258,17 @@ impl Keeper for LocalKeeper {
     fn body(&self, which: BodyRequest) -> Result<Body, Failure> {
         Ok(match which {
             BodyRequest::Number(number) => self.store.message(number)?,
-            BodyRequest::Digest(digest) => self.store.message(self.store.number_of(&Digest(digest))?)?,
+            BodyRequest::Digest(digest) => {
+                self.store.message(self.store.number_of(&Digest(digest))?)?
+            }
             BodyRequest::JournalReport(reception) => self.store.journal_report(reception)?,
         })
     }
 }
 
 fn parsed(query: &str) -> Result<Parsed, Failure> {
-    parse(query, 0).map_err(|error| Failure::BadRequest(format!("the query cannot be searched: {error}")))
+    parse(query, 0)
+        .map_err(|error| Failure::BadRequest(format!("the query cannot be searched: {error}")))
 }
 
 fn asker(asker: &WireAsker) -> Asker {
@@ -214,7 +281,9 @@ fn asker(asker: &WireAsker) -> Asker {
                 from: *from,
                 until: *until,
             };
-            Asker::Person { addresses: addresses.iter().map(own).collect() }
+            Asker::Person {
+                addresses: addresses.iter().map(own).collect(),
+            }
         }
     }
 }

@@ -23,16 +23,31 @@ impl DirectoryLock {
     /// `InUse` when another process has it, with its process id.
     pub fn take(data: &Path) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::BadRequest(format!("cannot use the data directory {}: {error}", data.display()))
+            Failure::BadRequest(format!(
+                "cannot use the data directory {}: {error}",
+                data.display()
+            ))
         };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data)
+            .map_err(failed)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
         let file = options.open(data.join(FILE)).map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut file) => {
                 // The number is for people only: the lock itself vanishes with the process.
-                let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| file.rewind())
+                    .and_then(|()| writeln!(file, "{}", std::process::id()));
                 Ok(Self { _file: file })
             }
             Err((mut file, Errno::EWOULDBLOCK)) => Err(in_use(&mut file, data)),

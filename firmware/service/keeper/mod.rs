@@ -42,12 +42,16 @@ pub trait Keeper: Send + Sync {
     /// Asks anything but for bytes or a deposit.
     fn ask(&self, request: Request, watch: Watch) -> Result<Response, Failure> {
         let _ = watch;
-        Err(Failure::BadRequest(format!("this keeper cannot answer: {request:?}")))
+        Err(Failure::BadRequest(format!(
+            "this keeper cannot answer: {request:?}"
+        )))
     }
 
     /// Asks for exact bytes.
     fn body(&self, which: BodyRequest) -> Result<Body, Failure> {
-        Err(Failure::BadRequest(format!("this keeper cannot give: {which:?}")))
+        Err(Failure::BadRequest(format!(
+            "this keeper cannot give: {which:?}"
+        )))
     }
 }
 
@@ -113,7 +117,9 @@ impl From<store::Error> for Failure {
         match error {
             full if full.is_full() => Self::Full(text),
             store::Error::NotFound(_) => Self::NotFound(text),
-            store::Error::Damaged { .. } | store::Error::TooNew { .. } | store::Error::Proof(_) => Self::Damaged(text),
+            store::Error::Damaged { .. } | store::Error::TooNew { .. } | store::Error::Proof(_) => {
+                Self::Damaged(text)
+            }
             store::Error::NotAnArchive(_) => Self::BadRequest(text),
             store::Error::InUse => Self::InUse(text),
             _ => Self::Later(text),

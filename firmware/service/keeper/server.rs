@@ -44,8 +44,14 @@ impl KeeperServer {
         let closing = Arc::new(AtomicBool::new(false));
         let flag = closing.clone();
         let accept = move || accept(&listener, &keeper, &flag);
-        let accepting = std::thread::Builder::new().name("keeper-socket".to_owned()).spawn(accept)?;
-        Ok(Self { path, closing, accepting: Some(accepting) })
+        let accepting = std::thread::Builder::new()
+            .name("keeper-socket".to_owned())
+            .spawn(accept)?;
+        Ok(Self {
+            path,
+            closing,
+            accepting: Some(accepting),
+        })
     }
 }
 
@@ -53,7 +59,10 @@ impl Drop for KeeperServer {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::SeqCst);
         // Wakes the accepting thread; whether it connects does not matter once the path is gone.
-        let woken = self.path.parent().and_then(|data| super::client::short_path(data).ok());
+        let woken = self
+            .path
+            .parent()
+            .and_then(|data| super::client::short_path(data).ok());
         let _ = woken.map(|short| UnixStream::connect(short.path()));
         let _ = std::fs::remove_file(&self.path);
         let _ = self.accepting.take().map(JoinHandle::join);
@@ -78,7 +87,11 @@ fn accept(listener: &UnixListener, keeper: &Arc<dyn Keeper>, closing: &AtomicBoo
             }
             count.fetch_sub(1, Ordering::SeqCst);
         };
-        if std::thread::Builder::new().name("keeper-connection".to_owned()).spawn(run).is_err() {
+        if std::thread::Builder::new()
+            .name("keeper-connection".to_owned())
+            .spawn(run)
+            .is_err()
+        {
             connections.fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -90,19 +103,32 @@ struct Sender(Arc<Mutex<UnixStream>>);
 
 impl Sender {
     fn send(&self, number: u64, response: &Response) -> io::Result<()> {
-        wire::send(&self.0.lock().unwrap_or_else(PoisonError::into_inner), number, response, None)
+        wire::send(
+            &self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            number,
+            response,
+            None,
+        )
     }
 
     fn send_body(&self, number: u64, body: &Body) -> io::Result<()> {
         let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match body {
-            Body::File { file, length_bytes } if file.descriptor().is_some() => {
-                wire::send(&stream, number, &Response::Body(WireBody::File(*length_bytes)), file.descriptor())
-            }
+            Body::File { file, length_bytes } if file.descriptor().is_some() => wire::send(
+                &stream,
+                number,
+                &Response::Body(WireBody::File(*length_bytes)),
+                file.descriptor(),
+            ),
             other => {
                 let mut bytes = Vec::with_capacity(other.length_bytes() as usize);
                 other.write_to(&mut bytes)?;
-                wire::send(&stream, number, &Response::Body(WireBody::Inline(bytes)), None)
+                wire::send(
+                    &stream,
+                    number,
+                    &Response::Body(WireBody::Inline(bytes)),
+                    None,
+                )
             }
         }
     }
@@ -127,7 +153,9 @@ type Outstanding = (u64, Answer<Receipt>);
 
 fn give_answers(outstanding: &Answers<Outstanding>, sender: &Sender) {
     for (number, answer) in outstanding {
-        let response = answer.wait().map_or_else(Response::Failed, |receipt| Response::Stored(wire_receipt(&receipt)));
+        let response = answer.wait().map_or_else(Response::Failed, |receipt| {
+            Response::Stored(wire_receipt(&receipt))
+        });
         // When nobody listens any more, the deposits are still waited for: they are under way.
         let _ = sender.send(number, &response);
     }
@@ -139,10 +167,16 @@ fn answer(
     sender: &Sender,
     answers: &SyncSender<Outstanding>,
 ) -> io::Result<()> {
-    let Frame { number, value, descriptor } = frame;
+    let Frame {
+        number,
+        value,
+        descriptor,
+    } = frame;
     match value {
         Request::Deposit(request) => match deposit(request, descriptor, keeper) {
-            Ok(answer) => answers.send((number, answer)).map_err(|_| io::ErrorKind::BrokenPipe.into()),
+            Ok(answer) => answers
+                .send((number, answer))
+                .map_err(|_| io::ErrorKind::BrokenPipe.into()),
             Err(failure) => sender.send(number, &Response::Failed(failure)),
         },
         Request::Body(which) => match keeper.body(which) {
@@ -153,7 +187,9 @@ fn answer(
             let mut watch = |done, total| {
                 let _ = sender.send(number, &Response::Progress { done, total });
             };
-            let response = keeper.ask(request, &mut watch).unwrap_or_else(Response::Failed);
+            let response = keeper
+                .ask(request, &mut watch)
+                .unwrap_or_else(Response::Failed);
             sender.send(number, &response)
         }
     }
@@ -169,17 +205,39 @@ fn deposit(
         (WireBody::Inline(bytes), _) => Body::Memory(bytes),
         (WireBody::File(length_bytes), Some(descriptor)) => {
             let file = File::from(descriptor);
-            let length = file.metadata().map_err(|error| Failure::BadRequest(error.to_string()))?.len();
+            let length = file
+                .metadata()
+                .map_err(|error| Failure::BadRequest(error.to_string()))?
+                .len();
             if length < length_bytes {
-                return Err(bad("the file that was handed over is shorter than its message"));
+                return Err(bad(
+                    "the file that was handed over is shorter than its message",
+                ));
             }
-            Body::File { file: Box::new(file), length_bytes }
+            Body::File {
+                file: Box::new(file),
+                length_bytes,
+            }
         }
         (WireBody::File(_), None) => return Err(bad("a message in a file came without the file")),
     };
-    let reception = store::decode_reception(&request.reception).ok_or_else(|| bad("a reception that does not hold"))?;
-    let DepositRequest { unwrap_journal, actor, prompt, .. } = request;
-    keeper.deposit(body, Deposit { reception, unwrap_journal, actor, prompt })
+    let reception = store::decode_reception(&request.reception)
+        .ok_or_else(|| bad("a reception that does not hold"))?;
+    let DepositRequest {
+        unwrap_journal,
+        actor,
+        prompt,
+        ..
+    } = request;
+    keeper.deposit(
+        body,
+        Deposit {
+            reception,
+            unwrap_journal,
+            actor,
+            prompt,
+        },
+    )
 }
 
 fn wire_receipt(receipt: &Receipt) -> WireReceipt {
@@ -188,5 +246,10 @@ fn wire_receipt(receipt: &Receipt) -> WireReceipt {
         Novelty::NewReception => 1,
         Novelty::Known => 2,
     };
-    WireReceipt { number: receipt.number, reception: receipt.reception, digest: receipt.digest.0, novelty }
+    WireReceipt {
+        number: receipt.number,
+        reception: receipt.reception,
+        digest: receipt.digest.0,
+        novelty,
+    }
 }

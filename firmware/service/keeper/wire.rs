@@ -9,7 +9,8 @@
 //! Both ends are of one version: the keeper and whoever speaks to it are started from the same binary.
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -85,7 +86,9 @@ impl Receiver {
     /// Waits for a frame; none when the other end has closed.
     pub(super) fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<Frame<T>>> {
         let mut header = [0; HEADER_BYTES];
-        let Some((count, descriptor)) = self.first_bytes(&mut header)? else { return Ok(None) };
+        let Some((count, descriptor)) = self.first_bytes(&mut header)? else {
+            return Ok(None);
+        };
         (&self.stream).read_exact(&mut header[count..])?;
         let length = u32::from_le_bytes(header[..4].try_into().expect("4 bytes")) as usize;
         let number = u64::from_le_bytes(header[4..].try_into().expect("8 bytes"));
@@ -99,8 +102,13 @@ impl Receiver {
         if read < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let value = postcard::from_bytes(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Some(Frame { number, value, descriptor }))
+        let value = postcard::from_bytes(&bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Some(Frame {
+            number,
+            value,
+            descriptor,
+        }))
     }
 
     /// Reads the beginning of a header together with the descriptor that may come beside it.
@@ -109,7 +117,12 @@ impl Receiver {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let count = loop {
             let mut data = [IoSliceMut::new(header)];
-            match rustix::net::recvmsg(&self.stream, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            match rustix::net::recvmsg(
+                &self.stream,
+                &mut data,
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            ) {
                 Err(rustix::io::Errno::INTR) => {}
                 other => break other?.bytes,
             }
