@@ -81,3 +81,13 @@ pub(crate) fn byte_bar(total: u64) -> ProgressBar {
         .progress_chars("##-");
     ProgressBar::new(total).with_style(style)
 }
+
+/// A bar over messages.
+pub(crate) fn message_bar(total: u64) -> ProgressBar {
+    let template =
+        "{bar:30} {percent:>3} %  {human_pos} of {human_len} messages  {per_sec}  {eta} left";
+    let style = ProgressStyle::with_template(template)
+        .expect("the template is sound")
+        .progress_chars("##-");
+    ProgressBar::new(total).with_style(style)
+}

@@ -348,13 +348,13 @@ impl Store {
         engine.shared.reader.reading(&view, number)
     }
 
-    /// Reads leaves with the proofs that they are in the tree of the newest checkpoint.
-    pub fn prove(&self, sequences: &[u64]) -> Result<Vec<ProvenLeaf>> {
-        let checkpoint = self.checkpoint()?;
-        let note: Note = checkpoint
-            .note
-            .parse()
-            .map_err(|error| Error::Proof(format!("the checkpoint: {error}")))?;
+    /// Reads leaves with the proofs that they are in the tree of a checkpoint: that of `tree_size` leaves, or the newest without.
+    pub fn prove(&self, sequences: &[u64], tree_size: Option<u64>) -> Result<Vec<ProvenLeaf>> {
+        let checkpoint = match tree_size {
+            Some(size) => self.checkpoint_of(size)?,
+            None => self.checkpoint()?,
+        };
+        let note: Note = checkpoint.note.parse().map_err(|error| Error::Proof(format!("the checkpoint: {error}")))?;
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
         let prove = |sequence: &u64| {
@@ -363,15 +363,20 @@ impl Store {
             let path = inclusion_proof(&view, index, checkpoint.tree_size)
                 .map_err(|error| Error::Proof(error.to_string()))?;
             let extra = crate::leaf::proof_extra(&leaf);
-            let proof = Proof {
-                extra: Some(extra),
-                index,
-                path,
-                checkpoint: note.clone(),
-            };
+            let proof = Proof { extra: Some(extra), index, path, checkpoint: note.clone() };
             Ok(ProvenLeaf { leaf, proof })
         };
         sequences.iter().map(prove).collect()
+    }
+
+    /// Reads the checkpoint of a tree of this many leaves.
+    fn checkpoint_of(&self, tree_size: u64) -> Result<CheckpointRecord> {
+        let engine = self.engine()?;
+        let found = engine.shared.catalog.read()?.last_checkpoint(tree_size)?;
+        let (_, place) = found
+            .filter(|(size, _)| *size == tree_size)
+            .ok_or_else(|| Error::NotFound(format!("a checkpoint of {tree_size} entries")))?;
+        engine.shared.reader.checkpoint(place)
     }
 
     /// Sums over the archive.

@@ -497,7 +497,7 @@ fn proofs_hold_alone() {
     let numbers: Vec<u64> = (0..9)
         .map(|i| put(&store, &message(i, "Text"), smtp(&["x@y.example"])).number)
         .collect();
-    for (number, proven) in numbers.iter().zip(store.prove(&numbers).expect("proofs")) {
+    for (number, proven) in numbers.iter().zip(store.prove(&numbers, None).expect("proofs")) {
         let leaf = crate::batch::leaf_hash(
             crate::record::RecordKind::Message,
             *number,

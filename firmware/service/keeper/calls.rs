@@ -59,9 +59,10 @@ impl dyn Keeper + '_ {
         ask!(self, Request::Details(number), &mut unwatched(), Response::Details(details) => details)
     }
 
-    /// Gives proofs at the newest checkpoint.
-    pub fn prove(&self, numbers: &[u64]) -> Result<Vec<ProofEntry>, Failure> {
-        ask!(self, Request::Prove(numbers.to_vec()), &mut unwatched(), Response::Proofs(proofs) => proofs)
+    /// Gives proofs at the checkpoint of a tree of this size, or at the newest.
+    pub fn prove(&self, numbers: &[u64], tree_size: Option<u64>) -> Result<Vec<ProofEntry>, Failure> {
+        let request = Request::Prove { numbers: numbers.to_vec(), tree_size };
+        ask!(self, request, &mut unwatched(), Response::Proofs(proofs) => proofs)
     }
 
     /// Signs the tree head if the tree has grown, and gives it as a signed note.

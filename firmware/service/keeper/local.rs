@@ -110,8 +110,8 @@ impl LocalKeeper {
         })
     }
 
-    fn prove(&self, numbers: &[u64]) -> Result<Vec<ProofEntry>, Failure> {
-        let proven = self.store.prove(numbers)?;
+    fn prove(&self, numbers: &[u64], tree_size: Option<u64>) -> Result<Vec<ProofEntry>, Failure> {
+        let proven = self.store.prove(numbers, tree_size)?;
         let entry = |(number, proven): (&u64, store::ProvenLeaf)| ProofEntry {
             number: *number,
             proof: proven.proof.to_string(),
@@ -235,7 +235,7 @@ impl Keeper for LocalKeeper {
             ),
             Request::NumberOf(digest) => Response::Number(self.store.number_of(&Digest(digest))?),
             Request::Details(number) => Response::Details(self.details(number)?),
-            Request::Prove(numbers) => Response::Proofs(self.prove(&numbers)?),
+            Request::Prove { numbers, tree_size } => Response::Proofs(self.prove(&numbers, tree_size)?),
             Request::Checkpoint => Response::Checkpoint(self.store.checkpoint()?.note),
             Request::Stats => Response::Stats(self.stats()?),
             Request::Verify { key, checkpoint } => self.verify(key, checkpoint, watch)?,

@@ -39,8 +39,13 @@ pub enum Request {
     NumberOf([u8; 32]),
     /// Gives what is known of a message beside its bytes.
     Details(u64),
-    /// Gives proofs at the newest checkpoint.
-    Prove(Vec<u64>),
+    /// Gives proofs of leaves at a checkpoint.
+    Prove {
+        /// Sequence numbers of the leaves.
+        numbers: Vec<u64>,
+        /// The checkpoint's tree size; none for the newest.
+        tree_size: Option<u64>,
+    },
     /// Signs the tree head if the tree has grown, and gives it.
     Checkpoint,
     /// Gives figures.

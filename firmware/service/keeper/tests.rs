@@ -145,7 +145,7 @@ fn conversation(keeper: &dyn Keeper) {
         Err(Failure::NotFound(_))
     ));
 
-    let proofs = keeper.prove(&[receipts[1].number]).expect("proofs");
+    let proofs = keeper.prove(&[receipts[1].number], None).expect("proofs");
     assert!(proofs[0].proof.starts_with("c2sp.org/tlog-proof@v1\n"));
     keeper.rebuild(&mut |_, _| {}).expect("rebuilt");
     let mut steps = 0;
