@@ -1,6 +1,7 @@
 //! Room service.
 
 pub mod accounts;
+pub mod export;
 pub mod import;
 pub mod keeper;
 pub mod listener;
