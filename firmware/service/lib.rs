@@ -1,4 +1,8 @@
-//! Room service.
+//! Threads and sockets around the archive: who may ask for what, and how mail comes in and goes out.
+//!
+//! Start with `keeper`: everything else is given one. `smtp` brings mail from the network, `import` from files, `export` hands it out.
+//!
+//! It decides nothing about what is kept or who may see it (room `archive`) and never writes the archive's disks (room `store`).
 
 pub mod accounts;
 pub mod export;

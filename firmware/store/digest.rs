@@ -8,18 +8,21 @@ use std::io;
 use std::rc::Rc;
 
 /// Computes the SHA-256 of bytes that come in pieces.
-pub(crate) struct Hasher(Context);
+pub struct Hasher(Context);
 
 impl Hasher {
-    pub(crate) fn new() -> Self {
+    /// Begins with no bytes.
+    pub fn new() -> Self {
         Self(Context::new(&SHA256))
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(crate) fn finish(self) -> Digest {
+    /// Gives the digest of all bytes.
+    pub fn finish(self) -> Digest {
         Digest(
             self.0
                 .finish()
@@ -37,7 +40,7 @@ impl Default for Hasher {
 }
 
 /// Computes the SHA-256 of bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> Digest {
+pub fn sha256(bytes: &[u8]) -> Digest {
     Digest(
         digest(&SHA256, bytes)
             .as_ref()

@@ -48,6 +48,7 @@ mod store_tests;
 
 pub use batch::random;
 pub use catalog::{Summary, Totals};
+pub use digest::{Hasher, sha256};
 pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
 pub use error::{Error, Result};
 pub use identity::{Id, Identity, hex};

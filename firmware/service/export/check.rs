@@ -9,7 +9,7 @@
 
 use super::MESSAGES_MAX;
 use super::manifest::{self, ManifestEntry, ManifestHead};
-use super::sha256::{Hasher, sha256};
+use super::sha256::Hasher;
 use super::zip::{CHECKPOINT, EXPORT_PROOF, MANIFEST, README, message_name, proof_name};
 use ::zip::ZipArchive;
 use archive::{Digest, EventKind};
@@ -21,6 +21,7 @@ use store::checkpoint::Checkpoint;
 use store::merkle::{leaf_entry, leaf_hash};
 use store::note::{NOTE_BYTES_MAX, Note, Verifier};
 use store::proof::{PROOF_BYTES_MAX, Proof};
+use store::sha256;
 use store::{Leaf, LeafBody};
 
 /// Damage kept in a report; all of it is counted.

@@ -210,7 +210,7 @@ impl<R: Read> Lines<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::sha256::sha256;
+    use store::sha256;
 
     fn head() -> ManifestHead {
         ManifestHead {

@@ -1,40 +1,28 @@
-//! SHA-256 of bytes that come in pieces, by the library that rustls stands on, so that this room needs no other.
+//! SHA-256 and number of bytes that come in pieces.
 
 use archive::Digest;
-use rustls::SupportedCipherSuite;
-use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-use rustls::crypto::hash::Context;
 use std::io::{self, Write};
 
 /// Computes a SHA-256, and counts.
+#[derive(Default)]
 pub(super) struct Hasher {
-    context: Box<dyn Context>,
+    digest: store::Hasher,
     length_bytes: u64,
 }
 
 impl Hasher {
     pub(super) fn new() -> Self {
-        let SupportedCipherSuite::Tls13(suite) = TLS13_AES_128_GCM_SHA256 else {
-            unreachable!("the name says TLS 1.3")
-        };
-        Self {
-            context: suite.common.hash_provider.start(),
-            length_bytes: 0,
-        }
+        Self::default()
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.context.update(bytes);
+        self.digest.push(bytes);
         self.length_bytes += bytes.len() as u64;
     }
 
     /// Gives the digest and the number of bytes.
     pub(super) fn finish(self) -> (Digest, u64) {
-        let output = self.context.finish();
-        (
-            Digest(output.as_ref().try_into().expect("a SHA-256 has 32 bytes")),
-            self.length_bytes,
-        )
+        (self.digest.finish(), self.length_bytes)
     }
 }
 
@@ -49,16 +37,10 @@ impl Write for Hasher {
     }
 }
 
-/// Computes the SHA-256 of bytes.
-pub(super) fn sha256(bytes: &[u8]) -> Digest {
-    let mut hasher = Hasher::new();
-    hasher.push(bytes);
-    hasher.finish().0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::sha256;
 
     #[test]
     fn published_digests() {

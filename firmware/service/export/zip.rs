@@ -13,7 +13,6 @@
 //! Extra data of a proof: kind (1 byte) ‖ sequence (8 bytes, little-endian) ‖ body of the leaf, see the store's FORMAT.md.
 
 use super::manifest::{FORMAT, ManifestEntry, ManifestHead, ManifestWriter};
-use super::sha256::sha256;
 use super::target::{Target, unnamed_file};
 use super::{About, ExportError, ExportSource, MESSAGES_MAX, MessageWriter, OnPath, Seal};
 use crate::keeper::messages::Entry;
@@ -22,6 +21,7 @@ use ::zip::{CompressionMethod, ZipWriter};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
+use store::sha256;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const CHECKPOINT: &str = "checkpoint";

@@ -33,6 +33,9 @@ use window::Window;
 /// Threads that bring messages to the keeper: taking mail apart is work for the processor, and each may read 16 MiB at once.
 const WORKERS_MAX: usize = 4;
 
+/// Messages that the keeper is asked about at once: one question more for so many answers.
+const LISTED_AT_ONCE: usize = 256;
+
 /// An import to be run.
 #[derive(Clone, Debug, Default)]
 pub struct Import {
@@ -85,7 +88,7 @@ impl Import {
             keeper,
             window: Window::default(),
         };
-        let mut settling = Settling::new(Ledger::new(files, bytes, watcher), &shared.window);
+        let mut settling = Settling::new(Ledger::new(files, bytes, watcher), shared);
         // Neither channel ever holds more than the window lets in.
         let (done, through) = channel();
         let (jobs, waiting) = channel();
@@ -143,20 +146,36 @@ fn worker_count() -> usize {
 /// Waits for the keeper's answers in the order of the input, and counts.
 struct Settling<'a> {
     ledger: Ledger<'a>,
-    window: &'a Window,
+    shared: &'a Shared<'a>,
     /// What is through before its turn; no more than the window holds.
     early: BTreeMap<u64, Done>,
     next_number: u64,
+    /// What may have to be listed, in order; at most [`LISTED_AT_ONCE`].
+    lines: Vec<Line>,
     failure: Option<Failure>,
 }
 
+/// Something that may have to be listed.
+enum Line {
+    /// It has to be.
+    Odd(Odd),
+    /// The keeper has to be asked what it found in the message of this number.
+    Stored {
+        number: u64,
+        path: PathBuf,
+        offset: Option<u64>,
+        oddities: Oddities,
+    },
+}
+
 impl<'a> Settling<'a> {
-    fn new(ledger: Ledger<'a>, window: &'a Window) -> Self {
+    fn new(ledger: Ledger<'a>, shared: &'a Shared<'a>) -> Self {
         Self {
             ledger,
-            window,
+            shared,
             early: BTreeMap::new(),
             next_number: 0,
+            lines: Vec::new(),
             failure: None,
         }
     }
@@ -165,61 +184,107 @@ impl<'a> Settling<'a> {
         self.early.insert(done.0.number, done);
         while let Some((item, outcome)) = self.early.remove(&self.next_number) {
             self.next_number += 1;
-            self.settle(&item, outcome);
-            self.window.leave(item.weight_bytes);
+            let (weight_bytes, source_bytes) = (item.weight_bytes, item.source_bytes);
+            if self.settle(item, outcome) {
+                self.ledger.done(source_bytes);
+            }
+            if self.lines.len() == LISTED_AT_ONCE {
+                self.list();
+            }
+            self.shared.window.leave(weight_bytes);
         }
     }
 
-    fn settle(&mut self, item: &Item, outcome: Outcome) {
+    /// Settles an item; true when it is done with. Also after a failure: what the archive has taken counts.
+    fn settle(&mut self, item: Item, outcome: Outcome) -> bool {
         match outcome {
-            Outcome::Deposited(answer, oddities) => return self.deposited(item, answer, oddities),
-            Outcome::Read(oddities) => self.message(item, oddities),
-            Outcome::LeftOut(what) => self.odd(item, what, true),
+            Outcome::Deposited(answer, oddities) => match answer.wait() {
+                Ok(receipt) => self.stored(item, receipt, oddities),
+                Err(failure) => return self.fail(failure),
+            },
+            Outcome::Read(oddities) => {
+                self.ledger.report.messages += 1;
+                let what = oddities::worth_listing(oddities, &[]);
+                self.lines
+                    .extend(what.map(|what| Line::Odd(odd(item.path, item.offset, what, false))));
+            }
+            Outcome::LeftOut(what) => {
+                self.lines
+                    .push(Line::Odd(odd(item.path, item.offset, what, true)))
+            }
             Outcome::Failed(failure) => return self.fail(failure),
-            Outcome::NotDone => return,
+            Outcome::NotDone => return false,
         }
-        self.ledger.done(item.source_bytes);
+        true
     }
 
-    /// Also after a failure: what the archive has taken counts.
-    fn deposited(&mut self, item: &Item, answer: Answer<Receipt>, oddities: Oddities) {
-        let receipt = match answer.wait() {
-            Ok(receipt) => receipt,
-            Err(failure) => return self.fail(failure),
-        };
+    fn stored(&mut self, item: Item, receipt: Receipt, oddities: Oddities) {
         let report = &mut self.ledger.report;
+        report.messages += 1;
         match receipt.novelty {
             Novelty::NewMessage => report.new_messages += 1,
             Novelty::NewReception => report.new_receptions += 1,
             Novelty::Known => report.known += 1,
         }
-        self.message(item, oddities);
-        self.ledger.done(item.source_bytes);
-    }
-
-    fn message(&mut self, item: &Item, oddities: Oddities) {
-        self.ledger.report.messages += 1;
-        if let Some(what) = oddities::worth_listing(oddities) {
-            self.odd(item, what, false);
-        }
-    }
-
-    fn odd(&mut self, item: &Item, what: String, is_left_out: bool) {
-        self.ledger.odd(Odd {
-            path: item.path.clone(),
-            offset: item.offset,
-            what,
-            is_left_out,
+        let Item { path, offset, .. } = item;
+        self.lines.push(Line::Stored {
+            number: receipt.number,
+            path,
+            offset,
+            oddities,
         });
     }
 
+    /// Lists what is odd of the lines that wait.
+    fn list(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        let stored = |line: &Line| match line {
+            Line::Stored { number, .. } => Some(*number),
+            Line::Odd(_) => None,
+        };
+        let numbers: Vec<u64> = lines.iter().filter_map(stored).collect();
+        let entries = if numbers.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.shared.keeper.entries(&numbers)
+        };
+        let mut entries = match entries {
+            Ok(entries) => entries.into_iter(),
+            Err(failure) => {
+                self.fail(failure);
+                Vec::new().into_iter()
+            }
+        };
+        for line in lines {
+            let odd = match line {
+                Line::Odd(odd) => Some(odd),
+                Line::Stored {
+                    path,
+                    offset,
+                    oddities,
+                    ..
+                } => {
+                    let names = entries
+                        .next()
+                        .map(|entry| entry.oddities)
+                        .unwrap_or_default();
+                    oddities::worth_listing(oddities, &names)
+                        .map(|what| odd(path, offset, what, false))
+                }
+            };
+            odd.into_iter().for_each(|odd| self.ledger.odd(odd));
+        }
+    }
+
     /// Stops the import; the first failure is the one that is told.
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: Failure) -> bool {
         self.failure.get_or_insert(failure);
-        self.window.stop();
+        self.shared.window.stop();
+        false
     }
 
     fn finish(mut self) -> Result<ImportReport, ImportError> {
+        self.list();
         self.ledger.finish(self.failure.is_none());
         let report = self.ledger.report;
         match self.failure {
@@ -229,6 +294,15 @@ impl<'a> Settling<'a> {
                 source,
             }),
         }
+    }
+}
+
+fn odd(path: PathBuf, offset: Option<u64>, what: String, is_left_out: bool) -> Odd {
+    Odd {
+        path,
+        offset,
+        what,
+        is_left_out,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads a message as the archive will, to tell what is odd in it without keeping it, and picks what a person should know of.
 
-use mail::{JournalScanner, Oddities, TakeApart, TransferEncoding};
+use mail::{JournalReport, JournalScanner, Oddities, TakeApart, TransferEncoding};
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -8,6 +8,9 @@ use store::Body;
 
 /// Longest part of a message that is read for its meaning, in bytes, as the archive has it.
 const READING_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that the scanner for journal reports is given at once: most headers are shorter, and then it wants no more.
+const CHUNK_BYTES: usize = 8 << 10;
 
 /// What is worth a line in the list: the message may be cut, hidden from a search, or not what it was taken for. Bare line
 /// feeds are how Unix keeps mail, and overlong lines, 8-bit headers and the like lose nothing.
@@ -28,13 +31,16 @@ const WORTH_LISTING: [Oddities; 14] = [
     Oddities::MBOX_ODD,
 ];
 
-/// Names what is worth a line, if anything is.
-pub(super) fn worth_listing(oddities: Oddities) -> Option<String> {
+/// Names what is worth a line, if anything is; `names` are those that the archive gave beside.
+pub(super) fn worth_listing(oddities: Oddities, names: &[String]) -> Option<String> {
     let listed = WORTH_LISTING
         .iter()
-        .filter(|oddity| oddities.contains(**oddity));
-    let names: Vec<_> = listed.flat_map(|oddity| oddity.names()).collect();
-    (!names.is_empty()).then(|| names.join(", "))
+        .flat_map(|oddity| oddity.names().map(|name| (*oddity, name)));
+    let found = listed.filter(|(oddity, name)| {
+        oddities.contains(*oddity) || names.iter().any(|known| known == name)
+    });
+    let found: Vec<_> = found.map(|(_, name)| name).collect();
+    (!found.is_empty()).then(|| found.join(", "))
 }
 
 /// Tells what is odd in a message, or in the journal report that it is.
@@ -42,6 +48,24 @@ pub(super) fn worth_listing(oddities: Oddities) -> Option<String> {
 /// # Errors
 /// Those of reading the spool.
 pub(super) fn scan(body: &Body, unwrap_journal: bool) -> io::Result<Oddities> {
+    let (report, oddities) = find_report(body, unwrap_journal)?;
+    let in_message = match report {
+        Some(report) => scan_message(body, report.message, report.transfer_encoding),
+        None => scan_message(body, 0..body.length_bytes(), TransferEncoding::Identity),
+    };
+    Ok(oddities.union(in_message?))
+}
+
+/// Tells what is odd in a journal report beside the message in it; of other mail only the header is read.
+///
+/// # Errors
+/// Those of reading the spool.
+pub(super) fn scan_report(body: &Body, unwrap_journal: bool) -> io::Result<Oddities> {
+    Ok(find_report(body, unwrap_journal)?.1)
+}
+
+/// Finds the report that the archive will unwrap, and what is odd about it or about not unwrapping it.
+fn find_report(body: &Body, unwrap_journal: bool) -> io::Result<(Option<JournalReport>, Oddities)> {
     let mut report = Report(JournalScanner::new());
     body.write_to(&mut report)?;
     let is_marked = report.0.is_marked();
@@ -49,20 +73,13 @@ pub(super) fn scan(body: &Body, unwrap_journal: bool) -> io::Result<Oddities> {
         .0
         .finish()
         .filter(|report| report.is_marked && unwrap_journal);
-    if let Some(report) = report {
-        let oddities = scan_message(body, report.message, report.transfer_encoding)?;
-        return Ok(oddities.union(report.oddities));
-    }
-    let mut oddities = scan_message(body, 0..body.length_bytes(), TransferEncoding::Identity)?;
-    if is_marked {
-        let why = if unwrap_journal {
-            Oddities::JOURNAL_UNPARSED
-        } else {
-            Oddities::JOURNAL_UNTRUSTED
-        };
-        oddities.insert(why);
-    }
-    Ok(oddities)
+    let oddities = match &report {
+        Some(report) => report.oddities,
+        None if !is_marked => Oddities::NONE,
+        None if unwrap_journal => Oddities::JOURNAL_UNPARSED,
+        None => Oddities::JOURNAL_UNTRUSTED,
+    };
+    Ok((report, oddities))
 }
 
 fn scan_message(
@@ -94,8 +111,12 @@ struct Report(JournalScanner);
 
 impl Write for Report {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.wants_more() {
-            self.0.push(bytes);
+        // Of a message in memory all bytes come at once.
+        let mut chunks = bytes.chunks(CHUNK_BYTES);
+        while self.0.wants_more()
+            && let Some(chunk) = chunks.next()
+        {
+            self.0.push(chunk);
         }
         Ok(bytes.len())
     }
@@ -183,7 +204,7 @@ mod tests {
         let body = Body::Memory(message.as_bytes().to_vec());
         let oddities = scan(&body, unwrap_journal).expect("reading from memory");
         assert_eq!(
-            worth_listing(oddities).as_deref(),
+            worth_listing(oddities, &[]).as_deref(),
             expected,
             "{oddities:?}: {message}"
         );
@@ -208,6 +229,16 @@ mod tests {
         check(&format!("{FIELDS}\nbo\0dy"), false, Some("nul"));
         let cut = "Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext";
         check(&format!("{FIELDS}{cut}"), false, Some("unclosed-multipart"));
+    }
+
+    #[test]
+    fn names_of_the_archive_are_listed_too() {
+        let names = ["no-date", "bare-lf", "new-in-a-later-version"].map(str::to_owned);
+        assert_eq!(
+            worth_listing(Oddities::NUL, &names).as_deref(),
+            Some("nul, no-date")
+        );
+        assert_eq!(worth_listing(Oddities::BARE_LF, &names[1..]), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Imports into a real archive on a real disk, and into one that fails on purpose.
 
 use super::*;
+use crate::keeper::Watch;
+use crate::keeper::messages::{Entry, Request, Response};
 use archive::{Event, Reception, SourceKind};
 use std::fs;
 use std::path::Path;
@@ -94,6 +96,26 @@ impl Keeper for TestKeeper {
 
     fn log(&self, _: u64, _: Event) -> Result<u64, Failure> {
         unreachable!("whoever runs the import logs it")
+    }
+
+    fn ask(&self, request: Request, _: Watch) -> Result<Response, Failure> {
+        let Request::Entries(numbers) = request else {
+            unreachable!("an import asks nothing else")
+        };
+        let entry = |number| {
+            let summary = self.store.summary(number)?;
+            let oddities = summary.oddities.names().map(str::to_owned).collect();
+            Ok(Entry {
+                number,
+                oddities,
+                ..Entry::default()
+            })
+        };
+        numbers
+            .into_iter()
+            .map(entry)
+            .collect::<Result<_, _>>()
+            .map(Response::Entries)
     }
 }
 

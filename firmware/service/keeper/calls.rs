@@ -60,8 +60,15 @@ impl dyn Keeper + '_ {
     }
 
     /// Gives proofs at the checkpoint of a tree of this size, or at the newest.
-    pub fn prove(&self, numbers: &[u64], tree_size: Option<u64>) -> Result<Vec<ProofEntry>, Failure> {
-        let request = Request::Prove { numbers: numbers.to_vec(), tree_size };
+    pub fn prove(
+        &self,
+        numbers: &[u64],
+        tree_size: Option<u64>,
+    ) -> Result<Vec<ProofEntry>, Failure> {
+        let request = Request::Prove {
+            numbers: numbers.to_vec(),
+            tree_size,
+        };
         ask!(self, request, &mut unwatched(), Response::Proofs(proofs) => proofs)
     }
 

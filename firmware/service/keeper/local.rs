@@ -235,7 +235,9 @@ impl Keeper for LocalKeeper {
             ),
             Request::NumberOf(digest) => Response::Number(self.store.number_of(&Digest(digest))?),
             Request::Details(number) => Response::Details(self.details(number)?),
-            Request::Prove { numbers, tree_size } => Response::Proofs(self.prove(&numbers, tree_size)?),
+            Request::Prove { numbers, tree_size } => {
+                Response::Proofs(self.prove(&numbers, tree_size)?)
+            }
             Request::Checkpoint => Response::Checkpoint(self.store.checkpoint()?.note),
             Request::Stats => Response::Stats(self.stats()?),
             Request::Verify { key, checkpoint } => self.verify(key, checkpoint, watch)?,
