@@ -97,7 +97,9 @@ pub(crate) struct SearchArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// What to find: words, "phrases", from: to: subject: before: after: has:attachment filename: larger: -not prefix*
-    #[arg(required = true, allow_hyphen_values = true, value_name = "QUERY")]
+    ///
+    /// A query that begins with a hyphen goes behind `--`.
+    #[arg(required = true, value_name = "QUERY")]
     pub(crate) query: Vec<String>,
     /// Print one JSON object a message
     #[arg(long)]

@@ -12,6 +12,9 @@ use std::io::{IsTerminal, Write};
 /// Characters of a snippet: two lines of a terminal.
 const SNIPPET_CHARS: u32 = 160;
 
+/// Characters of a subject or author in the list for people.
+const LINE_CHARS_MAX: usize = 100;
+
 pub(crate) fn run(args: SearchArgs) -> Result<(), Exit> {
     let keeper = open(&args.data.data, Missing::Refuse)?;
     log_run(&*keeper)?;
@@ -89,7 +92,7 @@ fn print(hit: &Hit) -> Result<(), Exit> {
         1 => ", 1 attachment".to_owned(),
         n => format!(", {n} attachments"),
     };
-    let (from, subject) = (plain(&entry.from), plain(&entry.subject));
+    let (from, subject) = (one_line(&entry.from), one_line(&entry.subject));
     let (date, time) = (&day[..10], &day[11..16]);
     line(format_args!("{:>8}  {date} {time}  {from}", entry.number))?;
     line(format_args!(
@@ -100,6 +103,15 @@ fn print(hit: &Hit) -> Result<(), Exit> {
         line(format_args!("          {}", marked(hit)))?;
     }
     Ok(())
+}
+
+/// Text of a mail cut so that it stays on its line; `--json` has all of it.
+fn one_line(text: &str) -> String {
+    let plain = plain(text);
+    match plain.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &plain[..end]),
+        None => plain,
+    }
 }
 
 /// The snippet with its hits marked: bold on a terminal, in brackets elsewhere.
