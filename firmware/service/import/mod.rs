@@ -15,7 +15,7 @@ mod window;
 
 pub use progress::{ImportReport, ODD_KEPT_MAX, Odd, Progress, Watcher};
 
-use crate::keeper::{Answer, Failure, Keeper};
+use crate::keeper::{Failure, Keeper};
 use mail::Oddities;
 use progress::Ledger;
 use reading::{Done, Finder, Item, Outcome, Shared, Worker};

@@ -7,7 +7,7 @@ use std::path::Path;
 pub(super) const HEAD_BYTES: usize = 16 << 10;
 
 /// Fields that hardly anything but mail begins with (RFC 5322 §3.6, RFC 2045 §3).
-const TELLING_FIELDS: [&str; 8] = [
+const TELLING_FIELDS: [&str; 10] = [
     "received",
     "return-path",
     "message-id",
@@ -16,10 +16,12 @@ const TELLING_FIELDS: [&str; 8] = [
     "resent-from",
     "dkim-signature",
     "x-mailer",
+    "content-type",
+    "content-transfer-encoding",
 ];
 
 /// Fields of mail that other texts have, too; two of them make a mail.
-const COMMON_FIELDS: [&str; 8] = [
+const COMMON_FIELDS: [&str; 7] = [
     "from",
     "to",
     "cc",
@@ -27,7 +29,6 @@ const COMMON_FIELDS: [&str; 8] = [
     "subject",
     "sender",
     "reply-to",
-    "content-type",
 ];
 
 /// Files that hold no mail that we can read, by their first bytes.
@@ -87,7 +88,10 @@ pub(super) fn kind_of(head: &[u8]) -> FileKind {
 /// Tells whether bytes begin with lines that are header fields, and enough of them those of mail.
 fn begins_with_header(head: &[u8]) -> bool {
     let mut points = 0;
-    for line in head.split(|byte| *byte == b'\n') {
+    let mut lines = head.split(|byte| *byte == b'\n').peekable();
+    // What is left of an mbox's From_ line in a message of its own.
+    lines.next_if(|line| line.starts_with(b"From "));
+    for line in lines {
         let is_continued = matches!(line.first(), Some(b' ' | b'\t'));
         match field_name(line) {
             Some(name) => points += points_of(name),

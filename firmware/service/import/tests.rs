@@ -1,7 +1,7 @@
 //! Imports into a real archive on a real disk, and into one that fails on purpose.
 
 use super::*;
-use crate::keeper::Watch;
+use crate::keeper::{Answer, Watch};
 use crate::keeper::messages::{Entry, Request, Response};
 use archive::{Event, Reception, SourceKind};
 use std::fs;
