@@ -3,40 +3,89 @@
 use crate::archive_access::{Missing, byte_bar, log_run, open};
 use crate::args::ImportArgs;
 use crate::output::{Exit, bytes, count, line, plain};
+use archive::Event;
 use indicatif::ProgressBar;
 use serde_json::json;
 use service::import::{Import, ImportError, ImportReport, Odd, Progress, Watcher};
-use service::keeper::Failure;
+use service::keeper::{Answer, Failure, Keeper, data_disk};
+use std::path::PathBuf;
+use store::{Body, Deposit, Receipt, Spool};
 
 /// Odd items printed at the end for people; `--json` has more.
 const ODD_SHOWN_MAX: usize = 100;
 
 pub(crate) fn run(args: ImportArgs) -> Result<(), Exit> {
-    // A dry run keeps nothing, not even an empty archive, but it needs one to ask what it knows.
-    let missing = if args.dry_run {
-        Missing::Refuse
-    } else {
-        Missing::Make
-    };
-    let keeper = open(&args.data.data, missing)?;
-    log_run(&*keeper)?;
     let import = Import {
         paths: args.paths,
         unwrap_journal: args.journal,
         dry_run: args.dry_run,
     };
-    let mut bar = Bar(byte_bar(0));
-    let imported = import.run(&*keeper, &mut bar);
-    bar.0.finish_and_clear();
-    let report = imported.map_err(exit)?;
-    if !args.dry_run {
+    let report = if args.dry_run {
+        let folder = TemporaryFolder::make()?;
+        import_into(&import, &NoArchive(Spool::beside(data_disk(&folder.0))))?
+    } else {
+        let keeper = open(&args.data.data, Missing::Make)?;
+        log_run(&*keeper)?;
+        let report = import_into(&import, &*keeper)?;
         keeper.flush()?;
         keeper.checkpoint()?;
-    }
+        report
+    };
     if args.json {
         print_json(&report)
     } else {
         print(&report, args.dry_run)
+    }
+}
+
+fn import_into(import: &Import, keeper: &dyn Keeper) -> Result<ImportReport, Exit> {
+    let mut bar = Bar(byte_bar(0));
+    let imported = import.run(keeper, &mut bar);
+    bar.0.finish_and_clear();
+    imported.map_err(exit)
+}
+
+/// Stands in for an archive in a dry run, which reads everything and keeps nothing.
+struct NoArchive(Spool);
+
+impl Keeper for NoArchive {
+    fn spool(&self) -> &Spool {
+        &self.0
+    }
+
+    fn deposit(&self, _: Body, _: Deposit) -> Result<Answer<Receipt>, Failure> {
+        Err(dry_run())
+    }
+
+    fn sign_in(&self, _: &str, _: &str) -> Result<bool, Failure> {
+        Err(dry_run())
+    }
+
+    fn log(&self, _: u64, _: Event) -> Result<u64, Failure> {
+        Err(dry_run())
+    }
+}
+
+fn dry_run() -> Failure {
+    Failure::BadRequest("nothing is kept in a dry run".to_owned())
+}
+
+/// A folder for the large messages of a dry run; it vanishes with the value.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn make() -> Result<Self, Exit> {
+        let path = std::env::temp_dir().join(format!("coffer-dry-run-{}", std::process::id()));
+        let made = std::fs::create_dir_all(path.join("spool"));
+        made.map_err(|error| Exit::cannot(format!("cannot make {}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // Left behind it is only an empty folder.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
