@@ -1,1 +1,51 @@
-//! Whole-system tests.
+//! Whole-system tests: what they share to drive the real binary as its users do.
+//!
+//! `COFFER_BIN` names the binary; without it the one of this work tree is built. Every test has a folder of its own, which stays when
+//! the test fails. Nothing here knows the program's insides: it is spoken to by its command line, by SMTP, and through its files.
+
+mod archive;
+mod folder;
+mod process;
+mod samples;
+mod smtp_client;
+
+pub use archive::{Archive, Hit, Serving, digest_of};
+pub use folder::Folder;
+pub use process::{Process, Ran, run, run_with_input};
+pub use samples::{Sample, files_under, is_long, office, read_samples, theme, with_crlf};
+pub use smtp_client::{Client, Reply};
+
+use std::time::{Duration, Instant};
+
+/// 2 minutes for a state that should come within seconds: two processors may be shared with other work.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// 20 ms between two looks at a state that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until something is there.
+///
+/// # Panics
+/// When it does not come within [`PATIENCE`].
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Says that a test, or a part of it, cannot run here.
+#[allow(clippy::print_stderr)]
+pub fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+/// Tells whether the test runs as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
