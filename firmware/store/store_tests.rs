@@ -24,7 +24,7 @@ fn options(volume_bytes_max: u64) -> Options {
     }
 }
 
-fn open(disk: &SimDisk) -> Store {
+pub(crate) fn open(disk: &SimDisk) -> Store {
     open_with(disk, 256 << 20)
 }
 
@@ -37,7 +37,7 @@ fn open_with(disk: &SimDisk, volume_bytes_max: u64) -> Store {
     .expect("the archive opens")
 }
 
-fn smtp(recipients: &[&str]) -> Deposit {
+pub(crate) fn smtp(recipients: &[&str]) -> Deposit {
     let recipient = |address: &&str| Recipient {
         address: (*address).to_owned(),
         parameters: vec![],
@@ -85,14 +85,14 @@ fn message(id: u32, text: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn put(store: &Store, bytes: &[u8], how: Deposit) -> Receipt {
+pub(crate) fn put(store: &Store, bytes: &[u8], how: Deposit) -> Receipt {
     store
         .deposit(Body::Memory(bytes.to_vec()), how)
         .and_then(|pending| pending.wait())
         .expect("stored")
 }
 
-fn bytes(store: &Store, number: u64) -> Vec<u8> {
+pub(crate) fn bytes(store: &Store, number: u64) -> Vec<u8> {
     let mut out = Vec::new();
     store
         .message(number)
@@ -102,7 +102,7 @@ fn bytes(store: &Store, number: u64) -> Vec<u8> {
     out
 }
 
-fn find(store: &Store, query: &str) -> Vec<u64> {
+pub(crate) fn find(store: &Store, query: &str) -> Vec<u64> {
     let query = parse(query, 0).expect("a query").query;
     let page = Page {
         order: Order::Newest,
@@ -117,7 +117,7 @@ fn find(store: &Store, query: &str) -> Vec<u64> {
     hits
 }
 
-fn verify(store: &Store) -> VerifyReport {
+pub(crate) fn verify(store: &Store) -> VerifyReport {
     store.checkpoint().expect("a checkpoint");
     store
         .verify(&VerifyOptions::default(), &mut |_, _| {})
@@ -497,7 +497,10 @@ fn proofs_hold_alone() {
     let numbers: Vec<u64> = (0..9)
         .map(|i| put(&store, &message(i, "Text"), smtp(&["x@y.example"])).number)
         .collect();
-    for (number, proven) in numbers.iter().zip(store.prove(&numbers, None).expect("proofs")) {
+    for (number, proven) in numbers
+        .iter()
+        .zip(store.prove(&numbers, None).expect("proofs"))
+    {
         let leaf = crate::batch::leaf_hash(
             crate::record::RecordKind::Message,
             *number,
