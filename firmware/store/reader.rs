@@ -46,7 +46,10 @@ impl FrameCache {
 
     fn put(&mut self, key: (u64, u64), payload: Arc<Vec<u8>>) {
         self.bytes += payload.len();
-        self.frames.insert(key, (payload, self.clock));
+        // Two readers may have unpacked the same frame at once.
+        if let Some((before, _)) = self.frames.insert(key, (payload, self.clock)) {
+            self.bytes -= before.len();
+        }
         while self.bytes > CACHE_BYTES_MAX {
             let oldest = self
                 .frames
@@ -89,7 +92,7 @@ impl Reader {
         if volumes.len() >= OPEN_VOLUMES_MAX {
             volumes.clear();
         }
-        let volume = Arc::new(Volume::open(&*self.disk, number, false)?);
+        let volume = Arc::new(Volume::open_for_frames(&*self.disk, number)?);
         volumes.insert(number, volume.clone());
         Ok(volume)
     }

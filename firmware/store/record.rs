@@ -302,6 +302,12 @@ impl Seal {
         fields.finish()
     }
 
+    /// The sequence number behind the volume's last one.
+    pub(crate) fn end(&self) -> u64 {
+        self.first_sequence
+            .saturating_add(self.leaf_hashes.len() as u64)
+    }
+
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
         let mut seal = Self {
             volume: 0,

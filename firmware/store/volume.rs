@@ -97,11 +97,9 @@ pub(crate) fn file_name(number: u64) -> String {
 pub(crate) fn numbers(disk: &dyn Disk) -> Result<Vec<u64>> {
     let names = disk.list(Path::new(FOLDER)).on("list", FOLDER)?;
     let number = |name: &PathBuf| {
-        name.file_name()?
-            .to_str()?
-            .strip_suffix(".vol")?
-            .parse()
-            .ok()
+        let digits = name.file_name()?.to_str()?.strip_suffix(".vol")?;
+        let number = digits.parse().ok()?;
+        (name.as_path() == Path::new(&file_name(number))).then_some(number)
     };
     let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
     numbers.sort_unstable();
@@ -175,6 +173,42 @@ impl Volume {
             });
         }
         Ok(Self { header, name, file })
+    }
+
+    /// Opens a volume whose own header does not hold, since its frames can be read without; `header` stands for it.
+    pub(crate) fn open_headless(
+        disk: &dyn Disk,
+        header: VolumeHeader,
+        write: bool,
+    ) -> Result<Self> {
+        let name = file_name(header.number);
+        let how = if write { Open::Write } else { Open::Read };
+        let file = disk.open(Path::new(&name), how).on("open", &name)?;
+        Ok(Self { header, name, file })
+    }
+
+    /// Opens a volume for reading frames, whether or not its header holds.
+    pub(crate) fn open_for_frames(disk: &dyn Disk, number: u64) -> Result<Self> {
+        match Self::open(disk, number, false) {
+            Err(Error::Damaged { .. }) => {
+                let header = VolumeHeader {
+                    archive_id: [0; 16],
+                    number,
+                    created_us: 0,
+                    previous_digest: [0; 32],
+                    first_sequence: 0,
+                    first_batch: 0,
+                };
+                Self::open_headless(disk, header, false)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Writes the header again, over one that does not hold.
+    pub(crate) fn mend_header(&self) -> Result<()> {
+        self.write_at(0, &self.header.encode())?;
+        self.sync()
     }
 
     pub(crate) fn name(&self) -> &str {
