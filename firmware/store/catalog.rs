@@ -20,7 +20,7 @@
 use crate::disk::Disk;
 use crate::encoding::{Bytes, FieldWriter, Fields, text};
 use crate::error::{Error, Result};
-use crate::merkle::{Hash, Tile, TileSource};
+use crate::merkle::{Hash, Tile, TileSource, TreeError};
 use crate::record::RecordKind;
 use crate::redb_backend::open_database;
 use archive::{ContentRef, Digest};
@@ -276,6 +276,14 @@ impl<T, E: Into<redb::Error>> CatalogContext<T> for std::result::Result<T, E> {
             operation,
             source: Box::new(error.into()),
         })
+    }
+}
+
+/// A stored tree that cannot be read is a catalog that does not hold.
+pub(crate) fn tree_error(error: TreeError<Error>) -> Error {
+    match error {
+        TreeError::ReadTile { source, .. } => source,
+        other => damaged(&other.to_string()),
     }
 }
 
@@ -563,6 +571,15 @@ impl CatalogView {
         values
             .map(|value| value.map(|value| value.value()).doing("read"))
             .collect()
+    }
+
+    /// Sequence number of the first message with this normal form.
+    pub(crate) fn first_of_group(&self, group: &[u8; 16]) -> Result<Option<u64>> {
+        let table = self.transaction.open_multimap_table(GROUPS).doing("read")?;
+        let first = table.get(group).doing("read")?.next();
+        first
+            .map(|value| value.map(|value| value.value()).doing("read"))
+            .transpose()
     }
 
     pub(crate) fn volume(&self, number: u64) -> Result<Option<VolumeEntry>> {

@@ -65,6 +65,8 @@ pub(crate) struct Progress {
     document_bytes: usize,
     /// Why the index goes no further.
     pub(crate) index_failure: Option<String>,
+    /// The index waits for room on the disk.
+    stalled: bool,
     closing: bool,
 }
 
@@ -124,6 +126,12 @@ impl Shared {
         self.moved.notify_all();
     }
 
+    /// Says whether the index waits for room on the disk.
+    pub(crate) fn set_stalled(&self, stalled: bool) {
+        self.progress().stalled = stalled;
+        self.moved.notify_all();
+    }
+
     /// Says that the index goes no further.
     pub(crate) fn index_failed(&self, why: String) {
         self.progress().index_failure = Some(why);
@@ -133,7 +141,7 @@ impl Shared {
     /// Waits until searches find everything that is in the archive now.
     ///
     /// # Errors
-    /// When the index goes no further.
+    /// When the index goes no further; `Full` when it waits for room.
     pub(crate) fn wait_indexed(&self) -> Result<()> {
         let mut progress = self.progress();
         let wanted = progress.leaves;
@@ -145,6 +153,12 @@ impl Shared {
             }
             if progress.closing {
                 return Err(Error::Closed);
+            }
+            if progress.stalled {
+                return Err(Error::Full {
+                    available_bytes: 0,
+                    needed_bytes: 0,
+                });
             }
             progress = self
                 .moved
@@ -203,8 +217,45 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Catches up with the volumes and starts the threads.
+    /// Catches up with the volumes and starts the threads; a catalog or index that does not hold is made again.
     pub(crate) fn start(
+        disk: Arc<dyn Disk>,
+        archive_id: [u8; 16],
+        signer: Arc<Signer>,
+        options: Options,
+        watch: &mut dyn FnMut(Watermark),
+    ) -> Result<Self> {
+        let start = |watch: &mut dyn FnMut(Watermark)| {
+            Self::start_on(
+                disk.clone(),
+                archive_id,
+                signer.clone(),
+                options.clone(),
+                watch,
+            )
+        };
+        match start(watch) {
+            Err(error) if error.is_catalog_damage() => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the catalog is damaged and is made again"
+                );
+                remove_catalog(&*disk)?;
+                start(watch)
+            }
+            Err(error @ Error::Index { .. }) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the index is damaged and is made again"
+                );
+                remove_index(&*disk)?;
+                start(watch)
+            }
+            started => started,
+        }
+    }
+
+    fn start_on(
         disk: Arc<dyn Disk>,
         archive_id: [u8; 16],
         signer: Arc<Signer>,
@@ -224,7 +275,8 @@ impl Engine {
             progress: Mutex::default(),
             moved: Condvar::new(),
         });
-        let position = recovery::catch_up(&shared, archive_id, watch)?;
+        let indexed = index.watermark()?.unwrap_or(0);
+        let position = recovery::catch_up(&shared, archive_id, indexed, watch)?;
         let queue = Queue::default();
         let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         let indexer = Indexer::open(shared.clone(), &index)?;
@@ -244,6 +296,27 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .name(name.to_owned())
         .spawn(run)
         .on("start the thread", name)
+}
+
+/// Removes the catalog, to be made again.
+pub(crate) fn remove_catalog(disk: &dyn Disk) -> Result<()> {
+    let name = crate::catalog::file_name();
+    if disk.exists(Path::new(&name)).on("look for", &name)? {
+        disk.remove(Path::new(&name)).on("remove", &name)?;
+    }
+    disk.sync_dir(Path::new(""))
+        .on("sync", "the data directory")
+}
+
+/// Removes the index, to be made again.
+pub(crate) fn remove_index(disk: &dyn Disk) -> Result<()> {
+    let folder = crate::index::folder_name();
+    if disk.exists(Path::new(&folder)).on("look for", &folder)? {
+        disk.remove_dir_all(Path::new(&folder))
+            .on("remove", &folder)?;
+    }
+    disk.sync_dir(Path::new(""))
+        .on("sync", "the data directory")
 }
 
 fn open_index(disk: &Arc<dyn Disk>) -> Result<Index> {

@@ -114,6 +114,25 @@ impl<T> DiskContext<T> for io::Result<T> {
 }
 
 impl Error {
+    /// Returns true when the catalog does not hold what it should: it is made again from the volumes.
+    pub(crate) fn is_catalog_damage(&self) -> bool {
+        match self {
+            Self::Damaged { name, .. } => *name == crate::catalog::file_name(),
+            Self::Catalog { source, .. } => match &**source {
+                redb::Error::Io(error) => matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ),
+                redb::Error::PreviousIo
+                | redb::Error::DatabaseClosed
+                | redb::Error::LockPoisoned(_)
+                | redb::Error::TransactionInProgress => false,
+                _ => true,
+            },
+            _ => false,
+        }
+    }
+
     /// Returns true when the same may succeed later without anybody's doing anything wrong.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })

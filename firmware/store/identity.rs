@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::error::{DiskContext, Error, Result};
 use std::path::Path;
 
-const FILE: &str = "identity";
+pub(crate) const FILE: &str = "identity";
 
 /// An id of an archive, disk or set: 16 random bytes, shown as 32 hexadecimal digits.
 pub type Id = [u8; 16];

@@ -4,6 +4,7 @@
 //! document anew, so that the recipients it adds find the message.
 
 use crate::catalog::CatalogView;
+use crate::committer::chain;
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
 use crate::facts::{self, Facts};
@@ -12,6 +13,7 @@ use crate::leaf::LeafBody;
 use crate::reader::BoundedCopy;
 use crate::record::RecordKind;
 use crate::room;
+use archive::Reception;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,18 @@ pub(crate) struct Indexer {
     has_documents: bool,
 }
 
+/// A panic must not leave those waiting who wait for the index.
+struct AtEnd(Arc<Shared>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0
+                .index_failed("its thread ended by a panic".to_owned());
+        }
+    }
+}
+
 impl Indexer {
     pub(crate) fn open(shared: Arc<Shared>, index: &Index) -> Result<Self> {
         let threads = shared.options.index_threads.max(1);
@@ -59,12 +73,13 @@ impl Indexer {
 
     /// Works until the archive is closed.
     pub(crate) fn run(mut self) {
+        let _at_end = AtEnd(self.shared.clone());
         if let Err(error) = self.follow() {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the index cannot follow"
             );
-            self.shared.index_failed(error.to_string());
+            self.shared.index_failed(chain(&error));
         }
     }
 
@@ -79,7 +94,9 @@ impl Indexer {
             if closing {
                 return self.commit();
             }
-            if !self.has_room()? {
+            let has_room = self.has_room()?;
+            self.shared.set_stalled(!has_room);
+            if !has_room {
                 self.shared.wait_for(Some(ROOM_WAIT), |_| false);
                 continue;
             }
@@ -116,7 +133,8 @@ impl Indexer {
         let view = self.shared.catalog.read()?;
         while self.added < target {
             let sequence = self.added + 1;
-            if let Some(document) = self.document(&view, sequence)? {
+            if let Some(mut document) = self.document(&view, sequence)? {
+                document.first_copy = first_copy(&view, document.sequence)?;
                 self.writer.add(&document)?;
                 self.has_documents = true;
             }
@@ -171,7 +189,7 @@ impl Indexer {
     /// Damage costs the message that it hit, not the index.
     fn passed_over<T>(&self, sequence: u64, error: Error) -> Result<Option<T>> {
         match error {
-            Error::Damaged { .. } | Error::NotFound(_) | Error::Body(_) => {
+            Error::Damaged { .. } | Error::NotFound(_) | Error::Body(_) | Error::TooNew { .. } => {
                 tracing::error!(
                     sequence,
                     error = &error as &dyn std::error::Error,
@@ -194,6 +212,15 @@ impl Indexer {
     }
 }
 
+/// Gives the first of the copies of a message, 0 if it is that itself.
+fn first_copy(view: &CatalogView, sequence: u64) -> Result<u64> {
+    let Some(summary) = view.summary(sequence)? else {
+        return Ok(0);
+    };
+    let first = view.first_of_group(&summary.group)?;
+    Ok(first.filter(|first| *first < sequence).unwrap_or(0))
+}
+
 /// Reads what the index is told about a message, with all its receptions, from the volumes.
 pub(crate) fn read_document(
     shared: &Shared,
@@ -201,8 +228,8 @@ pub(crate) fn read_document(
     sequence: u64,
 ) -> Result<Document> {
     let (mut facts, further) = read_facts(shared, view, sequence, [0; 16])?;
-    for reception in further {
-        let (_, reception) = shared.reader.reception(view, reception)?;
+    for number in further {
+        let reception = reception_or_nothing(shared, view, number)?;
         facts::add_reception(&mut facts.document, &reception);
     }
     Ok(facts.document)
@@ -215,13 +242,29 @@ pub(crate) fn read_facts(
     sequence: u64,
     group: [u8; 16],
 ) -> Result<(Facts, Vec<u64>)> {
-    let message = shared.reader.message(view, sequence)?;
+    let leaf = shared.reader.leaf(view, sequence)?.leaf;
+    let LeafBody::Message(message) = leaf.body else {
+        return Err(Error::NotFound(format!("number {sequence} is no message")));
+    };
     let mut copy = BoundedCopy(Vec::new());
     shared
         .reader
         .write_reading_copy(view, &message, &mut copy)?;
-    let (leaf, reception) = shared.reader.reception(view, sequence + 1)?;
+    let reception = reception_or_nothing(shared, view, sequence + 1)?;
     let mut facts = Facts::read(&copy.0, &message, group, &reception);
+    // The message and its first reception are of one batch, and so of one moment.
     facts.arrived(sequence, leaf.head.moment.at_us, &reception);
     Ok((facts, view.further_receptions(sequence)?))
+}
+
+/// Reads an arrival; a damaged one says nothing, but does not cost the message.
+fn reception_or_nothing(shared: &Shared, view: &CatalogView, number: u64) -> Result<Reception> {
+    match shared.reader.reception(view, number) {
+        Ok((_, reception)) => Ok(reception),
+        Err(Error::Damaged { .. } | Error::NotFound(_) | Error::TooNew { .. }) => {
+            tracing::error!(number, "an arrival cannot be read");
+            Ok(Reception::default())
+        }
+        Err(error) => Err(error),
+    }
 }

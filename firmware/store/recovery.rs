@@ -3,9 +3,9 @@
 //! A missing or older catalog follows the volumes from its watermark; a torn tail is cut off. The same walk rebuilds everything.
 
 use crate::batch::leaf_hash;
-use crate::catalog::{Entries, Place, VolumeEntry, Watermark};
+use crate::catalog::{self, CatalogView, Entries, Place, VolumeEntry, Watermark};
 use crate::committer::next_header;
-use crate::disk::Open;
+use crate::disk::{DiskFile, Open};
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
 use crate::indexer::read_facts;
@@ -13,7 +13,8 @@ use crate::leaf::{self, Leaf, LeafBody};
 use crate::merkle::{Appender, Hash};
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
 use crate::volume::{self, Found, Frame, Volume, VolumeHeader};
-use archive::ContentRef;
+use archive::{ContentRef, Digest};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// Messages taken over in one step: bounds memory, and makes few commits of the catalog.
@@ -22,17 +23,29 @@ const STEP_MESSAGES: usize = 2_000;
 /// Leaves taken over in one step.
 const STEP_LEAVES: usize = 8_000;
 
+/// Contents taken over in one step.
+const STEP_CONTENTS: usize = 32_000;
+
+/// Payloads of a batch kept in memory until its last frame has come, in bytes; those beyond are read a second time.
+const BATCH_HELD_BYTES_MAX: usize = 32 << 20;
+
+/// Leaves that may be missing in one place: those of sixty full volumes. A number beyond is not believed.
+const GAP_LEAVES_MAX: u64 = 16 << 20;
+
 /// Brings the catalog up to the volumes, making the first volume of a new archive; gives the position behind the last batch.
+///
+/// `indexed` is how many leaves the index has seen: so many were durable.
 pub(crate) fn catch_up(
     shared: &Shared,
     archive_id: [u8; 16],
+    indexed: u64,
     watch: &mut dyn FnMut(Watermark),
 ) -> Result<Watermark> {
     let mut position = shared.catalog.read()?.watermark()?;
     let numbers = volume::numbers(&*shared.disk)?;
-    if numbers.is_empty() {
+    let Some(last) = numbers.last().copied() else {
         return first_volume(shared, archive_id, position);
-    }
+    };
     if position.volume == 0 {
         position = Watermark {
             volume: 1,
@@ -41,14 +54,14 @@ pub(crate) fn catch_up(
             leaves: 0,
         };
     }
-    check_numbers(&numbers, position)?;
-    let mut walk = Walk::open(shared, position)?;
-    let last = *numbers.last().expect("there is a volume");
-    while let Some(end) = walk.volume(position.volume, archive_id, watch)? {
+    check_numbers(&numbers, last, position)?;
+    let mut walk = Walk::open(shared, archive_id, position, last, indexed)?;
+    while let Some(end) = walk.volume(position.volume, watch)? {
         walk.flush(watch)?;
         position = end.position(walk.position);
         if position.volume > last {
             create_next(shared, &end, position)?;
+            walk.last = position.volume;
         }
         walk.position = position;
     }
@@ -92,26 +105,18 @@ fn first_volume(shared: &Shared, archive_id: [u8; 16], position: Watermark) -> R
     Ok(position)
 }
 
-fn check_numbers(numbers: &[u64], position: Watermark) -> Result<()> {
-    let name = || volume::FOLDER.to_owned();
-    if let Some((expected, _)) = (1..)
-        .zip(numbers)
-        .find(|(expected, number)| expected != *number)
-    {
-        let how = format!("volume {expected} is missing; put it back, or run coffer verify");
-        return Err(Error::Damaged {
-            name: name(),
-            offset: 0,
-            how,
-        });
+/// Refuses to go on without the volume that is written; another one that is missing costs what was in it.
+fn check_numbers(numbers: &[u64], last: u64, position: Watermark) -> Result<()> {
+    for missing in (1..=last).filter(|number| numbers.binary_search(number).is_err()) {
+        tracing::error!(volume = missing, "damage: the volume is missing");
     }
-    if position.volume > numbers.len() as u64 {
+    if position.volume > last {
         let how = format!(
-            "volume {} is missing, which the catalog knows",
+            "volume {} is missing, which the catalog knows; put it back",
             position.volume
         );
         return Err(Error::Damaged {
-            name: name(),
+            name: volume::FOLDER.to_owned(),
             offset: 0,
             how,
         });
@@ -144,92 +149,146 @@ impl SealedEnd {
 /// A walk along the volumes that gathers what the catalog lacks.
 struct Walk<'a> {
     shared: &'a Shared,
+    archive_id: [u8; 16],
+    /// The catalog as the last step left it.
+    view: CatalogView,
     tree: Appender,
     /// Behind the last batch that was taken in.
     position: Watermark,
-    /// What the catalog knew to be durable before.
-    durable: Watermark,
+    /// How many leaves the index has seen.
+    indexed: u64,
+    /// Number of the volume that is written.
+    last: u64,
     entries: Entries,
-    new_messages: Vec<u64>,
+    /// Messages of this step with their sizes.
+    new_messages: BTreeMap<u64, u64>,
+    /// Contents of this step.
+    new_contents: HashSet<Digest>,
+    /// The seal of the volume in which damage was found last.
+    seal: Option<(u64, Option<Seal>)>,
 }
 
-/// Frames of a batch whose last one has not come yet.
+/// Frames of a batch that has not been taken in yet: its last frame is missing, or damage lies between its frames.
+///
+/// When another batch follows, it was durable, and what is left of it counts. When none does, it is what a crash tore.
 #[derive(Default)]
 struct OpenBatch {
     number: u64,
-    frames: Vec<(u64, Frame)>,
+    frames: Vec<OpenFrame>,
+    held_bytes: usize,
+    /// Its last frame is there.
+    is_complete: bool,
+    /// Damage lies before or between its frames.
+    is_hurt: bool,
+    /// Damage lies behind its frames so far.
+    damage_behind: bool,
+}
+
+/// A sound frame of an open batch.
+struct OpenFrame {
+    at: u64,
+    end: u64,
+    /// None when too much would have to be held.
+    payload: Option<Vec<u8>>,
+}
+
+impl OpenBatch {
+    fn push(&mut self, at: u64, frame: Frame) {
+        let bytes = frame.payload.len();
+        let held = self.held_bytes + bytes <= BATCH_HELD_BYTES_MAX;
+        self.held_bytes += bytes;
+        self.is_complete = frame.header.last_of_batch;
+        self.is_hurt |= std::mem::take(&mut self.damage_behind);
+        self.frames.push(OpenFrame {
+            at,
+            end: at + frame.header.frame_bytes(),
+            payload: held.then_some(frame.payload),
+        });
+    }
 }
 
 impl<'a> Walk<'a> {
-    fn open(shared: &'a Shared, position: Watermark) -> Result<Self> {
+    fn open(
+        shared: &'a Shared,
+        archive_id: [u8; 16],
+        position: Watermark,
+        last: u64,
+        indexed: u64,
+    ) -> Result<Self> {
         let view = shared.catalog.read()?;
-        let tree = Appender::open(&view, position.leaves)
-            .map_err(|error| Error::Proof(error.to_string()))?;
+        let tree = Appender::open(&view, position.leaves).map_err(catalog::tree_error)?;
         Ok(Self {
             shared,
+            archive_id,
+            view,
             tree,
             position,
-            durable: position,
+            indexed,
+            last,
             entries: Entries::default(),
-            new_messages: Vec::new(),
+            new_messages: BTreeMap::new(),
+            new_contents: HashSet::new(),
+            seal: None,
         })
     }
 
-    /// Takes in a volume from the position on; says how it ended if it is sealed.
+    /// Takes in a volume from the position on; says how it ended if another one follows.
     fn volume(
         &mut self,
         number: u64,
-        archive_id: [u8; 16],
         watch: &mut dyn FnMut(Watermark),
     ) -> Result<Option<SealedEnd>> {
-        let Some(volume) = self.open_volume(number, archive_id)? else {
-            return Ok(None);
+        let Some(volume) = self.open_volume(number)? else {
+            return match number < self.last {
+                true => self.unsealed(number).map(Some),
+                false => Ok(None),
+            };
         };
         let (mut at, mut open, mut seal) = (self.position.offset, OpenBatch::default(), None);
         loop {
             match volume.find_at(at)? {
-                Found::End => break,
+                Found::End | Found::Damage { next: None } => break,
                 Found::Damage { next: Some(next) } => {
-                    tracing::error!(
-                        volume = number,
-                        offset = at,
-                        next,
-                        "damage: bytes that are no sound frame"
-                    );
+                    tracing::error!(volume = number, offset = at, next, "damage: no sound frame");
+                    open.damage_behind = true;
                     at = next;
                 }
-                Found::Damage { next: None } => break,
                 Found::Frame(frame) => {
                     let end = at + frame.header.frame_bytes();
-                    seal = self.frame(number, at, frame, &mut open)?.or(seal);
+                    seal = self.frame(&volume, at, frame, &mut open)?.or(seal);
                     at = end;
-                    if open.frames.is_empty() {
-                        self.position.offset = at;
-                    }
                 }
             }
-            if self.new_messages.len() >= STEP_MESSAGES || self.entries.leaves.len() >= STEP_LEAVES
-            {
-                self.flush(watch)?;
-            }
+            self.flush_if_much(watch)?;
+        }
+        let was_durable = number < self.last || self.position.leaves < self.indexed;
+        if was_durable && !open.frames.is_empty() {
+            seal = self.take_batch(&volume, &mut open)?.or(seal);
         }
         match seal {
             Some(seal) => self.sealed(volume.header, seal).map(Some),
-            None => self.cut_tail(&volume).map(|()| None),
+            None if number < self.last => self.unsealed(number).map(Some),
+            None => self.end_tail(&volume).map(|()| None),
         }
     }
 
-    /// Opens a volume; one that a crash left without a sound header is made anew, since no batch can be in it.
-    fn open_volume(&mut self, number: u64, archive_id: [u8; 16]) -> Result<Option<Volume>> {
-        let volume = match Volume::open(&*self.shared.disk, number, true) {
+    /// Opens a volume; none when it is missing, or was not born yet when the power went (it is made anew).
+    fn open_volume(&mut self, number: u64) -> Result<Option<Volume>> {
+        let disk = &*self.shared.disk;
+        let name = volume::file_name(number);
+        if !disk.exists(Path::new(&name)).on("look for", &name)? {
+            return Ok(None);
+        }
+        let volume = match Volume::open(disk, number, false) {
             Err(Error::Damaged { .. }) if self.is_unborn(number)? => {
-                let end = self.sealed_before(number, archive_id)?;
-                create_next_or_first(self.shared, end, archive_id, self.position)?;
+                let end = self.sealed_before(number)?;
+                create_next_or_first(self.shared, end, self.archive_id, self.position)?;
                 return Ok(None);
             }
+            Err(Error::Damaged { .. }) => self.open_headless(number)?,
             other => other?,
         };
-        if volume.header.archive_id != archive_id {
+        if volume.header.archive_id != self.archive_id {
             let how = "it belongs to another archive".to_owned();
             return Err(Error::Damaged {
                 name: volume.name().to_owned(),
@@ -243,23 +302,53 @@ impl<'a> Walk<'a> {
     /// A file no longer than a header, of which the catalog knows nothing, was being made when the power went.
     fn is_unborn(&self, number: u64) -> Result<bool> {
         let name = volume::file_name(number);
-        let file = self
-            .shared
-            .disk
-            .open(Path::new(&name), Open::Read)
-            .on("open", &name)?;
+        let disk = &self.shared.disk;
+        let file = disk.open(Path::new(&name), Open::Read).on("open", &name)?;
         let length = file.len().on("read", &name)?;
-        Ok(length <= volume::HEADER_BYTES
-            && self.durable.volume <= number
+        Ok(number == self.last
+            && length <= volume::HEADER_BYTES
             && self.position.offset <= volume::HEADER_BYTES)
     }
 
-    fn sealed_before(&self, number: u64, _archive_id: [u8; 16]) -> Result<Option<SealedEnd>> {
+    /// Opens a volume by what its header must have said; the one that is written gets it back.
+    fn open_headless(&self, number: u64) -> Result<Volume> {
+        let before = match number {
+            1 => None,
+            _ => find_seal(self.shared, number - 1)?,
+        };
+        let mut header = VolumeHeader {
+            archive_id: self.archive_id,
+            number,
+            created_us: (self.shared.clock)().at_us,
+            previous_digest: before.as_ref().map_or([0; 32], |seal| seal.volume_digest),
+            first_sequence: before.map_or(1, |seal| seal.end()),
+            first_batch: 1,
+        };
+        let disk = &*self.shared.disk;
+        let writable = number == self.last;
+        let volume = Volume::open_headless(disk, header.clone(), writable)?;
+        header.first_batch = match volume.find_at(volume::HEADER_BYTES)? {
+            Found::Frame(frame) => frame.header.batch,
+            _ => self.position.batch + 1,
+        };
+        tracing::error!(volume = number, "damage: the header does not hold");
+        let volume = Volume::open_headless(disk, header, writable)?;
+        if writable {
+            volume.mend_header()?;
+        }
+        Ok(volume)
+    }
+
+    fn sealed_before(&self, number: u64) -> Result<Option<SealedEnd>> {
         if number == 1 {
             return Ok(None);
         }
-        let header = Volume::open(&*self.shared.disk, number - 1, false)?.header;
-        let entry = self.shared.catalog.read()?.volume(number - 1)?;
+        let header = Volume::open_for_frames(&*self.shared.disk, number - 1)?.header;
+        let header = VolumeHeader {
+            archive_id: self.archive_id,
+            ..header
+        };
+        let entry = self.view.volume(number - 1)?;
         let missing = || Error::Damaged {
             name: volume::file_name(number - 1),
             offset: 0,
@@ -272,52 +361,77 @@ impl<'a> Walk<'a> {
         Ok(Some(SealedEnd { header, digest }))
     }
 
-    /// Takes in a frame; the batch it ends becomes entries of the catalog.
+    /// Takes in a frame; a batch that is whole then becomes entries of the catalog.
     fn frame(
         &mut self,
-        volume: u64,
+        volume: &Volume,
         at: u64,
         frame: Frame,
         open: &mut OpenBatch,
     ) -> Result<Option<Seal>> {
-        let header = frame.header;
-        if header.batch <= self.position.batch {
+        let (batch, end) = (frame.header.batch, at + frame.header.frame_bytes());
+        if batch <= self.position.batch || (batch == open.number && open.is_complete) {
             tracing::error!(
-                volume,
                 offset = at,
-                batch = header.batch,
+                batch,
                 "a frame of an older batch was passed over"
             );
-            return Ok(None);
-        }
-        if header.batch != open.number {
-            *open = OpenBatch {
-                number: header.batch,
-                frames: Vec::new(),
-            };
-        }
-        open.frames.push((at, frame));
-        if !header.last_of_batch {
+            if open.frames.is_empty() {
+                self.position.offset = end;
+            }
             return Ok(None);
         }
         let mut seal = None;
-        for (offset, frame) in std::mem::take(&mut open.frames) {
-            for record in Records::new(&frame.payload) {
+        if batch != open.number {
+            // Damage behind a batch that lacks its end is that of its end; a batch behind one that is lost was not torn.
+            let is_hurt = open.damage_behind
+                && (open.frames.is_empty() || open.is_complete)
+                && batch == self.position.batch.max(open.number) + 1;
+            if !open.frames.is_empty() {
+                seal = self.take_batch(volume, open)?;
+            }
+            *open = OpenBatch {
+                number: batch,
+                is_hurt,
+                ..OpenBatch::default()
+            };
+        }
+        open.push(at, frame);
+        if open.is_complete && !open.is_hurt {
+            seal = self.take_batch(volume, open)?.or(seal);
+        }
+        Ok(seal)
+    }
+
+    fn take_batch(&mut self, volume: &Volume, open: &mut OpenBatch) -> Result<Option<Seal>> {
+        let OpenBatch { number, frames, .. } = std::mem::take(open);
+        let mut seal = None;
+        for OpenFrame { at, end, payload } in frames {
+            let payload = match payload {
+                Some(payload) => payload,
+                None => volume.frame_at(at)?.payload,
+            };
+            let mut records = Records::new(&payload);
+            for record in records.by_ref() {
                 let place = Place {
-                    volume,
-                    frame: offset,
+                    volume: volume.header.number,
+                    frame: at,
                     inner: record.inner,
                 };
                 seal = self.record(record, place)?.or(seal);
             }
+            if !records.sound() {
+                tracing::error!(offset = at, "damage: a record does not hold");
+            }
+            self.position.offset = end;
         }
-        self.position.batch = header.batch;
+        self.position.batch = number;
         Ok(seal)
     }
 
     fn record(&mut self, record: Record, place: Place) -> Result<Option<Seal>> {
         match record.kind {
-            RecordKind::Content => self.content(record, place),
+            RecordKind::Content => self.content(record, place)?,
             RecordKind::Checkpoint => {
                 let checkpoint = CheckpointRecord::decode(record.body);
                 self.entries
@@ -339,15 +453,23 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    fn content(&mut self, record: Record, place: Place) {
+    fn content(&mut self, record: Record, place: Place) -> Result<()> {
         let Some(segment) = Segment::decode(record.body).filter(|segment| segment.offset == 0)
         else {
-            return;
+            return Ok(());
         };
+        let ContentRef {
+            digest,
+            length_bytes,
+        } = segment.content;
+        // A second copy, as in frames that came whole from the spool, means nothing.
+        if self.view.content(&digest)?.is_some() || !self.new_contents.insert(digest) {
+            return Ok(());
+        }
         self.entries.contents.push((segment.content, place));
-        let ContentRef { length_bytes, .. } = segment.content;
         self.entries.totals.contents += 1;
         self.entries.totals.content_bytes += length_bytes;
+        Ok(())
     }
 
     fn leaf(&mut self, kind: RecordKind, body: &[u8], place: Place) -> Result<()> {
@@ -371,11 +493,12 @@ impl<'a> Walk<'a> {
                 self.entries.messages.push((sequence, message.digest));
                 self.entries.totals.messages += 1;
                 self.entries.totals.message_bytes += message.size_bytes;
-                self.new_messages.push(sequence);
+                self.new_messages.insert(sequence, message.size_bytes);
             }
             Ok(LeafBody::Reception { message, .. }) => {
                 self.entries.totals.receptions += 1;
-                if message + 1 != sequence {
+                self.entries.totals.received_bytes += self.size_of(message)?;
+                if message.checked_add(1) != Some(sequence) {
                     self.entries.further_receptions.push((message, sequence));
                 }
             }
@@ -388,19 +511,30 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Size of a message in bytes; 0 when damage took it.
+    fn size_of(&self, message: u64) -> Result<u64> {
+        if let Some(size_bytes) = self.new_messages.get(&message) {
+            return Ok(*size_bytes);
+        }
+        let summary = self.view.summary(message)?;
+        Ok(summary.map_or(0, |summary| summary.size_bytes))
+    }
+
     /// Leaves that damage took away still have their hashes in the seal of their volume.
     fn fill_gap(&mut self, next: u64, number: u64) -> Result<()> {
-        if next <= self.position.leaves + 1 {
+        let missing = next.saturating_sub(self.position.leaves + 1);
+        if missing == 0 || missing > GAP_LEAVES_MAX {
             return Ok(());
         }
-        let (first, hashes) = match find_seal(self.shared, number)? {
-            Some(seal) => (seal.first_sequence, seal.leaf_hashes),
-            None => (next, Vec::new()),
-        };
+        if self.seal.as_ref().is_none_or(|(of, _)| *of != number) {
+            self.seal = Some((number, find_seal(self.shared, number)?));
+        }
+        let seal = self.seal.as_ref().and_then(|(_, seal)| seal.as_ref());
         for sequence in self.position.leaves + 1..next {
-            let known = sequence
-                .checked_sub(first)
-                .and_then(|index| hashes.get(index as usize));
+            let known = seal.and_then(|seal| {
+                let index = sequence.checked_sub(seal.first_sequence)?;
+                seal.leaf_hashes.get(usize::try_from(index).ok()?)
+            });
             tracing::error!(
                 sequence,
                 hash_known = known.is_some(),
@@ -413,51 +547,72 @@ impl<'a> Walk<'a> {
     }
 
     fn sealed(&mut self, header: VolumeHeader, seal: Seal) -> Result<SealedEnd> {
-        self.fill_gap(
-            seal.first_sequence + seal.leaf_hashes.len() as u64,
-            header.number,
-        )?;
-        let entry = VolumeEntry {
-            sealed: true,
-            digest: seal.volume_digest,
-        };
-        self.entries.volumes.push((header.number, entry));
-        Ok(SealedEnd {
-            header,
-            digest: seal.volume_digest,
-        })
+        self.fill_gap(seal.end(), header.number)?;
+        self.sealed_by(header, seal.volume_digest)
     }
 
-    /// Cuts off what a crash left behind the last batch, unless it had once been durable.
-    fn cut_tail(&mut self, volume: &Volume) -> Result<()> {
-        let (end, length) = (self.position.offset, volume.length()?);
-        if self.durable.volume == volume.header.number && length < self.durable.offset {
-            let how = format!(
-                "the catalog knows {} bytes, the file has {length}",
-                self.durable.offset
-            );
-            return Err(Error::Damaged {
-                name: volume.name().to_owned(),
-                offset: length,
-                how,
-            });
+    /// Goes on behind a volume that is missing or has lost its seal, by what the next one's header says of it.
+    fn unsealed(&mut self, number: u64) -> Result<SealedEnd> {
+        tracing::error!(volume = number, "damage: the volume or its seal is missing");
+        let next = match Volume::open(&*self.shared.disk, number + 1, false) {
+            Ok(volume) => Some(volume.header),
+            Err(Error::Damaged { .. } | Error::Disk { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(next) = &next {
+            self.fill_gap(next.first_sequence, number)?;
+            self.position.batch = self.position.batch.max(next.first_batch.saturating_sub(1));
         }
-        if length > end {
+        let header = VolumeHeader {
+            archive_id: self.archive_id,
+            number,
+            created_us: 0,
+            previous_digest: [0; 32],
+            first_sequence: 0,
+            first_batch: 0,
+        };
+        self.sealed_by(header, next.map_or([0; 32], |next| next.previous_digest))
+    }
+
+    fn sealed_by(&mut self, header: VolumeHeader, digest: [u8; 32]) -> Result<SealedEnd> {
+        let entry = VolumeEntry {
+            sealed: true,
+            digest,
+        };
+        self.entries.volumes.push((header.number, entry));
+        Ok(SealedEnd { header, digest })
+    }
+
+    /// Cuts off what a crash left behind the last batch, unless it had once been durable: then nothing is cut, no number is
+    /// used again, and what comes goes behind.
+    fn end_tail(&mut self, volume: &Volume) -> Result<()> {
+        let (end, length) = (self.position.offset, volume.length()?);
+        if self.position.leaves < self.indexed {
+            tracing::error!(offset = end, "damage: the end of the archive is lost");
+            self.fill_gap(self.indexed + 1, volume.header.number)?;
+            self.position.offset = end.max(length);
+            self.position.batch += 1;
+        } else if length < end {
+            // New batches are written where the catalog knows the end to be.
+            tracing::error!(
+                offset = length,
+                end,
+                "damage: the volume has become shorter"
+            );
+        } else if length > end {
             tracing::warn!(
                 volume = volume.header.number,
                 offset = end,
                 bytes = length - end,
                 "a torn tail is cut off"
             );
-            if self.durable.leaves == 0 {
-                self.keep_tail(volume, end, length)?;
-            }
-            volume.cut(end)?;
+            self.keep_tail(volume, end, length)?;
+            Volume::open(&*self.shared.disk, volume.header.number, true)?.cut(end)?;
         }
         Ok(())
     }
 
-    /// Without a catalog nobody knows whether the tail mattered: it is kept beside the volume when it holds a sound frame.
+    /// It cannot be told for sure whether the tail mattered: it is kept beside the volume when it holds a sound frame.
     fn keep_tail(&self, volume: &Volume, end: u64, length: u64) -> Result<()> {
         let holds_frame = match volume.find_at(end)? {
             Found::Frame(_) | Found::Damage { next: Some(_) } => true,
@@ -466,12 +621,21 @@ impl<'a> Walk<'a> {
         if !holds_frame {
             return Ok(());
         }
-        let name = format!("{}/{:08}.cut-{end}", volume::FOLDER, volume.header.number);
-        let file = self
-            .shared
-            .disk
-            .open(Path::new(&name), Open::Create)
-            .on("create", &name)?;
+        match self.copy_tail(volume, end, length) {
+            // Better to take mail than to keep what was most likely never acknowledged.
+            Err(error) if error.is_full() => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the tail is not kept"
+                );
+                Ok(())
+            }
+            copied => copied,
+        }
+    }
+
+    fn copy_tail(&self, volume: &Volume, end: u64, length: u64) -> Result<()> {
+        let (name, file) = self.new_cut_file(volume.header.number, end)?;
         let mut bytes = vec![0; 1 << 20];
         let mut at = end;
         while at < length {
@@ -481,7 +645,33 @@ impl<'a> Walk<'a> {
                 .on("write", &name)?;
             at += count as u64;
         }
-        file.sync_data().on("sync", &name)
+        file.sync_data().on("sync", &name)?;
+        let disk = &self.shared.disk;
+        disk.sync_dir(Path::new(volume::FOLDER))
+            .on("sync", volume::FOLDER)
+    }
+
+    /// Makes the file for a tail; one that an earlier crash left at the same place stays.
+    fn new_cut_file(&self, number: u64, end: u64) -> Result<(String, Box<dyn DiskFile>)> {
+        let first = format!("{}/{number:08}.cut-{end}", volume::FOLDER);
+        let further = (2..u32::MAX).map(|count| format!("{first}-{count}"));
+        for name in std::iter::once(first.clone()).chain(further) {
+            match self.shared.disk.open(Path::new(&name), Open::CreateNew) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => return made.on("create", &name).map(|file| (name, file)),
+            }
+        }
+        Err(Error::NotFound(format!("a free name like {first}")))
+    }
+
+    fn flush_if_much(&mut self, watch: &mut dyn FnMut(Watermark)) -> Result<()> {
+        let Entries {
+            leaves, contents, ..
+        } = &self.entries;
+        let much = self.new_messages.len() >= STEP_MESSAGES
+            || leaves.len() >= STEP_LEAVES
+            || contents.len() >= STEP_CONTENTS;
+        if much { self.flush(watch) } else { Ok(()) }
     }
 
     /// Hands what was gathered to the catalog, with the summaries of the new messages.
@@ -502,7 +692,7 @@ impl<'a> Walk<'a> {
             ..Entries::default()
         };
         let view = catalog.read()?;
-        for sequence in messages {
+        for sequence in messages.into_keys() {
             match self.summary(&view, sequence) {
                 Ok(summary) => summaries.summaries.push((sequence, summary)),
                 Err(error @ (Error::Damaged { .. } | Error::NotFound(_) | Error::Body(_))) => {
@@ -516,15 +706,13 @@ impl<'a> Walk<'a> {
             }
         }
         catalog.apply(&summaries, &[], self.position, false)?;
+        self.view = catalog.read()?;
+        self.new_contents.clear();
         watch(self.position);
         Ok(())
     }
 
-    fn summary(
-        &self,
-        view: &crate::catalog::CatalogView,
-        sequence: u64,
-    ) -> Result<crate::catalog::Summary> {
+    fn summary(&self, view: &CatalogView, sequence: u64) -> Result<crate::catalog::Summary> {
         let message = self.shared.reader.message(view, sequence)?;
         let group = self.shared.reader.group(view, &message)?;
         Ok(read_facts(self.shared, view, sequence, group)?.0.summary)
@@ -548,7 +736,11 @@ fn create_next_or_first(
 
 /// Finds the seal of a volume by its last frame that holds one.
 pub(crate) fn find_seal(shared: &Shared, number: u64) -> Result<Option<Seal>> {
-    let volume = Volume::open(&*shared.disk, number, false)?;
+    let name = volume::file_name(number);
+    if !shared.disk.exists(Path::new(&name)).on("look for", &name)? {
+        return Ok(None);
+    }
+    let volume = Volume::open_for_frames(&*shared.disk, number)?;
     let mut at = volume::HEADER_BYTES;
     let mut seal = None;
     loop {

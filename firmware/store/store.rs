@@ -3,10 +3,10 @@
 use crate::batch::random;
 use crate::catalog::{Summary, Totals, Watermark};
 use crate::checkpoint::origin_of;
-use crate::disk::Disk;
-use crate::engine::{Engine, Options};
+use crate::disk::{Disk, beside};
+use crate::engine::{Engine, Options, remove_catalog, remove_index};
 use crate::error::{DiskContext, Error, Result};
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::index::{Found, Page};
 use crate::leaf::LeafBody;
 use crate::merkle::inclusion_proof;
@@ -70,9 +70,9 @@ impl Store {
     ///
     /// The caller holds the lock of the data directory.
     pub fn open(disk: Arc<dyn Disk>, options: Options, watch: &mut dyn FnMut(u64)) -> Result<Self> {
-        let (identity, is_new) = match Identity::read(&*disk)? {
-            Some(identity) => (identity, false),
-            None => (new_archive(&*disk)?, true),
+        let identity = match Identity::read(&*disk)? {
+            Some(identity) => identity,
+            None => new_archive(&*disk)?,
         };
         disk.create_dir(Path::new(volume::FOLDER))
             .on("create", volume::FOLDER)?;
@@ -99,12 +99,14 @@ impl Store {
             options,
             engine: RwLock::new(Some(engine)),
         };
-        store.first_events(is_new, key_made)?;
+        store.first_events(key_made)?;
         Ok(store)
     }
 
-    fn first_events(&self, is_new: bool, key_made: bool) -> Result<()> {
-        if is_new {
+    /// An archive begins with its creation and its key, also when a crash came between.
+    fn first_events(&self, key_made: bool) -> Result<()> {
+        let leaves = self.engine()?.shared.leaves();
+        if leaves == 0 {
             self.log(
                 0,
                 Event {
@@ -114,7 +116,7 @@ impl Store {
             )?
             .wait()?;
         }
-        if key_made {
+        if key_made || leaves < 2 {
             let key = self.key().to_string();
             self.log(
                 0,
@@ -220,8 +222,9 @@ impl Store {
         fresh: bool,
     ) -> Result<Found> {
         let engine = self.engine()?;
-        if fresh {
-            engine.shared.wait_indexed()?;
+        if fresh && let Err(error) = engine.shared.wait_indexed() {
+            // On a full disk searches go on with what the index has.
+            error.is_full().then_some(()).ok_or(error)?;
         }
         engine.index.search(query, asker, page, self_tests)
     }
@@ -285,15 +288,19 @@ impl Store {
         engine.shared.reader.leaf(&view, sequence)
     }
 
-    /// Reads all receptions of a message with their numbers, in the order in which they came.
+    /// Reads all receptions of a message that can be read, with their numbers, in the order in which they came.
     pub fn receptions(&self, number: u64) -> Result<Vec<(u64, Reception)>> {
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
         engine.shared.reader.message(&view, number)?;
         let numbers = std::iter::once(number + 1).chain(view.further_receptions(number)?);
-        numbers
-            .map(|number| Ok((number, engine.shared.reader.reception(&view, number)?.1)))
-            .collect()
+        let reception = |number| match engine.shared.reader.reception(&view, number) {
+            Ok((_, reception)) => Some(Ok((number, reception))),
+            // Verify names it; the message and its other arrivals are still to be seen.
+            Err(Error::Damaged { .. } | Error::NotFound(_)) => None,
+            Err(error) => Some(Err(error)),
+        };
+        numbers.filter_map(reception).collect()
     }
 
     /// Reads a message exactly as it came; the number may also be that of one of its receptions.
@@ -354,7 +361,10 @@ impl Store {
             Some(size) => self.checkpoint_of(size)?,
             None => self.checkpoint()?,
         };
-        let note: Note = checkpoint.note.parse().map_err(|error| Error::Proof(format!("the checkpoint: {error}")))?;
+        let note: Note = checkpoint
+            .note
+            .parse()
+            .map_err(|error| Error::Proof(format!("the checkpoint: {error}")))?;
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
         let prove = |sequence: &u64| {
@@ -363,7 +373,12 @@ impl Store {
             let path = inclusion_proof(&view, index, checkpoint.tree_size)
                 .map_err(|error| Error::Proof(error.to_string()))?;
             let extra = crate::leaf::proof_extra(&leaf);
-            let proof = Proof { extra: Some(extra), index, path, checkpoint: note.clone() };
+            let proof = Proof {
+                extra: Some(extra),
+                index,
+                path,
+                checkpoint: note.clone(),
+            };
             Ok(ProvenLeaf { leaf, proof })
         };
         sequences.iter().map(prove).collect()
@@ -430,20 +445,8 @@ impl Store {
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         drop(engine.take());
-        let catalog = catalog::file_name();
-        if self
-            .disk
-            .exists(Path::new(&catalog))
-            .on("look for", &catalog)?
-        {
-            self.disk
-                .remove(Path::new(&catalog))
-                .on("remove", &catalog)?;
-        }
-        let folder = index::folder_name();
-        self.disk
-            .remove_dir_all(Path::new(&folder))
-            .on("remove", &folder)?;
+        remove_catalog(&*self.disk)?;
+        remove_index(&*self.disk)?;
         let mut watch = |position: Watermark| watch(position.leaves);
         let (disk, signer) = (self.disk.clone(), self.signer.clone());
         let new = Engine::start(
@@ -453,9 +456,10 @@ impl Store {
             self.options.clone(),
             &mut watch,
         )?;
-        new.shared.wait_indexed()?;
+        let indexed = new.shared.wait_indexed();
         *engine = Some(new);
         drop(engine);
+        indexed?;
         self.log(
             0,
             Event {
@@ -499,9 +503,11 @@ impl std::ops::Deref for EngineGuard<'_> {
 fn new_archive(disk: &dyn Disk) -> Result<Identity> {
     let known = ["lock", "spool", "keeper.sock", README, "lost+found"];
     let names = disk.list(Path::new("")).on("list", "the data directory")?;
-    let stranger = names
-        .iter()
-        .find(|name| !known.iter().any(|known| Path::new(known) == name.as_path()));
+    // A crash while the archive was being made may have left these.
+    let unfinished = [beside(Path::new(README)), beside(Path::new(identity::FILE))];
+    let stranger = names.iter().find(|name| {
+        !known.iter().any(|known| Path::new(known) == name.as_path()) && !unfinished.contains(name)
+    });
     if let Some(stranger) = stranger {
         let what = format!(
             "the directory has no identity file, but it holds: {}",
