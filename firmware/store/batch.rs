@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::index::Document;
-use crate::leaf::{Leaf, LeafBody, LeafHead, Moment};
+use crate::leaf::{Leaf, LeafBody, LeafHead, Moment, encode_event, encode_reception};
 use crate::merkle::{self, Appender, Tile};
 use crate::note::Signer;
 use crate::prepare::{Prepared, PreparedFrames};
@@ -80,6 +80,14 @@ impl Answered {
         }
     }
 
+    /// Answers when the volume has the batch and the catalog has not: what was kept is kept, but nothing else was done.
+    pub(crate) fn give_without_catalog(self, error: Error) {
+        match self {
+            Self::Done(answer) => answer.give(Err(error)),
+            kept => kept.give(),
+        }
+    }
+
     pub(crate) fn refuse(self, error: Error) {
         match self {
             Self::Deposit(answer, _) => answer.give(Err(error)),
@@ -136,6 +144,9 @@ impl<'a> Batch<'a> {
             },
             Work::Log(entry, answer) => {
                 let (actor, event) = *entry;
+                if let Err(error) = check_event(&event) {
+                    return answer.give(Err(error));
+                }
                 let number = self.event(actor, event);
                 self.built.answers.push(Answered::Log(answer, number));
             }
@@ -152,7 +163,7 @@ impl<'a> Batch<'a> {
 
     fn deposit(&mut self, prepared: Prepared) -> Result<Receipt> {
         let digest = prepared.message.digest;
-        check_envelope(&prepared.reception)?;
+        check_reception(&prepared.reception)?;
         let receipt = match self.around.view.message(&digest)? {
             None => self.new_message(prepared)?,
             Some(number) => match self.known_reception(number, &prepared.reception)? {
@@ -249,9 +260,15 @@ impl<'a> Batch<'a> {
         }
         let further = self.around.view.further_receptions(message)?;
         for sequence in std::iter::once(message + 1).chain(further) {
-            let (_, known) = self.around.reader.reception(self.around.view, sequence)?;
-            if known.source == reception.source && known.key == reception.key {
-                return Ok(Some(sequence));
+            match self.around.reader.reception(self.around.view, sequence) {
+                Ok((_, known))
+                    if known.source == reception.source && known.key == reception.key =>
+                {
+                    return Ok(Some(sequence));
+                }
+                Err(error @ Error::Catalog { .. }) => return Err(error),
+                // One that cannot be read is not known: at worst the arrival is kept twice.
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(None)
@@ -293,7 +310,8 @@ impl<'a> Batch<'a> {
         frames: Option<PreparedFrames>,
     ) -> Result<()> {
         for prepared in contents {
-            if self.is_new(&prepared.content.digest)? {
+            if !self.is_known(&prepared.content.digest)? {
+                self.contents_seen.insert(prepared.content.digest);
                 let slot = self
                     .packer
                     .content(prepared.content, &prepared.bytes, &mut self.run);
@@ -303,15 +321,14 @@ impl<'a> Batch<'a> {
         }
         let Some(frames) = frames else { return Ok(()) };
         // Frames are copied whole; what the archive has already keeps its old place.
-        let mut any_new = false;
         let mut new = Vec::new();
         for (content, slot) in &frames.contents {
-            if self.is_new(&content.digest)? {
-                any_new = true;
+            if !self.is_known(&content.digest)? {
                 new.push((*content, *slot));
             }
         }
-        if any_new {
+        new.retain(|(content, _)| self.contents_seen.insert(content.digest));
+        if !new.is_empty() {
             self.spool_places(&frames, new);
             self.built.spooled.push(frames);
         }
@@ -340,11 +357,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn is_new(&mut self, digest: &Digest) -> Result<bool> {
-        if self.contents_seen.contains(digest) || self.around.view.content(digest)?.is_some() {
-            return Ok(false);
-        }
-        Ok(self.contents_seen.insert(*digest))
+    fn is_known(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.contents_seen.contains(digest) || self.around.view.content(digest)?.is_some())
     }
 
     fn count_content(&mut self, content: ContentRef) {
@@ -356,7 +370,19 @@ impl<'a> Batch<'a> {
     pub(crate) fn finish(mut self) -> Built {
         let checkpoint = self.checkpoint();
         if self.leaves.is_empty() && checkpoint.is_none() {
-            return self.built;
+            // Contents of a message that was refused in the middle go with it.
+            let Built {
+                answers,
+                deferred,
+                wants_durable,
+                ..
+            } = self.built;
+            return Built {
+                answers,
+                deferred,
+                wants_durable,
+                ..Built::default()
+            };
         }
         self.packer.close(true, &mut self.run);
         let before: u64 = self
@@ -427,34 +453,23 @@ pub(crate) fn leaf_hash(kind: RecordKind, sequence: u64, body: &[u8]) -> merkle:
     ))
 }
 
-/// An envelope must fit into one record; the protocol's own limits keep real ones far below.
-fn check_envelope(reception: &Reception) -> Result<()> {
-    let envelope = reception
-        .envelope
-        .iter()
-        .flat_map(|envelope| &envelope.recipients);
-    let weight = |address: &String, parameters: &Vec<String>| {
-        address.len()
-            + 20
-            + parameters
-                .iter()
-                .map(|parameter| parameter.len() + 10)
-                .sum::<usize>()
-    };
-    let bytes: usize = envelope
-        .map(|recipient| weight(&recipient.address, &recipient.parameters))
-        .sum();
-    let journal = reception
-        .journal
-        .iter()
-        .flat_map(|journal| &journal.envelope.recipients);
-    let journal_bytes: usize = journal
-        .map(|recipient| recipient.address.len() * 2 + 600)
-        .sum();
-    let sum = bytes + journal_bytes;
-    if sum > BODY_BYTES_MAX / 2 {
+/// A reception must fit into one record; the protocol's own limits keep real ones far below.
+fn check_reception(reception: &Reception) -> Result<()> {
+    let bytes = encode_reception(reception).len();
+    if bytes > BODY_BYTES_MAX / 2 {
         return Err(Error::Refused(format!(
-            "an envelope may have 8 MiB, this one has: {sum} bytes"
+            "what is known of an arrival may have 8 MiB, this one has: {bytes} bytes"
+        )));
+    }
+    Ok(())
+}
+
+/// So must an event.
+fn check_event(event: &Event) -> Result<()> {
+    let bytes = encode_event(event).len();
+    if bytes > BODY_BYTES_MAX / 2 {
+        return Err(Error::Refused(format!(
+            "an event may have 8 MiB, this one has: {bytes} bytes"
         )));
     }
     Ok(())

@@ -4,8 +4,8 @@
 //! After a failed write the volume is cut back to what was durable. Want of room passes; any other failure latches: nothing
 //! more is taken until the archive is opened again.
 
-use crate::batch::{Batch, Built, Surroundings};
-use crate::catalog::{Entries, VolumeEntry, Watermark};
+use crate::batch::{Answered, Batch, Built, Surroundings};
+use crate::catalog::{self, Entries, VolumeEntry, Watermark};
 use crate::digest::Hasher;
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
@@ -39,14 +39,24 @@ pub(crate) struct Committer {
     /// Size of the tree at the newest checkpoint.
     checkpoint_size: u64,
     latched: Option<String>,
+    /// The digest in the seal of the open volume, when the next one could not be made yet.
+    sealed: Option<[u8; 32]>,
+}
+
+/// Whatever ends the committer, a panic included: nobody waits for it any longer.
+struct AtEnd(Queue);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 impl Committer {
     /// Goes on behind `position`, which the catalog has reached.
     pub(crate) fn open(shared: Arc<Shared>, queue: Queue, position: Watermark) -> Result<Self> {
         let view = shared.catalog.read()?;
-        let tree = Appender::open(&view, position.leaves)
-            .map_err(|error| Error::Proof(error.to_string()))?;
+        let tree = Appender::open(&view, position.leaves).map_err(catalog::tree_error)?;
         Ok(Self {
             volume: Volume::open(&*shared.disk, position.volume, true)?,
             reserve: Reserve::open(shared.disk.clone())?,
@@ -54,6 +64,7 @@ impl Committer {
             packer: RecordPacker::new(),
             batches_since_durable: 0,
             latched: None,
+            sealed: None,
             shared,
             queue,
             position,
@@ -63,6 +74,7 @@ impl Committer {
 
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
+        let _at_end = AtEnd(self.queue.clone());
         while let Some(work) = self.queue.take() {
             match &self.latched {
                 Some(why) => work
@@ -176,7 +188,9 @@ impl Committer {
                 "the volume could not be cut back"
             );
         }
-        if cut.is_err() || !error.is_full() {
+        // Damage is that of a message in the spool: only this batch had it.
+        let passes = error.is_full() || matches!(error, Error::Damaged { .. });
+        if cut.is_err() || !passes {
             self.latched = Some(chain(error));
         }
     }
@@ -184,20 +198,32 @@ impl Committer {
     /// Brings the catalog up to date, then answers; the batch is durable whatever happens here.
     fn publish(&mut self, built: Built) {
         self.checkpoint_size = built.checkpoint_size.unwrap_or(self.checkpoint_size);
-        self.batches_since_durable += 1;
-        let durable = built.wants_durable || self.batches_since_durable >= BATCHES_UNTIL_DURABLE;
-        if durable || !built.is_empty() {
-            let applied =
-                self.shared
-                    .catalog
-                    .apply(&built.entries, &built.tiles, self.position, durable);
-            if let Err(error) = applied {
+        let applied = self.catalog_follows(&built);
+        self.queue.put_back(built.deferred);
+        let answers = built.answers.into_iter();
+        match applied {
+            Ok(()) => {
+                self.shared.publish(self.position.leaves, built.documents);
+                answers.for_each(Answered::give);
+            }
+            Err(error) => {
+                // The indexer must not hear of leaves that the catalog does not know: it would pass them over.
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the catalog cannot follow"
                 );
                 self.latched = Some(chain(&error));
+                answers.for_each(|answer| answer.give_without_catalog(repeat(&error)));
             }
+        }
+    }
+
+    fn catalog_follows(&mut self, built: &Built) -> Result<()> {
+        self.batches_since_durable += 1;
+        let durable = built.wants_durable || self.batches_since_durable >= BATCHES_UNTIL_DURABLE;
+        if durable || !built.is_empty() {
+            let catalog = &self.shared.catalog;
+            catalog.apply(&built.entries, &built.tiles, self.position, durable)?;
         }
         if durable {
             self.batches_since_durable = 0;
@@ -205,21 +231,48 @@ impl Committer {
                 tracing::warn!(%error, "the reserve could not be filled up");
             }
         }
-        self.shared.publish(self.position.leaves, built.documents);
-        self.queue.put_back(built.deferred);
-        built
-            .answers
-            .into_iter()
-            .for_each(super::batch::Answered::give);
+        Ok(())
     }
 
     /// Seals a full volume and begins the next one.
     fn roll_if_full(&mut self) -> Result<()> {
         let leaves = self.position.leaves + 1 - self.volume.header.first_sequence;
-        if self.position.offset < self.shared.options.volume_bytes_max && leaves < VOLUME_LEAVES_MAX
-        {
-            return Ok(());
-        }
+        let full = self.position.offset >= self.shared.options.volume_bytes_max
+            || leaves >= VOLUME_LEAVES_MAX;
+        let digest = match self.sealed {
+            Some(digest) => digest,
+            None if full => self.write_seal()?,
+            None => return Ok(()),
+        };
+        let sealed = self.volume.header.number;
+        let next = next_header(
+            &self.volume.header,
+            digest,
+            self.position,
+            (self.shared.clock)().at_us,
+        );
+        self.volume = Volume::create(&*self.shared.disk, next)?;
+        self.sealed = None;
+        self.position = Watermark {
+            volume: self.volume.header.number,
+            offset: volume::HEADER_BYTES,
+            ..self.position
+        };
+        let entry = VolumeEntry {
+            sealed: true,
+            digest,
+        };
+        let entries = Entries {
+            volumes: vec![(sealed, entry)],
+            ..Entries::default()
+        };
+        self.shared
+            .catalog
+            .apply(&entries, &[], self.position, true)
+    }
+
+    /// Writes the seal, once: when the next volume cannot be made, only that is tried again.
+    fn write_seal(&mut self) -> Result<[u8; 32]> {
         let seal = self.seal()?;
         let mut run = FrameRun::default();
         let batch = self.position.batch + 1;
@@ -231,32 +284,8 @@ impl Committer {
         self.volume.sync()?;
         self.position.batch = batch;
         self.position.offset += run.bytes.len() as u64;
-        let next = next_header(
-            &self.volume.header,
-            seal.volume_digest,
-            self.position,
-            (self.shared.clock)().at_us,
-        );
-        self.volume = Volume::create(&*self.shared.disk, next)?;
-        self.position = Watermark {
-            volume: self.volume.header.number,
-            offset: volume::HEADER_BYTES,
-            ..self.position
-        };
-        let sealed = (
-            seal.volume,
-            VolumeEntry {
-                sealed: true,
-                digest: seal.volume_digest,
-            },
-        );
-        let entries = Entries {
-            volumes: vec![sealed],
-            ..Entries::default()
-        };
-        self.shared
-            .catalog
-            .apply(&entries, &[], self.position, true)
+        self.sealed = Some(seal.volume_digest);
+        Ok(seal.volume_digest)
     }
 
     fn seal(&self) -> Result<Seal> {
@@ -342,14 +371,24 @@ fn copy_frames(volume: &Volume, base: u64, frames: &PreparedFrames, batch: u64) 
             .file
             .read_exact_at(start, &mut bytes)
             .on("read", SPOOL)?;
-        let (header, _) = bytes
-            .split_first_chunk_mut::<HEADER_BYTES>()
-            .expect("a frame has a header");
-        let frame = FrameHeader::decode(header).expect("this process wrote the frame a moment ago");
-        *header = FrameHeader { batch, ..frame }.encode();
+        set_batch(&mut bytes, batch).ok_or_else(|| Error::Damaged {
+            name: SPOOL.to_owned(),
+            offset: start,
+            how: "what was written there did not come back".to_owned(),
+        })?;
         volume.write_at(base + start, &bytes)?;
     }
     Ok(())
+}
+
+/// Fills a batch number into a frame; none when the frame is not sound, so that no damage is taken for mail.
+fn set_batch(frame: &mut [u8], batch: u64) -> Option<()> {
+    let (bytes, payload) = frame.split_first_chunk_mut::<HEADER_BYTES>()?;
+    let header = FrameHeader::decode(bytes)?;
+    let sound = payload.len() == header.stored_bytes as usize
+        && crc32c::crc32c(payload) == header.payload_checksum;
+    *bytes = FrameHeader { batch, ..header }.encode();
+    sound.then_some(())
 }
 
 /// The same error for everyone in a batch.

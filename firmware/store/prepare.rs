@@ -305,7 +305,9 @@ impl Prepared {
             .iter()
             .map(|prepared| prepared.bytes.len())
             .sum();
-        memory as u64 + self.frames.as_ref().map_or(0, |frames| frames.length_bytes) + 4096
+        let kept = memory as u64 + self.frames.as_ref().map_or(0, |frames| frames.length_bytes);
+        // A long text waits in memory even when its frames are in the spool.
+        kept.max(self.facts.document.body.len() as u64) + 4096
     }
 }
 

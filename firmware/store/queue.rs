@@ -211,6 +211,13 @@ impl Queue {
         self.0.1.notify_all();
         self.0.2.notify_all();
     }
+
+    /// Lets nothing more in and refuses what waits, since nobody will take it any more.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        let rest = std::mem::take(&mut self.waiting().work);
+        rest.into_iter().for_each(|work| work.refuse(Error::Closed));
+    }
 }
 
 fn take_batch(waiting: &mut Waiting) -> Vec<Work> {

@@ -39,7 +39,10 @@ impl Reserve {
             file,
             length_bytes,
         };
-        reserve.refill()?;
+        // The archive opens without it, too: a disk may be full just because nobody could open it.
+        if let Err(error) = reserve.refill() {
+            tracing::warn!(%error, "the reserve could not be filled up");
+        }
         Ok(reserve)
     }
 
