@@ -3,7 +3,7 @@
 //! It trusts the volumes alone, and the catalog only to find contents; where the two disagree it says so. It changes nothing.
 
 use crate::batch::leaf_hash;
-use crate::catalog::CatalogView;
+use crate::catalog::{self, CatalogView, Place};
 use crate::checkpoint::Checkpoint;
 use crate::committer::{chain, volume_digest};
 use crate::digest::{Hasher, sha256};
@@ -12,10 +12,11 @@ use crate::error::{Error, Result};
 use crate::leaf::{self, Leaf, LeafBody};
 use crate::merkle::{Frontier, Hash, TILE_WIDTH, TileSource};
 use crate::note::{Note, Verifier};
+use crate::reader::HashingWriter;
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
-use crate::volume::{self, Found, Volume};
-use archive::{Digest, Message, MessageForm};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::volume::{self, Found, Volume, VolumeHeader};
+use archive::{ContentRef, Digest, Message, MessageForm, Reception, ReportForm};
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 /// Most findings that are listed one by one; more are counted.
@@ -96,7 +97,7 @@ pub(crate) fn verify(
         done_bytes: 0,
         total_bytes,
         named: HashSet::new(),
-        checkpoint_at: BTreeMap::new(),
+        end: end.leaves,
     };
     check.report.signer_checked = how.key.as_ref().map(|key| key.name().to_owned());
     for number in 1..=end.volume {
@@ -153,8 +154,8 @@ struct Check<'a> {
     total_bytes: u64,
     /// Numbers that were found to be lost in damaged frames.
     named: HashSet<u64>,
-    /// Roots of checkpoints that must come, by tree size.
-    checkpoint_at: BTreeMap<u64, Hash>,
+    /// Number of leaves that the catalog knows.
+    end: u64,
 }
 
 impl Check<'_> {
@@ -181,13 +182,8 @@ impl Check<'_> {
     /// Reads one volume up to a byte, or to its end.
     fn volume(&mut self, number: u64, until: u64, watch: &mut dyn FnMut(u64, u64)) -> Result<()> {
         let name = volume::file_name(number);
-        let volume = match Volume::open(&*self.shared.disk, number, false) {
-            Ok(volume) => volume,
-            Err(error @ (Error::Damaged { .. } | Error::Disk { .. })) => {
-                self.found(&name, None, Vec::new(), chain(&error));
-                return self.lost_volume(number);
-            }
-            Err(error) => return Err(error),
+        let Some(volume) = self.open(number, &name)? else {
+            return self.lost_volume(number);
         };
         self.report.volumes += 1;
         self.header(&volume);
@@ -213,7 +209,7 @@ impl Check<'_> {
                         self.batch_gap(&name, at, frame.header.batch);
                     }
                     self.batch = frame.header.batch;
-                    seal = self.payload(&name, at, &frame.payload).or(seal);
+                    seal = self.payload(&volume, at, &frame.payload).or(seal);
                     at += frame.header.frame_bytes();
                     watch(self.done_bytes + at, self.total_bytes);
                 }
@@ -222,6 +218,31 @@ impl Check<'_> {
         self.done_bytes += at;
         self.end_of_volume(&volume, first_leaf, seal, until == u64::MAX);
         Ok(())
+    }
+
+    /// Opens a volume; one whose header does not hold is read by what the header must have said.
+    fn open(&mut self, number: u64, name: &str) -> Result<Option<Volume>> {
+        let disk = &*self.shared.disk;
+        match Volume::open(disk, number, false) {
+            Ok(volume) => Ok(Some(volume)),
+            Err(error @ Error::Damaged { .. }) => {
+                self.found(name, Some(0), Vec::new(), chain(&error));
+                let header = VolumeHeader {
+                    archive_id: self.archive_id,
+                    number,
+                    created_us: 0,
+                    previous_digest: self.previous_digest,
+                    first_sequence: self.tree.size() + 1,
+                    first_batch: self.batch + 1,
+                };
+                Volume::open_headless(disk, header, false).map(Some)
+            }
+            Err(error @ Error::Disk { .. }) => {
+                self.found(name, None, Vec::new(), chain(&error));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn find(&mut self, volume: &Volume, at: u64) -> Result<Found> {
@@ -281,7 +302,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn payload(&mut self, name: &str, at: u64, payload: &[u8]) -> Option<Seal> {
+    fn payload(&mut self, volume: &Volume, at: u64, payload: &[u8]) -> Option<Seal> {
+        let name = volume.name();
         let mut records = Records::new(payload);
         let mut seal = None;
         for record in records.by_ref() {
@@ -289,7 +311,7 @@ impl Check<'_> {
                 RecordKind::Content => self.content(name, at, record),
                 RecordKind::Checkpoint => self.checkpoint(name, at, record),
                 RecordKind::Seal => seal = Seal::decode(record.body),
-                kind if kind.is_leaf() => self.leaf(name, at, record),
+                kind if kind.is_leaf() => self.leaf(volume, at, record),
                 _ => {}
             }
         }
@@ -341,7 +363,8 @@ impl Check<'_> {
         }
     }
 
-    fn leaf(&mut self, name: &str, at: u64, record: Record) {
+    fn leaf(&mut self, volume: &Volume, at: u64, record: Record) {
+        let name = volume.name();
         let Some(sequence) = leaf::sequence_of(record.body) else {
             return self.found(name, Some(at), Vec::new(), "a leaf record does not hold");
         };
@@ -357,18 +380,67 @@ impl Check<'_> {
         }
         self.append(leaf_hash(record.kind, sequence, record.body));
         self.report.leaves += 1;
-        match Leaf::decode(record.kind, record.body) {
-            Ok(Leaf {
-                body: LeafBody::Message(message),
-                ..
-            }) => self.message(name, at, sequence, &message),
-            Ok(_) => {}
+        let place = Place {
+            volume: volume.header.number,
+            frame: at,
+            inner: record.inner,
+        };
+        if !matches!(self.view.leaf(sequence), Ok(Some(known)) if known == (record.kind, place)) {
+            let what =
+                format!("number {sequence} is not where the catalog says; run coffer rebuild");
+            self.found(&catalog::file_name(), None, vec![sequence], what);
+        }
+        match Leaf::decode(record.kind, record.body).map(|leaf| leaf.body) {
+            Ok(LeafBody::Message(message)) => self.message(name, at, sequence, &message),
+            Ok(LeafBody::Reception { reception, .. }) => {
+                self.report_contents(name, at, sequence, &reception);
+            }
+            Ok(LeafBody::Event(_) | LeafBody::Skipped) => {}
             Err(_) => self.found(
                 name,
                 Some(at),
                 vec![sequence],
                 format!("number {sequence} does not hold"),
             ),
+        }
+    }
+
+    /// Checks what a journal report has beside its message.
+    fn report_contents(&mut self, name: &str, at: u64, number: u64, reception: &Reception) {
+        let Some(journal) = &reception.journal else {
+            return;
+        };
+        let contents = match journal.form {
+            ReportForm::Whole(report) => vec![report],
+            ReportForm::Plain { prefix, suffix } => vec![prefix, suffix],
+        };
+        for content in contents {
+            if let Err(why) = self.stored_content(content) {
+                let what = format!("the journal report of number {number} is damaged: {why}");
+                self.found(name, Some(at), vec![number], what);
+            }
+        }
+    }
+
+    fn stored_content(&self, content: ContentRef) -> std::result::Result<(), String> {
+        if self.seen.contains(&content.digest) {
+            return Ok(());
+        }
+        let mut hashing = HashingWriter {
+            out: &mut io::sink(),
+            hasher: Hasher::new(),
+        };
+        let reader = &self.shared.reader;
+        reader
+            .content(self.view, content, &mut hashing)
+            .map_err(|error| chain(&error))?;
+        if hashing.hasher.finish() == content.digest {
+            Ok(())
+        } else {
+            Err(format!(
+                "content {} does not have its digest",
+                content.digest
+            ))
         }
     }
 
@@ -379,7 +451,7 @@ impl Check<'_> {
         if self.catalog_hash(index).is_some_and(|known| known != hash) {
             let number = index + 1;
             let what = format!("number {number} has another hash than the catalog knows");
-            self.found(&crate::catalog::file_name(), None, vec![number], what);
+            self.found(&catalog::file_name(), None, vec![number], what);
         }
         let size = self.tree.size();
         if let Some(Ok(outside)) = &self.outside
@@ -400,6 +472,8 @@ impl Check<'_> {
     /// Goes on over leaves that are missing, by the hashes that the catalog keeps, so that only they are named.
     fn fill_from_catalog(&mut self, next: u64, name: &str) {
         let first = self.tree.size() + 1;
+        // Nothing that the catalog does not know is missing.
+        let next = next.min(self.end + 1);
         let numbers: Vec<u64> = (first..next).take(FINDINGS_MAX).collect();
         for sequence in first..next {
             let hash = self.catalog_hash(sequence - 1).unwrap_or([0; 32]);
@@ -430,7 +504,7 @@ impl Check<'_> {
         self.report.message_bytes += message.size_bytes;
         if !matches!(self.view.message(&message.digest), Ok(Some(known)) if known == number) {
             let what = format!("message {number} is not in the catalog; run coffer rebuild");
-            self.found(&crate::catalog::file_name(), None, vec![number], what);
+            self.found(&catalog::file_name(), None, vec![number], what);
         }
     }
 
@@ -443,11 +517,12 @@ impl Check<'_> {
                 "a checkpoint record does not hold",
             );
         };
+        if checkpoint.tree_size > self.tree.size() {
+            // It stands behind its last leaf, so what lacks is lost.
+            self.fill_from_catalog(checkpoint.tree_size.saturating_add(1), name);
+        }
         if checkpoint.tree_size == self.tree.size() {
             self.check_root(name, at, &checkpoint);
-        } else if checkpoint.tree_size > self.tree.size() {
-            self.checkpoint_at
-                .insert(checkpoint.tree_size, checkpoint.root);
         } else {
             let what = format!(
                 "a checkpoint of {} entries stands behind {}",
@@ -509,9 +584,9 @@ impl Check<'_> {
             self.previous_digest = entry.map_or([0; 32], |entry| entry.digest);
             return;
         };
-        let last = first_leaf + seal.leaf_hashes.len() as u64;
+        let last = first_leaf.saturating_add(seal.leaf_hashes.len() as u64);
         if self.tree.size() < last {
-            self.fill_from_catalog(last + 1, &name);
+            self.fill_from_catalog(last.saturating_add(1), &name);
         }
         if seal.leaf_hashes != self.volume_leaves {
             self.found(
@@ -537,13 +612,6 @@ impl Check<'_> {
             self.fill_from_catalog(leaves + 1, "the last volume");
         }
         self.report.root = self.tree.root();
-        if let Some(size) = self.checkpoint_at.keys().next().copied() {
-            let what = format!(
-                "a checkpoint says that there are {size} entries, there are {}",
-                self.tree.size()
-            );
-            self.found("volumes", None, Vec::new(), what);
-        }
         match self.outside.take() {
             Some(Err(why)) => self.found("the checkpoint given", None, Vec::new(), why),
             Some(Ok(outside)) if outside.size() > self.tree.size() => {
