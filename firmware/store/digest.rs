@@ -49,9 +49,12 @@ pub fn sha256(bytes: &[u8]) -> Digest {
     )
 }
 
+/// Takes the bytes of the normal form.
+type TakeBytes = Box<dyn FnMut(&[u8])>;
+
 /// Computes the group of a message: messages that differ only in line ends or trace fields have the same one.
 pub(crate) struct GroupDigest {
-    form: NormalForm<Box<dyn FnMut(&[u8])>>,
+    form: NormalForm<TakeBytes>,
     hasher: Rc<RefCell<Hasher>>,
 }
 

@@ -518,12 +518,13 @@ fn write_frames(
     range: Range<u64>,
     message: &Message,
 ) -> Result<PreparedFrames> {
-    let contents = message.contents();
+    let mut parts = message.contents().into_iter();
+    let skeleton = parts.next().expect("the skeleton comes first");
     let sink = FrameSink {
         writer: FrameWriter::new(spool.file()?),
-        skeleton: OpenContent::new(contents[0]),
+        skeleton: OpenContent::new(skeleton),
         part: None,
-        parts: contents[1..].to_vec().into_iter(),
+        parts,
         seen: HashSet::new(),
     };
     let mut taking_apart = TakeApart::new(sink);

@@ -29,37 +29,41 @@ pub(crate) struct Reader {
     frames: Mutex<FrameCache>,
 }
 
+/// Unpacked frames by volume and offset; the one unused for longest goes first.
 #[derive(Default)]
 struct FrameCache {
-    frames: HashMap<(u64, u64), (Arc<Vec<u8>>, u64)>,
+    frames: HashMap<(u64, u64), CachedFrame>,
     bytes: usize,
     clock: u64,
+}
+
+struct CachedFrame {
+    payload: Arc<Vec<u8>>,
+    used: u64,
 }
 
 impl FrameCache {
     fn get(&mut self, key: (u64, u64)) -> Option<Arc<Vec<u8>>> {
         self.clock += 1;
-        let (payload, used) = self.frames.get_mut(&key)?;
-        *used = self.clock;
-        Some(payload.clone())
+        let frame = self.frames.get_mut(&key)?;
+        frame.used = self.clock;
+        Some(frame.payload.clone())
     }
 
     fn put(&mut self, key: (u64, u64), payload: Arc<Vec<u8>>) {
         self.bytes += payload.len();
+        let used = self.clock;
         // Two readers may have unpacked the same frame at once.
-        if let Some((before, _)) = self.frames.insert(key, (payload, self.clock)) {
-            self.bytes -= before.len();
+        if let Some(before) = self.frames.insert(key, CachedFrame { payload, used }) {
+            self.bytes -= before.payload.len();
         }
         while self.bytes > CACHE_BYTES_MAX {
-            let oldest = self
-                .frames
-                .iter()
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(key, _)| *key);
-            let Some((payload, _)) = oldest.and_then(|key| self.frames.remove(&key)) else {
+            let oldest = self.frames.iter().min_by_key(|(_, frame)| frame.used);
+            let key = oldest.map(|(key, _)| *key);
+            let Some(frame) = key.and_then(|key| self.frames.remove(&key)) else {
                 break;
             };
-            self.bytes -= payload.len();
+            self.bytes -= frame.payload.len();
         }
     }
 }

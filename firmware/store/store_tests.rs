@@ -217,7 +217,7 @@ fn many_at_once_are_one_order() {
         .map(|thread: u32| {
             let store = store.clone();
             std::thread::spawn(move || {
-                let mail = |i: u32| message(if i % 5 == 0 { i } else { thread * 1000 + i }, "Text");
+                let mail = |i: u32| message(if i.is_multiple_of(5) { i } else { thread * 1000 + i }, "Text");
                 (0..40)
                     .map(|i| (mail(i), put(&store, &mail(i), smtp(&["x@y.example"]))))
                     .collect::<Vec<_>>()
