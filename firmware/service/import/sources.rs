@@ -21,15 +21,7 @@ const TELLING_FIELDS: [&str; 10] = [
 ];
 
 /// Fields of mail that other texts have, too; two of them make a mail.
-const COMMON_FIELDS: [&str; 7] = [
-    "from",
-    "to",
-    "cc",
-    "date",
-    "subject",
-    "sender",
-    "reply-to",
-];
+const COMMON_FIELDS: [&str; 7] = ["from", "to", "cc", "date", "subject", "sender", "reply-to"];
 
 /// Files that hold no mail that we can read, by their first bytes.
 const MAGICS: [(&[u8], &str); 6] = [

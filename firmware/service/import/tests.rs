@@ -1,8 +1,8 @@
 //! Imports into a real archive on a real disk, and into one that fails on purpose.
 
 use super::*;
-use crate::keeper::{Answer, Watch};
 use crate::keeper::messages::{Entry, Request, Response};
+use crate::keeper::{Answer, Watch};
 use archive::{Event, Reception, SourceKind};
 use std::fs;
 use std::path::Path;

@@ -2,11 +2,11 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Messages under way at once: several batches of the committer, so that it never waits for us.
-pub(super) const WINDOW_MESSAGES_MAX: usize = 2048;
+/// Messages under way at once: two batches of the committer, so that it never waits for us.
+pub(super) const WINDOW_MESSAGES_MAX: usize = 1024;
 
 /// Weight of the messages under way at once, in bytes; each lies in memory about twice while it is taken apart.
-pub(super) const WINDOW_BYTES_MAX: u64 = 24 << 20;
+pub(super) const WINDOW_BYTES_MAX: u64 = 12 << 20;
 
 /// Weight of the largest message, in bytes: it lies in the spool, but up to 16 MiB of it are read at once. A larger one would
 /// only have to wait until everything before it was answered.
@@ -95,13 +95,11 @@ mod tests {
     #[test]
     fn room_is_used_up_and_given_back() {
         let window = Window::default();
-        let most = WINDOW_BYTES_MAX / WEIGHT_BYTES_MAX;
-        for _ in 0..most {
-            assert!(window.enter(WEIGHT_BYTES_MAX));
-        }
+        let half = WINDOW_BYTES_MAX / 2;
+        assert!(window.enter(half) && window.enter(half));
         assert!(!window.state().has_room(1));
-        window.leave(WEIGHT_BYTES_MAX);
-        assert!(window.state().has_room(WEIGHT_BYTES_MAX));
+        window.leave(half);
+        assert!(window.state().has_room(half) && !window.state().has_room(half + 1));
         window.stop();
         assert!(!window.enter(1) && window.is_stopped());
     }
