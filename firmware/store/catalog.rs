@@ -564,22 +564,14 @@ impl CatalogView {
             .collect()
     }
 
-    /// Sequence numbers of messages with the same normal form.
-    pub(crate) fn group(&self, group: &[u8; 16]) -> Result<Vec<u64>> {
+    /// Sequence numbers of the first messages with the same normal form, ascending: so many at most.
+    pub(crate) fn group(&self, group: &[u8; 16], most: usize) -> Result<Vec<u64>> {
         let table = self.transaction.open_multimap_table(GROUPS).doing("read")?;
         let values = table.get(group).doing("read")?;
         values
+            .take(most)
             .map(|value| value.map(|value| value.value()).doing("read"))
             .collect()
-    }
-
-    /// Sequence number of the first message with this normal form.
-    pub(crate) fn first_of_group(&self, group: &[u8; 16]) -> Result<Option<u64>> {
-        let table = self.transaction.open_multimap_table(GROUPS).doing("read")?;
-        let first = table.get(group).doing("read")?.next();
-        first
-            .map(|value| value.map(|value| value.value()).doing("read"))
-            .transpose()
     }
 
     pub(crate) fn volume(&self, number: u64) -> Result<Option<VolumeEntry>> {

@@ -217,7 +217,7 @@ fn first_copy(view: &CatalogView, sequence: u64) -> Result<u64> {
     let Some(summary) = view.summary(sequence)? else {
         return Ok(0);
     };
-    let first = view.first_of_group(&summary.group)?;
+    let first = view.group(&summary.group, 1)?.into_iter().next();
     Ok(first.filter(|first| *first < sequence).unwrap_or(0))
 }
 

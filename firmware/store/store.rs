@@ -29,6 +29,9 @@ const SIGNING_KEY: &str = "archive signing key";
 const MAC_KEY: &str = "archive mac key";
 const README: &str = "README.txt";
 
+/// Copies of a message that are named at most: a stranger can send one mail a million times with other trace fields.
+const COPIES_MAX: usize = 100;
+
 /// An open archive.
 pub struct Store {
     disk: Arc<dyn Disk>,
@@ -271,14 +274,25 @@ impl Store {
         Ok(linked)
     }
 
-    /// Messages that differ from this one only in line ends or trace fields, itself included.
+    /// Messages that differ from this one only in line ends or trace fields, itself included: the first hundred.
     pub fn copies(&self, number: u64) -> Result<Vec<u64>> {
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
         let summary = view
             .summary(number)?
             .ok_or_else(|| Error::NotFound(format!("message {number}")))?;
-        view.group(&summary.group)
+        view.group(&summary.group, COPIES_MAX)
+    }
+
+    /// The other ones of [`Store::copies`], as far as the asker may see them.
+    pub fn other_copies(&self, number: u64, asker: &Asker) -> Result<Vec<u64>> {
+        let mut others = self.copies(number)?;
+        others.retain(|other| *other != number);
+        if others.is_empty() {
+            return Ok(others);
+        }
+        let others = others.into_iter().map(Query::Number).collect();
+        self.engine()?.index.all(&Query::Or(others), asker, false)
     }
 
     /// Reads a leaf.

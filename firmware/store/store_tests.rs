@@ -5,12 +5,13 @@ use crate::faulty_disk::{Crash, SimDisk};
 use crate::index::{Order, Page};
 use crate::verify::{VerifyOptions, VerifyReport};
 use crate::{Body, Deposit, Error, Moment, Novelty, Options, Receipt, Store};
-use archive::query::parse;
+use archive::access::OwnAddress;
+use archive::query::{Query, parse};
 use archive::{Asker, Envelope, Reception, Recipient, SourceKey, SourceKind};
 use std::path::Path;
 use std::sync::Arc;
 
-fn options(volume_bytes_max: u64) -> Options {
+pub(crate) fn options(volume_bytes_max: u64) -> Options {
     let moment = Moment {
         at_us: 1_700_000_000_000_000,
         synchronised: true,
@@ -59,7 +60,7 @@ pub(crate) fn smtp(recipients: &[&str]) -> Deposit {
     }
 }
 
-fn file(path: &str) -> Deposit {
+pub(crate) fn file(path: &str) -> Deposit {
     let key = SourceKey {
         path: path.to_owned(),
         ..SourceKey::default()
@@ -77,7 +78,7 @@ fn file(path: &str) -> Deposit {
     }
 }
 
-fn message(id: u32, text: &str) -> Vec<u8> {
+pub(crate) fn message(id: u32, text: &str) -> Vec<u8> {
     format!(
         "From: Anna <anna@kanzlei.example>\r\nTo: bernd@kanzlei.example\r\nSubject: Nachricht {id}\r\n\
          Message-ID: <{id}@kanzlei.example>\r\nDate: Mon, 3 Mar 2025 11:00:00 +0100\r\n\r\n{text}\r\n"
@@ -103,6 +104,21 @@ pub(crate) fn bytes(store: &Store, number: u64) -> Vec<u8> {
 }
 
 pub(crate) fn find(store: &Store, query: &str) -> Vec<u64> {
+    find_as(store, query, &Asker::Owner)
+}
+
+fn asker(address: &str) -> Asker {
+    let own = OwnAddress {
+        address: address.to_owned(),
+        from: None,
+        until: None,
+    };
+    Asker::Person {
+        addresses: vec![own],
+    }
+}
+
+fn find_as(store: &Store, query: &str, asker: &Asker) -> Vec<u64> {
     let query = parse(query, 0).expect("a query").query;
     let page = Page {
         order: Order::Newest,
@@ -110,7 +126,7 @@ pub(crate) fn find(store: &Store, query: &str) -> Vec<u64> {
         limit: 100,
     };
     let mut hits = store
-        .search(&query, &Asker::Owner, page, false, true)
+        .search(&query, asker, page, false, true)
         .expect("found")
         .hits;
     hits.sort_unstable();
@@ -137,7 +153,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// A message with an attachment of this many decoded bytes.
-fn with_attachment(id: u32, length: usize) -> Vec<u8> {
+pub(crate) fn with_attachment(id: u32, length: usize) -> Vec<u8> {
     use base64::Engine;
     let decoded = noise(length);
     let encoded = base64::engine::general_purpose::STANDARD.encode(decoded);
@@ -155,6 +171,19 @@ fn with_attachment(id: u32, length: usize) -> Vec<u8> {
         lines.join("\r\n")
     )
     .into_bytes()
+}
+
+/// A journal report in the form of Exchange around a message.
+pub(crate) fn journal_report(original: &[u8]) -> Vec<u8> {
+    [
+        &b"X-MS-Journal-Report:\r\nFrom: anna@kanzlei.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"_r_\"\r\n\r\n\
+           --_r_\r\nContent-Type: text/plain\r\n\r\nSender: anna@kanzlei.example\r\nSubject: Rechnung\r\nMessage-Id: <5@kanzlei.example>\r\n\
+           To: bernd@kanzlei.example\r\nBcc: steuer@berater.example\r\nTo: chef@kanzlei.example, Expanded: alle@kanzlei.example\r\n\r\n\
+           --_r_\r\nContent-Type: message/rfc822\r\n\r\n"[..],
+        original,
+        b"\r\n--_r_--\r\n",
+    ]
+    .concat()
 }
 
 #[test]
@@ -217,7 +246,16 @@ fn many_at_once_are_one_order() {
         .map(|thread: u32| {
             let store = store.clone();
             std::thread::spawn(move || {
-                let mail = |i: u32| message(if i.is_multiple_of(5) { i } else { thread * 1000 + i }, "Text");
+                let mail = |i: u32| {
+                    message(
+                        if i.is_multiple_of(5) {
+                            i
+                        } else {
+                            thread * 1000 + i
+                        },
+                        "Text",
+                    )
+                };
                 (0..40)
                     .map(|i| (mail(i), put(&store, &mail(i), smtp(&["x@y.example"]))))
                     .collect::<Vec<_>>()
@@ -519,15 +557,7 @@ fn a_journal_report_is_unwrapped_and_comes_back_to_the_byte() {
     let disk = SimDisk::new();
     let store = open(&disk);
     let original = message(5, "Guten Tag, anbei unsere Rechnung.");
-    let report = [
-        &b"X-MS-Journal-Report:\r\nFrom: anna@kanzlei.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"_r_\"\r\n\r\n\
-           --_r_\r\nContent-Type: text/plain\r\n\r\nSender: anna@kanzlei.example\r\nSubject: Rechnung\r\nMessage-Id: <5@kanzlei.example>\r\n\
-           To: bernd@kanzlei.example\r\nBcc: steuer@berater.example\r\nTo: chef@kanzlei.example, Expanded: alle@kanzlei.example\r\n\r\n\
-           --_r_\r\nContent-Type: message/rfc822\r\n\r\n"[..],
-        &original,
-        b"\r\n--_r_--\r\n",
-    ]
-    .concat();
+    let report = journal_report(&original);
     let receipt = put(&store, &report, smtp(&["journal@archive.example"]));
     assert_eq!(bytes(&store, receipt.number), original);
     assert_eq!(find(&store, "to:steuer@berater.example"), [receipt.number]);
@@ -557,4 +587,52 @@ fn a_journal_report_is_unwrapped_and_comes_back_to_the_byte() {
             .contains(mail::Oddities::JOURNAL_UNTRUSTED)
     );
     assert_eq!(verify(&store).findings, []);
+}
+
+#[test]
+fn copies_are_one_result_and_keep_their_bytes() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let with_crlf = message(1, "Text");
+    let with_lf: Vec<u8> = with_crlf.iter().copied().filter(|b| *b != b'\r').collect();
+    let received = |by: &str| [format!("Received: by {by}\r\n").as_bytes(), &with_crlf].concat();
+    let copies = [
+        (&with_crlf, "bernd@kanzlei.example"),
+        (&with_lf, "steuer@berater.example"),
+        (&received("mx1.example"), "chef@kanzlei.example"),
+        (&received("mx2.example"), "steuer@berater.example"),
+    ];
+    let numbers = copies.map(|(mail, to)| put(&store, mail, smtp(&[to])).number);
+    let other = put(
+        &store,
+        &message(2, "Text"),
+        smtp(&["bernd@kanzlei.example"]),
+    )
+    .number;
+    assert_eq!(find(&store, "text"), [numbers[0], other]);
+    // A further arrival makes the document of a copy anew.
+    put(&store, copies[2].0, smtp(&["neu@berater.example"]));
+    let check = |store: &Store| {
+        assert_eq!(find(store, "text"), [numbers[0], other]);
+        assert_eq!(find(store, "to:steuer@berater.example"), [numbers[1]]);
+        assert_eq!(find(store, "to:neu@berater.example"), [numbers[2]]);
+        assert_eq!(store.copies(other).expect("there"), [other]);
+        for (number, (mail, _)) in numbers.iter().zip(&copies) {
+            assert_eq!(&&bytes(store, *number), mail);
+            assert_eq!(store.copies(*number).expect("there"), numbers);
+        }
+        let all = store.matching(&Query::Everything, &Asker::Owner);
+        assert_eq!(all.expect("found").len(), 5);
+        let steuer = asker("steuer@berater.example");
+        assert_eq!(find_as(store, "text", &steuer), [numbers[1]]);
+        let others = |number, asker| store.other_copies(number, asker).expect("there");
+        assert_eq!(others(numbers[1], &steuer), [numbers[3]]);
+        assert_eq!(others(numbers[0], &Asker::Owner), numbers[1..]);
+        assert!(others(other, &Asker::Owner).is_empty());
+    };
+    check(&store);
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    check(&store);
+    drop(store);
+    check(&open(&disk));
 }

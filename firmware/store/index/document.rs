@@ -21,6 +21,8 @@ pub struct Person {
 pub struct Document {
     /// Sequence number of the message; at most one document has it.
     pub sequence: u64,
+    /// Sequence number of the first message that differs from it only in line ends or trace fields; 0 if it is that itself.
+    pub first_copy: u64,
     /// The date shown and ordered by, Unix seconds.
     pub sent_at: i64,
     /// The time that decides whose an address was, Unix seconds: `at` of [`archive::access::Facts`].
@@ -53,6 +55,8 @@ pub struct Document {
 pub(super) fn entry(fields: &Fields, document: &Document) -> TantivyDocument {
     let mut entry = TantivyDocument::default();
     entry.add_u64(fields.sequence, document.sequence);
+    // The column of a segment without copies is all 0 and takes no room.
+    entry.add_u64(fields.first_copy, document.first_copy);
     entry.add_i64(fields.sent_at, document.sent_at);
     entry.add_i64(fields.arrived_at, document.arrived_at);
     entry.add_u64(fields.size_bytes, document.size_bytes);

@@ -6,10 +6,12 @@
 //!
 //! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
 //! entries, `compile` turns a query and its asker into tantivy's, `phrase`
-//! and `range` add what tantivy has not, `search` runs it, `snippet` marks words in a text.
+//! and `range` add what tantivy has not, `search` runs it, `copies` makes one result of the copies of a message, `all` gives
+//! every match for exports, `snippet` marks words in a text.
 
 mod all;
 mod compile;
+mod copies;
 mod directory;
 mod document;
 mod phrase;
@@ -43,6 +45,8 @@ pub struct Index {
     tantivy: tantivy::Index,
     reader: IndexReader,
     fields: Fields,
+    /// See [`copies::GROUPS_AT_ONCE`].
+    groups_at_once: usize,
 }
 
 impl Index {
@@ -72,6 +76,7 @@ impl Index {
             tantivy,
             reader,
             fields,
+            groups_at_once: copies::GROUPS_AT_ONCE,
         })
     }
 
@@ -92,7 +97,8 @@ impl Index {
 
     /// Finds the messages that match a query and that the asker may see.
     ///
-    /// Self-test messages are hidden unless `with_self_tests`.
+    /// Copies of a message count and show once: of those found, the one with the lowest number. Self-test messages are
+    /// hidden unless `with_self_tests`.
     pub fn search(
         &self,
         query: &Query,
@@ -103,19 +109,17 @@ impl Index {
         let searcher = self.reader.searcher();
         let scored = page.limit > 0 && page.order == Order::Relevance;
         let query = compile::compile(&self.fields, query, asker, with_self_tests, scored);
-        if page.limit == 0 {
+        if page.limit == 0 && !copies::are_in(&searcher).during("search")? {
             let count = searcher.search(&query, &Count).during("search")? as u64;
             return Ok(Found {
                 count,
                 hits: Vec::new(),
             });
         }
-        searcher
-            .search(&query, &search::Hits::new(page))
-            .during("search")
+        search::search(&searcher, &*query, page, self.groups_at_once).during("search")
     }
 
-    /// Gives the sequence numbers of all matches that the asker may see, ascending.
+    /// Gives the sequence numbers of all matches that the asker may see, ascending, with every copy.
     pub fn all(&self, query: &Query, asker: &Asker, with_self_tests: bool) -> Result<Vec<u64>> {
         let query = compile::compile(&self.fields, query, asker, with_self_tests, false);
         self.reader

@@ -4,6 +4,7 @@
 //! |------------|---------------------------------------------------|---------------------|
 //! | sequence   | sequence number of the message                    | documents, column   |
 //! | sent_at    | date shown, Unix s                                | column              |
+//! | first_copy | sequence number of the first copy of the message, 0 for that itself | column |
 //! | arrived_at | time that decides whose an address was, Unix s     | column              |
 //! | size_bytes | length of the message                             | column              |
 //! | body       | words of the text                                 | with positions      |
@@ -30,12 +31,14 @@ use tantivy::schema::{
 use super::tokenizer;
 
 /// Number of this schema, part of the folder's name; it grows with every change of what a search finds.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Name of the column with the sequence number.
 pub(super) const SEQUENCE: &str = "sequence";
 /// Name of the column with the date shown.
 pub(super) const SENT_AT: &str = "sent_at";
+/// Name of the column with the first copy.
+pub(super) const FIRST_COPY: &str = "first_copy";
 
 /// Mark of a message with attachments.
 pub(super) const MARK_ATTACHMENT: &str = "attachment";
@@ -46,6 +49,7 @@ pub(super) const MARK_SELF_TEST: &str = "self-test";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
     pub(super) sequence: Field,
+    pub(super) first_copy: Field,
     pub(super) sent_at: Field,
     pub(super) arrived_at: Field,
     pub(super) size_bytes: Field,
@@ -74,6 +78,7 @@ pub(super) fn schema() -> (Schema, Fields) {
     let fields = Fields {
         sequence: schema
             .add_u64_field(SEQUENCE, NumericOptions::default().set_indexed().set_fast()),
+        first_copy: schema.add_u64_field(FIRST_COPY, NumericOptions::default().set_fast()),
         sent_at: schema.add_i64_field(SENT_AT, NumericOptions::default().set_fast()),
         arrived_at: schema.add_i64_field("arrived_at", NumericOptions::default().set_fast()),
         size_bytes: schema.add_u64_field("size_bytes", NumericOptions::default().set_fast()),

@@ -1,13 +1,18 @@
 //! Finds messages: the exact count and one page of hits, in one pass over what matches.
 //!
 //! Newest first reads the date of every match from a column, and the sequence number only of those that may
-//! reach the page. Nothing is filtered here: who may see what is part of the query (see `compile`).
+//! reach the page. Copies of a message are one result (see `copies`), which costs a second pass where some are found.
+//! Nothing is filtered here: who may see what is part of the query (see `compile`).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tantivy::collector::sort_key::NaturalComparator;
 use tantivy::collector::{Collector, SegmentCollector, TopNComputer};
 use tantivy::columnar::Column;
-use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
+use tantivy::query::Query;
+use tantivy::{DocId, Score, Searcher, SegmentOrdinal, SegmentReader};
 
+use super::copies::{self, Copies, Copy, FirstCopies};
 use super::schema;
 
 /// Hits from the first that a search looks through at most: the memory of a search is bounded by it.
@@ -35,10 +40,20 @@ pub struct Page {
     pub limit: usize,
 }
 
+impl Page {
+    /// Hits to look through, from the first of all.
+    fn reach(&self) -> usize {
+        if self.limit == 0 {
+            return 0;
+        }
+        self.offset.saturating_add(self.limit).min(REACH_MAX)
+    }
+}
+
 /// What a search found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
-    /// How many messages match that the asker may see: exact, whatever the page.
+    /// How many messages match that the asker may see, copies once: exact, whatever the page.
     pub count: u64,
     /// The sequence numbers of the page, in order.
     pub hits: Vec<u64>,
@@ -47,28 +62,68 @@ pub struct Found {
 /// What hits are ordered by: the greater comes first.
 type Key = (i64, u64);
 
-/// Counts all matches and keeps the first of them.
-pub(super) struct Hits {
+/// Finds one page and the exact count, looking at the copies of so many groups in one go.
+pub(super) fn search(
+    searcher: &Searcher,
+    query: &dyn Query,
+    page: Page,
+    groups_at_once: usize,
+) -> tantivy::Result<Found> {
+    let run = |from| searcher.search(query, &Hits::new(page, Copies::new(from, groups_at_once)));
+    let Matches {
+        mut count,
+        mut first,
+        mut copies,
+    } = run(0)?;
+    loop {
+        let (mut lowest, left_from) = copies.lowest();
+        if !lowest.is_empty() {
+            let shown = searcher.search(query, &FirstCopies::of(&lowest))?;
+            lowest.retain(|copy| !shown.contains(&copy.first));
+        }
+        count += lowest.len() as u64;
+        first.extend(lowest.iter().map(|copy| (copy.rank, copy.sequence)));
+        first.sort_unstable_by(|left, right| right.cmp(left));
+        first.truncate(page.reach());
+        match left_from {
+            Some(from) => copies = run(from)?.copies,
+            None => break,
+        }
+    }
+    let hits = first.into_iter().skip(page.offset);
+    Ok(Found {
+        count,
+        hits: hits.map(|(_, sequence)| sequence).collect(),
+    })
+}
+
+/// Counts all matches that are no copies and keeps the first of them; gathers the copies.
+struct Hits {
     order: Order,
-    offset: usize,
     /// Hits to keep in each segment, from the first of all.
     reach: usize,
+    /// One place for the copies of all segments, which bounds them together.
+    copies: Arc<Mutex<Copies>>,
 }
 
 impl Hits {
-    pub(super) fn new(page: Page) -> Self {
-        let offset = page.offset.min(REACH_MAX);
-        let reach = offset.saturating_add(page.limit).min(REACH_MAX);
+    fn new(page: Page, copies: Copies) -> Self {
+        let reach = page.reach();
         Self {
-            order: page.order,
-            offset,
+            // To count, nothing needs a score.
+            order: if reach == 0 {
+                Order::Newest
+            } else {
+                page.order
+            },
             reach,
+            copies: Arc::new(Mutex::new(copies)),
         }
     }
 }
 
 impl Collector for Hits {
-    type Fruit = Found;
+    type Fruit = Matches;
     type Child = SegmentHits;
 
     fn for_segment(
@@ -81,9 +136,11 @@ impl Collector for Hits {
             order: self.order,
             sent_at: columns.i64(schema::SENT_AT)?,
             sequence: columns.u64(schema::SEQUENCE)?,
+            first_copy: copies::column(segment)?,
             dates: Vec::new(),
             first: TopNComputer::new_with_comparator(self.reach, NaturalComparator),
             count: 0,
+            copies: self.copies.clone(),
         })
     }
 
@@ -91,38 +148,44 @@ impl Collector for Hits {
         self.order == Order::Relevance
     }
 
-    fn merge_fruits(&self, segments: Vec<SegmentFound>) -> tantivy::Result<Found> {
-        let count = segments.iter().map(|segment| segment.count).sum();
-        let mut keys: Vec<Key> = segments
-            .into_iter()
-            .flat_map(|segment| segment.first)
-            .collect();
-        keys.sort_unstable_by(|left, right| right.cmp(left));
-        let hits = keys
-            .into_iter()
-            .take(self.reach)
-            .skip(self.offset)
-            .map(|(_, sequence)| sequence)
-            .collect();
-        Ok(Found { count, hits })
+    fn merge_fruits(&self, segments: Vec<SegmentFound>) -> tantivy::Result<Matches> {
+        Ok(Matches {
+            count: segments.iter().map(|segment| segment.count).sum(),
+            first: segments
+                .into_iter()
+                .flat_map(|segment| segment.first)
+                .collect(),
+            copies: std::mem::take(&mut *lock(&self.copies)),
+        })
     }
 }
 
-/// What was found in one segment.
-pub(super) struct SegmentFound {
+/// What was found in all segments.
+struct Matches {
+    /// Matches that are no copies.
+    count: u64,
+    first: Vec<Key>,
+    copies: Copies,
+}
+
+/// What was found in one segment, copies left out.
+struct SegmentFound {
     count: u64,
     first: Vec<Key>,
 }
 
 /// Counts the matches of one segment and keeps the first of them.
-pub(super) struct SegmentHits {
+struct SegmentHits {
     order: Order,
     sent_at: Column<i64>,
     sequence: Column<u64>,
+    /// None where no message is a copy.
+    first_copy: Option<Column<u64>>,
     /// Dates of the block of matches just looked at.
     dates: Vec<Option<i64>>,
     first: TopNComputer<Key, DocId, NaturalComparator>,
     count: u64,
+    copies: Arc<Mutex<Copies>>,
 }
 
 impl SegmentHits {
@@ -133,21 +196,41 @@ impl SegmentHits {
         let sequence = self.sequence.first(document).unwrap_or(0);
         self.first.push((rank, sequence), document);
     }
+
+    /// Gives the first copy of a message that is not that itself.
+    fn first_copy(&self, document: DocId) -> Option<u64> {
+        let first = self.first_copy.as_ref()?.first(document);
+        first.filter(|first| *first > 0)
+    }
 }
 
 impl SegmentCollector for SegmentHits {
     type Fruit = SegmentFound;
 
     fn collect(&mut self, document: DocId, score: Score) {
-        self.count += 1;
         let rank = match self.order {
             Order::Newest => self.sent_at.first(document).unwrap_or(i64::MIN),
             Order::Relevance => score_rank(score),
         };
-        self.keep(rank, document);
+        match self.first_copy(document) {
+            None => {
+                self.count += 1;
+                self.keep(rank, document);
+            }
+            Some(first) => lock(&self.copies).add(Copy {
+                first,
+                sequence: self.sequence.first(document).unwrap_or(0),
+                rank,
+            }),
+        }
     }
 
     fn collect_block(&mut self, documents: &[DocId]) {
+        if self.first_copy.is_some() {
+            return documents
+                .iter()
+                .for_each(|document| self.collect(*document, 0.0));
+        }
         self.count += documents.len() as u64;
         let mut dates = std::mem::take(&mut self.dates);
         dates.resize(documents.len(), None);
@@ -170,6 +253,10 @@ impl SegmentCollector for SegmentHits {
             first,
         }
     }
+}
+
+fn lock(copies: &Mutex<Copies>) -> MutexGuard<'_, Copies> {
+    copies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes a whole number of a score that orders as the score does: scores are never negative.

@@ -1,5 +1,6 @@
 //! What a search must find, told by tables and by a second, slow reading of the same rules.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -253,6 +254,14 @@ fn with_facts<T>(document: &Document, decide: impl FnOnce(&Facts<'_>) -> T) -> T
     })
 }
 
+/// The number of the first message of its group.
+fn group_of(document: &Document) -> u64 {
+    match document.first_copy {
+        0 => document.sequence,
+        first => first,
+    }
+}
+
 /// Demands that count and hits are what the rules say, and gives the hits.
 fn check_against_rules(
     index: &Index,
@@ -261,11 +270,19 @@ fn check_against_rules(
     asker: &Asker,
 ) -> Vec<u64> {
     let sees = |document: &&Document| with_facts(document, |facts| may_see(asker, facts));
-    let mut expected: Vec<(i64, u64)> = documents
+    let matching: Vec<&Document> = documents
         .iter()
         .filter(|document| !document.self_test)
         .filter(sees)
         .filter(|document| is_found(query, document, asker))
+        .collect();
+    let numbers: Vec<u64> = matching.iter().map(|document| document.sequence).collect();
+    let all = index.all(query, asker, false).expect("a search");
+    assert_eq!(all, numbers, "every copy of {query:?} for {asker:?}");
+    let mut groups = HashSet::new();
+    let mut expected: Vec<(i64, u64)> = matching
+        .iter()
+        .filter(|document| groups.insert(group_of(document)))
         .map(|document| (document.sent_at, document.sequence))
         .collect();
     expected.sort_unstable();
@@ -314,6 +331,18 @@ fn check_against_rules(
             );
         }
     }
+    let ranked = Page {
+        order: Order::Relevance,
+        ..ALL
+    };
+    let mut ranked = index
+        .search(query, asker, ranked, false)
+        .expect("a search")
+        .hits;
+    ranked.sort_unstable();
+    let mut in_order = expected.clone();
+    in_order.sort_unstable();
+    assert_eq!(ranked, in_order, "by relevance {query:?} for {asker:?}");
     let none = index
         .search(query, asker, Page { limit: 0, ..ALL }, false)
         .expect("a search");
@@ -734,6 +763,101 @@ fn relevance_puts_the_better_fit_first() {
     );
 }
 
+/// Four mails in several copies, the first of which only Anna may see, and one mail alone.
+fn copies() -> Vec<Document> {
+    let copy = |sequence, first_copy, to: &str| Document {
+        sequence,
+        first_copy,
+        sent_at: 100 - (sequence as i64 / 3),
+        to: vec![person("", to)],
+        subject: "Rechnung".to_owned(),
+        ..Document::default()
+    };
+    let mut documents: Vec<Document> = (0..4)
+        .flat_map(|mail| {
+            let first = 1 + 3 * mail;
+            [
+                copy(first, 0, ANNA),
+                copy(first + 1, first, BERND),
+                copy(first + 2, first, BERND),
+            ]
+        })
+        .collect();
+    documents.push(Document {
+        sent_at: 98,
+        ..copy(13, 0, BERND)
+    });
+    documents
+}
+
+#[test]
+fn copies_are_one_result_that_tells_nothing_of_hidden_ones() {
+    let documents = copies();
+    let anna = asking(&[(ANNA, None, None)]);
+    let bernd = asking(&[(BERND, None, None)]);
+    let both = asking(&[(ANNA, None, None), (BERND, None, None)]);
+    for (per_segment, groups_at_once) in [(100, 100), (100, 1), (2, 3), (1, 2)] {
+        let mut index = index_of(&documents, per_segment);
+        index.groups_at_once = groups_at_once;
+        let check = |typed: &str, asker: &Asker, expected: &[u64]| {
+            let query = parse(typed, 0).expect("a query").query;
+            let hits = check_against_rules(&index, &documents, &query, asker);
+            assert_eq!(hits, expected, "{typed} for {asker:?}");
+        };
+        check("rechnung", &Asker::Owner, &[1, 4, 13, 7, 10]);
+        check("rechnung", &both, &[1, 4, 13, 7, 10]);
+        check("rechnung", &anna, &[1, 4, 7, 10]);
+        check("rechnung", &bernd, &[2, 5, 13, 8, 11]);
+        check("to:bernd", &Asker::Owner, &[2, 5, 13, 8, 11]);
+        check("number:3", &bernd, &[3]);
+        check("number:1", &bernd, &[]);
+        check("number:3 OR number:5 OR number:6", &both, &[5, 3]);
+        check("mahnung", &Asker::Owner, &[]);
+    }
+}
+
+#[test]
+fn pages_go_on_across_copies() {
+    let documents: Vec<Document> = copies()
+        .iter()
+        .cycle()
+        .zip(0..300)
+        .map(|(document, at)| {
+            let shift = at / 13 * 13;
+            let shifted = |number| if number == 0 { 0 } else { number + shift };
+            Document {
+                sequence: shifted(document.sequence),
+                first_copy: shifted(document.first_copy),
+                sent_at: document.sent_at * (at as i64 % 7),
+                ..document.clone()
+            }
+        })
+        .collect();
+    for asker in [Asker::Owner, asking(&[(BERND, None, None)])] {
+        for (per_segment, groups_at_once, limit) in
+            [(300, 1000, 7), (40, 10, 1), (1, 3, 50), (77, 1, 23)]
+        {
+            let mut index = index_of(&documents, per_segment);
+            index.groups_at_once = groups_at_once;
+            let all = check_against_rules(&index, &documents, &Query::Everything, &asker);
+            let mut hits = Vec::new();
+            for offset in (0..=all.len()).step_by(limit) {
+                let page = Page {
+                    order: Order::Newest,
+                    offset,
+                    limit,
+                };
+                let found = index
+                    .search(&Query::Everything, &asker, page, false)
+                    .expect("a search");
+                assert_eq!(found.count, all.len() as u64);
+                hits.extend(found.hits);
+            }
+            assert_eq!(hits, all, "pages of {limit}");
+        }
+    }
+}
+
 /// Words that share forms and beginnings, so that random queries meet random texts.
 const WORDS: [&str; 9] = [
     "müller", "muller", "mueller", "rechnung", "rech", "über", "uber", "a", "chef",
@@ -791,6 +915,7 @@ fn some_document() -> impl Strategy<Value = Document> {
                 let message_id = None;
                 Document {
                     sequence: 0,
+                    first_copy: 0,
                     sent_at,
                     arrived_at,
                     size_bytes,
@@ -859,13 +984,25 @@ proptest! {
 
     #[test]
     fn any_query_finds_for_any_asker_what_the_rules_say(
-        documents in prop::collection::vec(some_document(), 1..25),
+        documents in prop::collection::vec((some_document(), prop::option::of(0..6usize)), 1..25),
         searches in prop::collection::vec((some_query(), some_asker()), 60),
         per_segment in 1..25usize,
+        groups_at_once in 1..5usize,
     ) {
-        let documents: Vec<Document> =
-            documents.into_iter().zip(1..).map(|(document, sequence)| Document { sequence, ..document }).collect();
-        let index = index_of(&documents, per_segment);
+        let mut firsts = [0; 6];
+        let documents: Vec<Document> = documents
+            .into_iter()
+            .zip(1..)
+            .map(|((document, group), sequence)| {
+                let first_copy = group.map_or(0, |group| firsts[group]);
+                if let Some(group) = group.filter(|_| first_copy == 0) {
+                    firsts[group] = sequence;
+                }
+                Document { sequence, first_copy, ..document }
+            })
+            .collect();
+        let mut index = index_of(&documents, per_segment);
+        index.groups_at_once = groups_at_once;
         for (query, asker) in &searches {
             check_against_rules(&index, &documents, query, asker);
         }

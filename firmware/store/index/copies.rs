@@ -1,0 +1,151 @@
+//! Makes one result of the copies of a message: those that differ only in line ends or trace fields.
+//!
+//! A document names the first copy of its group, unless it is that itself. Which copy stands for a group is decided among
+//! the matches alone, and these are what the asker may see: the one of the lowest number. So nothing tells of a copy that
+//! he may not see, and one whose first copy is hidden from him is found all the same. A match that is no copy always
+//! stands for itself. Where there are copies among the matches, a second pass finds out whose first copy matches, too;
+//! without any, nothing is done twice. Exports do not come here: they hand out the bytes of every copy.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tantivy::collector::{Collector, SegmentCollector};
+use tantivy::columnar::Column;
+use tantivy::{DocId, Score, Searcher, SegmentOrdinal, SegmentReader};
+
+use super::schema;
+
+/// Groups whose copies are looked at in one go: with more, the query is run again for the next ones.
+///
+/// Twice as many copies are in memory at most, 24 bytes each, and two sets of their first ones: some 40 MB.
+pub(super) const GROUPS_AT_ONCE: usize = 500_000;
+
+/// Gives the column with the first copies, if the segment has any copies.
+pub(super) fn column(segment: &SegmentReader) -> tantivy::Result<Option<Column<u64>>> {
+    let column = segment.fast_fields().u64(schema::FIRST_COPY)?;
+    Ok((column.max_value() > 0).then_some(column))
+}
+
+/// Tells whether there are copies at all, whoever may see them.
+pub(super) fn are_in(searcher: &Searcher) -> tantivy::Result<bool> {
+    for segment in searcher.segment_readers() {
+        if column(segment)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A match that is a copy of an earlier message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Copy {
+    /// The first message of its group, which need not match.
+    pub(super) first: u64,
+    pub(super) sequence: u64,
+    /// What it is ordered by.
+    pub(super) rank: i64,
+}
+
+/// The copies among the matches, one of each group, of as many groups as may be looked at in one go.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    /// Groups whose first message is before this one have been looked at.
+    from: u64,
+    /// Groups whose first message is this one or behind it are left for later.
+    until: u64,
+    groups_max: usize,
+    found: Vec<Copy>,
+}
+
+impl Copies {
+    /// Makes a place for copies of groups from this one on.
+    pub(super) fn new(from: u64, groups_max: usize) -> Self {
+        Self {
+            from,
+            until: u64::MAX,
+            groups_max: groups_max.max(1),
+            found: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, copy: Copy) {
+        if !(self.from..self.until).contains(&copy.first) {
+            return;
+        }
+        self.found.push(copy);
+        if self.found.len() >= 2 * self.groups_max {
+            self.thin_out();
+        }
+    }
+
+    /// Leaves the lowest copy of each group, and of the groups the lowest ones.
+    fn thin_out(&mut self) {
+        self.found.sort_unstable();
+        self.found.dedup_by_key(|copy| copy.first);
+        if let Some(beyond) = self.found.get(self.groups_max) {
+            self.until = beyond.first;
+            self.found.truncate(self.groups_max);
+        }
+    }
+
+    /// Gives the lowest copy of each group, and from which group on others are left.
+    pub(super) fn lowest(mut self) -> (Vec<Copy>, Option<u64>) {
+        self.thin_out();
+        (self.found, (self.until < u64::MAX).then_some(self.until))
+    }
+}
+
+/// Collects which of the first copies match.
+pub(super) struct FirstCopies(Arc<HashSet<u64>>);
+
+impl FirstCopies {
+    pub(super) fn of(copies: &[Copy]) -> Self {
+        Self(Arc::new(copies.iter().map(|copy| copy.first).collect()))
+    }
+}
+
+impl Collector for FirstCopies {
+    type Fruit = HashSet<u64>;
+    type Child = SegmentFirstCopies;
+
+    fn for_segment(
+        &self,
+        _: SegmentOrdinal,
+        segment: &SegmentReader,
+    ) -> tantivy::Result<SegmentFirstCopies> {
+        Ok(SegmentFirstCopies {
+            sequence: segment.fast_fields().u64(schema::SEQUENCE)?,
+            sought: self.0.clone(),
+            found: Vec::new(),
+        })
+    }
+
+    fn requires_scoring(&self) -> bool {
+        false
+    }
+
+    fn merge_fruits(&self, segments: Vec<Vec<u64>>) -> tantivy::Result<HashSet<u64>> {
+        Ok(segments.into_iter().flatten().collect())
+    }
+}
+
+/// The first copies found in one segment.
+pub(super) struct SegmentFirstCopies {
+    sequence: Column<u64>,
+    sought: Arc<HashSet<u64>>,
+    found: Vec<u64>,
+}
+
+impl SegmentCollector for SegmentFirstCopies {
+    type Fruit = Vec<u64>;
+
+    fn collect(&mut self, document: DocId, _: Score) {
+        let sequence = self.sequence.first(document);
+        self.found
+            .extend(sequence.filter(|sequence| self.sought.contains(sequence)));
+    }
+
+    fn harvest(self) -> Vec<u64> {
+        self.found
+    }
+}
