@@ -78,6 +78,37 @@ pub struct SourceKey {
     pub from_line: Vec<u8>,
 }
 
+impl Reception {
+    /// Tells whether the same source brought it from the same place: an import or a pull that runs again.
+    ///
+    /// Flags do not count, and a file that a mail program moved from `new` to `cur` of its Maildir is where it was. What comes by
+    /// SMTP comes from no place: each delivery is one of its own.
+    pub fn is_from_same_place(&self, other: &Self) -> bool {
+        let (key, known) = (&self.key, &other.key);
+        let same_path = match self.source {
+            SourceKind::Smtp => false,
+            SourceKind::Maildir => maildir_place(&key.path) == maildir_place(&known.path),
+            _ => key.path == known.path,
+        };
+        let place =
+            |key: &SourceKey| (key.offset, key.uid, key.account.clone(), key.folder.clone());
+        self.source == other.source && same_path && place(key) == place(known)
+    }
+}
+
+/// The Maildir and the unique name of a message's file, without `new` or `cur` and without flags.
+fn maildir_place(path: &str) -> (&str, &str) {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let maildir = folder
+        .strip_suffix("/cur")
+        .or(folder.strip_suffix("/new"))
+        .unwrap_or(folder);
+    (
+        maildir,
+        name.split_once(":2,").map_or(name, |(unique, _)| unique),
+    )
+}
+
 /// Which way a message went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -163,4 +194,58 @@ pub enum ReportForm {
     },
     /// The report itself is kept beside the message.
     Whole(ContentRef),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_place_is_known_again() {
+        let at = |source, path: &str, offset| Reception {
+            source,
+            key: SourceKey {
+                path: path.to_owned(),
+                offset,
+                ..SourceKey::default()
+            },
+            ..Reception::default()
+        };
+        let (maildir, mbox) = (SourceKind::Maildir, SourceKind::Mbox);
+        for (one, other, expected) in [
+            (
+                at(maildir, "/m/new/1.a", None),
+                at(maildir, "/m/cur/1.a:2,RS", None),
+                true,
+            ),
+            (
+                at(maildir, "/m/new/1.a", None),
+                at(maildir, "/m/new/1.b", None),
+                false,
+            ),
+            (
+                at(maildir, "/m/new/1.a", None),
+                at(maildir, "/n/new/1.a", None),
+                false,
+            ),
+            (at(mbox, "/m", Some(5)), at(mbox, "/m", Some(5)), true),
+            (at(mbox, "/m", Some(5)), at(mbox, "/m", Some(9)), false),
+            (
+                at(mbox, "/m", None),
+                at(SourceKind::EmlFile, "/m", None),
+                false,
+            ),
+            (
+                at(SourceKind::Smtp, "", None),
+                at(SourceKind::Smtp, "", None),
+                false,
+            ),
+        ] {
+            assert_eq!(
+                one.is_from_same_place(&other),
+                expected,
+                "{one:?} {other:?}"
+            );
+        }
+    }
 }

@@ -261,9 +261,7 @@ impl<'a> Batch<'a> {
         let further = self.around.view.further_receptions(message)?;
         for sequence in std::iter::once(message + 1).chain(further) {
             match self.around.reader.reception(self.around.view, sequence) {
-                Ok((_, known))
-                    if known.source == reception.source && known.key == reception.key =>
-                {
+                Ok((_, known)) if known.is_from_same_place(reception) => {
                     return Ok(Some(sequence));
                 }
                 Err(error @ Error::Catalog { .. }) => return Err(error),
