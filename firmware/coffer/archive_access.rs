@@ -75,7 +75,7 @@ pub(crate) fn spinner(what: &'static str) -> ProgressBar {
 
 /// A bar over bytes, with rate and time left.
 pub(crate) fn byte_bar(total: u64) -> ProgressBar {
-    let template = "{bar:30} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {msg}  {eta} left";
+    let template = "{bar:20} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {msg}  {eta} left";
     let style = ProgressStyle::with_template(template)
         .expect("the template is sound")
         .progress_chars("##-");
