@@ -52,7 +52,7 @@ pub(crate) struct PreparedFrames {
     pub(crate) contents: Vec<(ContentRef, Slot)>,
 }
 
-/// How a message came, for [`prepare`].
+/// How a message came.
 pub struct Deposit {
     /// What is known of the arrival; journal and oddities are filled in.
     pub reception: Reception,

@@ -485,7 +485,7 @@ impl Store {
         .map(drop)
     }
 
-    /// Reads the whole archive and checks it, see [`crate::verify`].
+    /// Reads the whole archive and checks it; it changes nothing.
     pub fn verify(
         &self,
         how: &crate::verify::VerifyOptions,
