@@ -6,7 +6,6 @@
 //! stands for itself. Where there are copies among the matches, a second pass finds out whose first copy matches, too;
 //! without any, nothing is done twice. Exports do not come here: they hand out the bytes of every copy.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use tantivy::collector::{Collector, SegmentCollector};
@@ -17,7 +16,7 @@ use super::schema;
 
 /// Groups whose copies are looked at in one go: with more, the query is run again for the next ones.
 ///
-/// Twice as many copies are in memory at most, 24 bytes each, and two sets of their first ones: some 40 MB.
+/// Twice as many copies are in memory at most, 24 bytes each, and half of that again while they are sorted: some 40 MB.
 pub(super) const GROUPS_AT_ONCE: usize = 500_000;
 
 /// Gives the column with the first copies, if the segment has any copies.
@@ -80,7 +79,8 @@ impl Copies {
 
     /// Leaves the lowest copy of each group, and of the groups the lowest ones.
     fn thin_out(&mut self) {
-        self.found.sort_unstable();
+        // Messages are mostly indexed in their order, which this sort makes use of.
+        self.found.sort();
         self.found.dedup_by_key(|copy| copy.first);
         if let Some(beyond) = self.found.get(self.groups_max) {
             self.until = beyond.first;
@@ -95,17 +95,43 @@ impl Copies {
     }
 }
 
+/// A set of message numbers: a bit for each number from the lowest to the highest, thus at most one for each leaf.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    lowest: u64,
+    bits: Vec<u64>,
+}
+
+impl Numbers {
+    pub(super) fn of(numbers: impl Iterator<Item = u64> + Clone) -> Self {
+        let lowest = numbers.clone().min().unwrap_or(0);
+        let highest = numbers.clone().max().unwrap_or(0);
+        let mut bits = vec![0; ((highest - lowest) / 64) as usize + 1];
+        for number in numbers {
+            let at = number - lowest;
+            bits[(at / 64) as usize] |= 1 << (at % 64);
+        }
+        Self { lowest, bits }
+    }
+
+    pub(super) fn contains(&self, number: u64) -> bool {
+        let at = number.wrapping_sub(self.lowest);
+        let word = self.bits.get((at / 64) as usize);
+        word.is_some_and(|word| (word >> (at % 64)) & 1 == 1)
+    }
+}
+
 /// Collects which of the first copies match.
-pub(super) struct FirstCopies(Arc<HashSet<u64>>);
+pub(super) struct FirstCopies(Arc<Numbers>);
 
 impl FirstCopies {
     pub(super) fn of(copies: &[Copy]) -> Self {
-        Self(Arc::new(copies.iter().map(|copy| copy.first).collect()))
+        Self(Arc::new(Numbers::of(copies.iter().map(|copy| copy.first))))
     }
 }
 
 impl Collector for FirstCopies {
-    type Fruit = HashSet<u64>;
+    type Fruit = Numbers;
     type Child = SegmentFirstCopies;
 
     fn for_segment(
@@ -116,6 +142,7 @@ impl Collector for FirstCopies {
         Ok(SegmentFirstCopies {
             sequence: segment.fast_fields().u64(schema::SEQUENCE)?,
             sought: self.0.clone(),
+            sequences: Vec::new(),
             found: Vec::new(),
         })
     }
@@ -124,15 +151,17 @@ impl Collector for FirstCopies {
         false
     }
 
-    fn merge_fruits(&self, segments: Vec<Vec<u64>>) -> tantivy::Result<HashSet<u64>> {
-        Ok(segments.into_iter().flatten().collect())
+    fn merge_fruits(&self, segments: Vec<Vec<u64>>) -> tantivy::Result<Numbers> {
+        Ok(Numbers::of(segments.iter().flatten().copied()))
     }
 }
 
 /// The first copies found in one segment.
 pub(super) struct SegmentFirstCopies {
     sequence: Column<u64>,
-    sought: Arc<HashSet<u64>>,
+    sought: Arc<Numbers>,
+    /// Sequence numbers of the block of matches just looked at.
+    sequences: Vec<Option<u64>>,
     found: Vec<u64>,
 }
 
@@ -140,9 +169,15 @@ impl SegmentCollector for SegmentFirstCopies {
     type Fruit = Vec<u64>;
 
     fn collect(&mut self, document: DocId, _: Score) {
-        let sequence = self.sequence.first(document);
+        self.collect_block(&[document]);
+    }
+
+    fn collect_block(&mut self, documents: &[DocId]) {
+        self.sequences.resize(documents.len(), None);
+        self.sequence.first_vals(documents, &mut self.sequences);
+        let sequences = self.sequences.iter().flatten().copied();
         self.found
-            .extend(sequence.filter(|sequence| self.sought.contains(sequence)));
+            .extend(sequences.filter(|sequence| self.sought.contains(*sequence)));
     }
 
     fn harvest(self) -> Vec<u64> {

@@ -79,7 +79,7 @@ pub(super) fn search(
         let (mut lowest, left_from) = copies.lowest();
         if !lowest.is_empty() {
             let shown = searcher.search(query, &FirstCopies::of(&lowest))?;
-            lowest.retain(|copy| !shown.contains(&copy.first));
+            lowest.retain(|copy| !shown.contains(copy.first));
         }
         count += lowest.len() as u64;
         first.extend(lowest.iter().map(|copy| (copy.rank, copy.sequence)));
@@ -138,6 +138,7 @@ impl Collector for Hits {
             sequence: columns.u64(schema::SEQUENCE)?,
             first_copy: copies::column(segment)?,
             dates: Vec::new(),
+            first_copies: Vec::new(),
             first: TopNComputer::new_with_comparator(self.reach, NaturalComparator),
             count: 0,
             copies: self.copies.clone(),
@@ -183,6 +184,8 @@ struct SegmentHits {
     first_copy: Option<Column<u64>>,
     /// Dates of the block of matches just looked at.
     dates: Vec<Option<i64>>,
+    /// First copies of the same block.
+    first_copies: Vec<Option<u64>>,
     first: TopNComputer<Key, DocId, NaturalComparator>,
     count: u64,
     copies: Arc<Mutex<Copies>>,
@@ -197,10 +200,17 @@ impl SegmentHits {
         self.first.push((rank, sequence), document);
     }
 
-    /// Gives the first copy of a message that is not that itself.
-    fn first_copy(&self, document: DocId) -> Option<u64> {
-        let first = self.first_copy.as_ref()?.first(document);
-        first.filter(|first| *first > 0)
+    /// Takes a match of a segment that has copies.
+    fn sort_in(&mut self, rank: i64, first_copy: Option<u64>, document: DocId) {
+        let Some(first) = first_copy.filter(|first| *first > 0) else {
+            self.count += 1;
+            return self.keep(rank, document);
+        };
+        lock(&self.copies).add(Copy {
+            first,
+            sequence: self.sequence.first(document).unwrap_or(0),
+            rank,
+        });
     }
 }
 
@@ -212,31 +222,32 @@ impl SegmentCollector for SegmentHits {
             Order::Newest => self.sent_at.first(document).unwrap_or(i64::MIN),
             Order::Relevance => score_rank(score),
         };
-        match self.first_copy(document) {
-            None => {
-                self.count += 1;
-                self.keep(rank, document);
-            }
-            Some(first) => lock(&self.copies).add(Copy {
-                first,
-                sequence: self.sequence.first(document).unwrap_or(0),
-                rank,
-            }),
+        if let Some(column) = &self.first_copy {
+            let first_copy = column.first(document);
+            return self.sort_in(rank, first_copy, document);
         }
+        self.count += 1;
+        self.keep(rank, document);
     }
 
     fn collect_block(&mut self, documents: &[DocId]) {
-        if self.first_copy.is_some() {
-            return documents
-                .iter()
-                .for_each(|document| self.collect(*document, 0.0));
-        }
-        self.count += documents.len() as u64;
         let mut dates = std::mem::take(&mut self.dates);
         dates.resize(documents.len(), None);
         self.sent_at.first_vals(documents, &mut dates);
-        for (document, date) in documents.iter().zip(&dates) {
-            self.keep(date.unwrap_or(i64::MIN), *document);
+        let ranks = dates.iter().map(|date| date.unwrap_or(i64::MIN));
+        if let Some(column) = &self.first_copy {
+            let mut first_copies = std::mem::take(&mut self.first_copies);
+            first_copies.resize(documents.len(), None);
+            column.first_vals(documents, &mut first_copies);
+            for ((document, rank), first_copy) in documents.iter().zip(ranks).zip(&first_copies) {
+                self.sort_in(rank, *first_copy, *document);
+            }
+            self.first_copies = first_copies;
+        } else {
+            self.count += documents.len() as u64;
+            for (document, rank) in documents.iter().zip(ranks) {
+                self.keep(rank, *document);
+            }
         }
         self.dates = dates;
     }
