@@ -76,6 +76,7 @@ fn json(hit: &Hit) -> serde_json::Value {
         "message_id": message_id,
         "attachments": attachments,
         "oddities": oddities,
+        "copies": hit.copies,
     });
     if !hit.snippet.is_empty() {
         object["snippet"] = json!(hit.snippet);
@@ -92,11 +93,16 @@ fn print(hit: &Hit) -> Result<(), Exit> {
         1 => ", 1 attachment".to_owned(),
         n => format!(", {n} attachments"),
     };
+    let copies = match hit.copies.len() {
+        0 => String::new(),
+        1 => ", and 1 copy".to_owned(),
+        n => format!(", and {n} copies"),
+    };
     let (from, subject) = (one_line(&entry.from), one_line(&entry.subject));
     let (date, time) = (&day[..10], &day[11..16]);
     line(format_args!("{:>8}  {date} {time}  {from}", entry.number))?;
     line(format_args!(
-        "          {subject}  ({}{attachments})",
+        "          {subject}  ({}{attachments}{copies})",
         bytes(entry.size_bytes)
     ))?;
     if !hit.snippet.is_empty() {

@@ -58,7 +58,12 @@ impl LocalKeeper {
         let found = self
             .store
             .search(&query, &asker, page, request.self_tests, request.fresh)?;
-        let hit = |number: &u64| self.hit(*number, &query, request.snippet_chars);
+        let hit = |number: &u64| {
+            Ok::<_, Failure>(Hit {
+                copies: self.store.other_copies(*number, &asker)?,
+                ..self.hit(*number, &query, request.snippet_chars)?
+            })
+        };
         Ok(SearchPage {
             count: found.count,
             hits: found.hits.iter().map(hit).collect::<Result<_, _>>()?,
@@ -90,6 +95,7 @@ impl LocalKeeper {
             entry,
             snippet: snippet.text,
             marks,
+            ..Hit::default()
         })
     }
 

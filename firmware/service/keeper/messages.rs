@@ -244,6 +244,8 @@ pub struct Hit {
     pub snippet: String,
     /// The sought words in it, as byte ranges.
     pub marks: Vec<(u32, u32)>,
+    /// Numbers of other messages that the asker may see and that differ only in line ends or trace fields.
+    pub copies: Vec<u64>,
 }
 
 /// What is known of a message beside its bytes.

@@ -1,6 +1,6 @@
 //! The same questions give the same answers in the process and over the socket; a keeper that dies is noticed.
 
-use super::messages::{BodyRequest, SearchRequest};
+use super::messages::{BodyRequest, SearchRequest, WireAsker};
 use super::{Failure, Keeper, KeeperServer, LocalKeeper, SocketKeeper};
 use archive::{Envelope, Event, Reception, Recipient};
 use std::os::unix::net::UnixListener;
@@ -159,6 +159,44 @@ fn conversation(keeper: &dyn Keeper) {
         keeper.body(BodyRequest::Number(9_999)),
         Err(Failure::NotFound(_))
     ));
+}
+
+#[test]
+fn a_hit_names_the_copies_that_the_asker_may_see() {
+    let data = tempfile::tempdir().expect("a directory");
+    let keeper = local(data.path());
+    let mail = message(1, 100);
+    let with_lf: Vec<u8> = mail.iter().copied().filter(|b| *b != b'\r').collect();
+    let mut from_folder = by_smtp();
+    from_folder.reception.envelope = None;
+    let travelled = [b"Received: by mx.example\r\n", &mail[..]].concat();
+    let put = |mail: &[u8], how| {
+        let answer = keeper.deposit(spooled(&*keeper, mail), how);
+        answer.and_then(super::Answer::wait).expect("stored").number
+    };
+    let numbers = [
+        put(&mail, from_folder),
+        put(&with_lf, by_smtp()),
+        put(&travelled, by_smtp()),
+    ];
+    let found = |asker| {
+        let request = SearchRequest {
+            query: "rechnung".to_owned(),
+            asker,
+            limit: 10,
+            fresh: true,
+            ..Default::default()
+        };
+        let page = keeper.search(request).expect("searched");
+        let hit = |hit: &super::messages::Hit| (hit.entry.number, hit.copies.clone());
+        (page.count, page.hits.iter().map(hit).collect::<Vec<_>>())
+    };
+    let steuer = WireAsker::Person(vec![("steuer@y.example".to_owned(), None, None)]);
+    assert_eq!(
+        found(WireAsker::Owner),
+        (1, vec![(numbers[0], numbers[1..].to_vec())])
+    );
+    assert_eq!(found(steuer), (1, vec![(numbers[1], vec![numbers[2]])]));
 }
 
 #[test]
