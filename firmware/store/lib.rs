@@ -44,6 +44,8 @@ mod error;
 mod store;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
 mod journal_tests;

@@ -202,6 +202,22 @@ impl Store {
 
     /// Signs the tree head if the tree has grown; gives the newest checkpoint.
     pub fn checkpoint(&self) -> Result<CheckpointRecord> {
+        match self.newest_checkpoint() {
+            Err(error @ Error::Damaged { .. }) => {
+                // Another one is signed only over a tree that has grown.
+                let event = Event {
+                    kind: EventKind::Alarm,
+                    text: format!("the newest checkpoint cannot be read: {error}"),
+                    ..Event::default()
+                };
+                self.log(0, event)?.wait()?;
+                self.newest_checkpoint()
+            }
+            other => other,
+        }
+    }
+
+    fn newest_checkpoint(&self) -> Result<CheckpointRecord> {
         let (answer, pending) = Answer::new();
         let engine = self.engine()?;
         engine.queue.put(Work::Checkpoint(answer));

@@ -29,7 +29,7 @@ pub(crate) fn open(disk: &SimDisk) -> Store {
     open_with(disk, 256 << 20)
 }
 
-fn open_with(disk: &SimDisk, volume_bytes_max: u64) -> Store {
+pub(crate) fn open_with(disk: &SimDisk, volume_bytes_max: u64) -> Store {
     Store::open(
         Arc::new(disk.clone()),
         options(volume_bytes_max),
