@@ -6,6 +6,11 @@
 //!
 //! The normal test takes every so many steps, `COFFER_TEST_LONG=1` all of them.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test that fails shows which run it was"
+)]
+
 use crate::disk::Disk;
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::store_tests::{
