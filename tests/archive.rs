@@ -1,6 +1,6 @@
 //! An archive as its operator has it: a data directory, and the program that is run on it.
 
-use crate::folder::profile_folder;
+use crate::folder::{profile_folder, target_folder};
 use crate::process::{Process, Ran, run};
 use crate::{Client, files_under};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -35,7 +35,8 @@ fn binary() -> &'static Path {
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "coffer"])
+        .args(["build", "--quiet", "--package", "coffer", "--target-dir"])
+        .arg(target_folder())
         .args(profile_folder().ends_with("release").then_some("--release"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
@@ -44,6 +45,13 @@ fn build() -> PathBuf {
         "the program cannot be built"
     );
     profile_folder().join("coffer")
+}
+
+/// Runs `verify` on an export, without any archive.
+pub fn verify_export(zip: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Ran {
+    let head: [&dyn AsRef<OsStr>; 2] = [&"verify", &zip];
+    let all: Vec<_> = head.into_iter().chain(arguments.iter().copied()).collect();
+    run(binary(), &all)
 }
 
 /// One line of `search --json`.

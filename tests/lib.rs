@@ -9,7 +9,7 @@ mod process;
 mod samples;
 mod smtp_client;
 
-pub use archive::{Archive, Hit, Serving, digest_of};
+pub use archive::{Archive, Hit, Serving, digest_of, verify_export};
 pub use folder::Folder;
 pub use process::{Process, Ran, run, run_with_input};
 pub use samples::{Sample, files_under, is_long, office, read_samples, theme, with_crlf};

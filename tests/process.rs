@@ -8,7 +8,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// 5 minutes for a program that runs to its end; what takes longer hangs, and is killed.
+const RUN_MAX: Duration = Duration::from_secs(300);
 
 /// What became of a program that ran to its end.
 #[derive(Debug)]
@@ -91,12 +95,30 @@ pub fn run_with_input(
     // A program that reads nothing closes the pipe.
     let _ = stdin.write_all(input);
     drop(stdin);
-    let output = child.wait_with_output().expect("the program's output");
+    let id = Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"));
+    let output = kill_unless_done(id, || {
+        child.wait_with_output().expect("the program's output")
+    });
     Ran {
         code: output.status.code(),
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Does something that waits for a program, which is killed when it takes too long.
+fn kill_unless_done<T>(id: Pid, wait: impl FnOnce() -> T) -> T {
+    let (done, waiting) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if waiting.recv_timeout(RUN_MAX) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill(id, Signal::SIGKILL);
+            }
+        });
+        let result = wait();
+        drop(done);
+        result
+    })
 }
 
 /// A program that runs beside the test; it is killed when the value is dropped.

@@ -1,0 +1,330 @@
+//! A real Postfix in front: copies by `always_bcc`, and the journal-style setup that prepends the envelope to the header.
+//!
+//! Each test has a Postfix of its own, with configuration, queue and logs in the test's folder; it listens on a free port of the loopback
+//! interface and knows no other way out than into Coffer.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use tests::{
+    Archive, Client, Folder, Hit, Serving, is_root, office, read_samples, run, skip, wait_for,
+    with_crlf,
+};
+
+/// Messages of the corpus that go through Postfix.
+const SAMPLES_MAX: usize = 150;
+
+/// Connections over which they are sent.
+const SENDERS: usize = 4;
+
+/// 1 MiB: what a sample has at most, so that the whole test stays short; one larger message is sent beside them.
+const SAMPLE_BYTES_MAX: usize = 1 << 20;
+
+/// 12 MiB: a mail with attachments, above Postfix's usual limit of 10 MB.
+const LARGE_BYTES: usize = 12 << 20;
+
+/// A running Postfix; it is stopped when the value is dropped.
+struct Postfix {
+    config: PathBuf,
+    address: SocketAddr,
+}
+
+impl Postfix {
+    /// Starts one that copies all mail to Coffer; nothing, and a word about it, where that cannot be done.
+    fn start(folder: &Folder, coffer: &Serving, more: &str) -> Option<Self> {
+        if !is_root()
+            || Command::new("postconf")
+                .arg("-d")
+                .arg("mail_version")
+                .output()
+                .is_err()
+        {
+            skip("Postfix is not installed, or this is not root, who alone can start it");
+            return None;
+        }
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let address = free.expect("a free port");
+        let config = folder.join("postfix");
+        let here = config.display();
+        for part in ["queue", "data", "log"] {
+            fs::create_dir_all(config.join(part)).expect("a folder");
+        }
+        run(
+            "chown",
+            &[&"postfix" as &dyn AsRef<OsStr>, &config.join("data")],
+        )
+        .ok();
+        folder.write(
+            "postfix/main.cf",
+            main_cf(&here.to_string(), coffer.smtp().port()) + more,
+        );
+        folder.write(
+            "postfix/master.cf",
+            MASTER_CF.replace("SMTP_ADDRESS", &address.to_string()),
+        );
+        let postfix = Self { config, address };
+        // The value exists before the start, so that a start that half succeeded is stopped, too.
+        let started = run(
+            "postfix",
+            &[&"-c" as &dyn AsRef<OsStr>, &postfix.config, &"start"],
+        );
+        assert_eq!(started.code, Some(0), "{started:?}\n{}", postfix.log());
+        wait_for("Postfix", || Client::connect(address).ok());
+        Some(postfix)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.config.join("log/mail.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        let _ = Command::new("postfix")
+            .arg("-c")
+            .arg(&self.config)
+            .arg("stop")
+            .output();
+    }
+}
+
+fn main_cf(here: &str, coffer_port: u16) -> String {
+    format!(
+        "compatibility_level = 3.6
+queue_directory = {here}/queue
+data_directory = {here}/data
+maillog_file_prefixes = {here}
+maillog_file = {here}/log/mail.log
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+myhostname = mx.office.example
+mydestination =
+mynetworks = 127.0.0.0/8
+relay_domains = office.example
+# Nothing leaves this machine: the office's mail is thrown away, its copy goes to Coffer, all else is an error.
+default_transport = error:no mail leaves this machine
+relay_transport = discard:
+transport_maps = inline:{{ {{ archive.example = smtp:[127.0.0.1]:{coffer_port} }} }}
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+smtp_tls_security_level = may
+smtp_tls_loglevel = 1
+always_bcc = archive@archive.example
+# Mail passes as it is.
+message_size_limit = 104857600
+header_size_limit = 10485760
+smtp_line_length_limit = 0
+line_length_limit = 1048576
+message_drop_headers =
+local_header_rewrite_clients =
+hopcount_limit = 500
+smtputf8_enable = no
+disable_mime_output_conversion = yes
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_error_sleep_time = 0
+"
+    )
+}
+
+const MASTER_CF: &str = "SMTP_ADDRESS inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+";
+
+/// Mail that Postfix passes as it is but for what it prepends.
+fn samples() -> Vec<Vec<u8>> {
+    let usual = |message: &Vec<u8>| {
+        let head = message
+            .split(|byte| *byte == b'\n')
+            .take_while(|line| *line != b"\r")
+            .collect::<Vec<_>>();
+        let is_field = |line: &&[u8]| {
+            line.starts_with(b" ") || line.starts_with(b"\t") || is_header_field(line)
+        };
+        message.len() < SAMPLE_BYTES_MAX && head.iter().all(is_field) && head.len() > 2
+    };
+    let messages = read_samples("german")
+        .into_iter()
+        .map(|sample| with_crlf(&sample.bytes))
+        .filter(usual);
+    messages.take(SAMPLES_MAX).collect()
+}
+
+/// Postfix ends the header before a line that is no field.
+fn is_header_field(line: &[u8]) -> bool {
+    let colon = line.iter().position(|byte| *byte == b':');
+    colon.is_some_and(|colon| colon > 0 && line[..colon].iter().all(u8::is_ascii_graphic))
+}
+
+/// Waits until Coffer has so many messages, and gives them.
+#[track_caller]
+fn wait_for_copies(archive: &Archive, postfix: &Postfix, count: usize) -> Vec<Hit> {
+    wait_for("the copies of all mail", || {
+        let log = postfix.log();
+        assert!(
+            !log.contains("status=bounced") && !log.contains("status=deferred"),
+            "{log}"
+        );
+        (archive.stat("messages") == count as u64).then_some(())
+    });
+    archive.search("")
+}
+
+/// Checks that the archive holds each message once, with nothing changed and only trace fields before it; gives those.
+fn check_copies(archive: &Archive, folder: &Folder, sent: &[Vec<u8>]) -> Vec<String> {
+    archive.export_eml(&folder.join("eml"));
+    let mut rest: BTreeSet<&Vec<u8>> = sent.iter().collect();
+    let mut traces = Vec::new();
+    for file in tests::files_under(&folder.join("eml")) {
+        let copy = fs::read(&file).expect("an exported file");
+        let original = rest
+            .iter()
+            .find(|original| copy.ends_with(original))
+            .copied();
+        let original = original.unwrap_or_else(|| panic!("changed on its way: {}", file.display()));
+        rest.remove(original);
+        let trace =
+            String::from_utf8(copy[..copy.len() - original.len()].to_vec()).expect("trace fields");
+        assert!(trace.contains("by mx.office.example (Postfix)"), "{trace}");
+        traces.push(trace);
+    }
+    assert!(rest.is_empty(), "{} messages are missing", rest.len());
+    traces
+}
+
+#[test]
+fn copies_by_always_bcc_are_found_and_exported_to_the_byte() {
+    let folder = Folder::new("postfix-bcc");
+    let archive = Archive::at(folder.join("data"));
+    let serving = archive.serve(&[]);
+    let Some(postfix) = Postfix::start(&folder, &serving, "") else {
+        return;
+    };
+    let mut sent = samples();
+    let mut large = b"From: kate@partner.example\r\nSubject: large\r\n\r\n".to_vec();
+    while large.len() < LARGE_BYTES {
+        large.extend(format!("{:064x}\r\n", large.len().wrapping_mul(0x9E37_79B9)).bytes());
+    }
+    sent.push(large);
+    let rechnung = fs::read(office().join("rechnung-mit-anhang.eml")).expect("a sample");
+    let lots = sent.chunks(sent.len().div_ceil(SENDERS));
+    std::thread::scope(|scope| {
+        for lot in lots {
+            let address = postfix.address;
+            scope.spawn(move || {
+                let mut client = Client::connect(address).expect("Postfix takes connections");
+                for message in lot {
+                    let reply =
+                        client.send("kate@partner.example", &["anna@office.example"], message);
+                    assert_eq!(reply.expect("a reply").code, 250);
+                }
+            });
+        }
+    });
+    sent.push(swaks(&folder, &postfix, &rechnung));
+    sent.sort();
+    sent.dedup();
+    let hits = wait_for_copies(&archive, &postfix, sent.len());
+    assert_eq!(hits.len(), sent.len());
+    assert_eq!(
+        archive.search("to:archive@archive.example").len(),
+        sent.len(),
+        "the envelope's recipient finds all"
+    );
+    assert_eq!(archive.search("subject:large larger:11M").len(), 1);
+    check_copies(&archive, &folder, &sent);
+    assert!(
+        postfix.log().contains("TLS connection established"),
+        "Postfix used STARTTLS: {}",
+        postfix.log()
+    );
+    serving.stop();
+    archive.verify();
+}
+
+/// Sends a message by swaks and gives it as it travelled.
+fn swaks(folder: &Folder, postfix: &Postfix, message: &[u8]) -> Vec<u8> {
+    let message = with_crlf(message);
+    let file = folder.write("swaks.eml", &message);
+    let (server, data) = (postfix.address.to_string(), format!("@{}", file.display()));
+    let arguments: [&dyn AsRef<OsStr>; 8] = [
+        &"--server",
+        &server,
+        &"--from",
+        &"kate@partner.example",
+        &"--to",
+        &"anna@office.example,bernd@office.example",
+        &"--data",
+        &data,
+    ];
+    let said = run("swaks", &arguments).text();
+    assert!(said.contains("queued as"), "{said}");
+    // swaks ends the data with a line end of its own.
+    [message, b"\r\n".to_vec()].concat()
+}
+
+#[test]
+fn recipients_that_postfix_prepends_find_the_message() {
+    let folder = Folder::new("postfix-envelope");
+    let archive = Archive::at(folder.join("data"));
+    let serving = archive.serve(&[]);
+    let prepend = folder.write("prepend", "/^(.*)$/ PREPEND X-Envelope-To: $1\n");
+    let more = format!(
+        "smtpd_recipient_restrictions = check_recipient_access regexp:{}, permit_mynetworks, reject\n",
+        prepend.display()
+    );
+    let Some(postfix) = Postfix::start(&folder, &serving, &more) else {
+        return;
+    };
+    let sent: Vec<Vec<u8>> = samples().into_iter().take(20).collect();
+    let mut client = Client::connect(postfix.address).expect("Postfix takes connections");
+    for (index, message) in sent.iter().enumerate() {
+        let (hidden, both) = (
+            format!("hidden{index}@office.example"),
+            "everybody@office.example",
+        );
+        let reply = client
+            .send("kate@partner.example", &[&hidden, both], message)
+            .expect("a reply");
+        assert_eq!(reply.code, 250, "{reply:?}");
+    }
+    wait_for_copies(&archive, &postfix, sent.len());
+    let traces = check_copies(&archive, &folder, &sent);
+    assert!(
+        traces
+            .iter()
+            .all(|trace| trace.matches("X-Envelope-To: ").count() == 2),
+        "{traces:?}"
+    );
+    assert_eq!(
+        archive.search("to:everybody@office.example").len(),
+        sent.len()
+    );
+    for (index, message) in sent.iter().enumerate() {
+        let found = archive.search(&format!("bcc:hidden{index}@office.example"));
+        assert_eq!(found.len(), 1, "hidden{index}");
+        assert!(archive.show(found[0].number).ends_with(message));
+    }
+    serving.stop();
+}
