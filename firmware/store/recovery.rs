@@ -299,7 +299,7 @@ impl<'a> Walk<'a> {
         Ok(Some(volume))
     }
 
-    /// A file no longer than a header, of which the catalog knows nothing, was being made when the power went.
+    /// A file no longer than a header, of which catalog and index know nothing, was being made when the power went.
     fn is_unborn(&self, number: u64) -> Result<bool> {
         let name = volume::file_name(number);
         let disk = &self.shared.disk;
@@ -307,6 +307,7 @@ impl<'a> Walk<'a> {
         let length = file.len().on("read", &name)?;
         Ok(number == self.last
             && length <= volume::HEADER_BYTES
+            && self.position.leaves >= self.indexed
             && self.position.offset <= volume::HEADER_BYTES)
     }
 
