@@ -6,9 +6,8 @@
 
 use crate::batch::{Answered, Batch, Built, Surroundings};
 use crate::catalog::{self, Entries, VolumeEntry, Watermark};
-use crate::digest::Hasher;
 use crate::engine::Shared;
-use crate::error::{DiskContext, Error, Result};
+use crate::error::{DiskContext, Error, Result, chain};
 use crate::frame::{FrameHeader, HEADER_BYTES};
 use crate::merkle::{Appender, Hash, TILE_WIDTH, TileSource};
 use crate::prepare::PreparedFrames;
@@ -16,7 +15,7 @@ use crate::queue::{Queue, Work};
 use crate::record::{FrameRun, RecordKind, RecordPacker, Seal};
 use crate::room::Reserve;
 use crate::spool::FOLDER as SPOOL;
-use crate::volume::{self, Volume, VolumeHeader};
+use crate::volume::{self, Volume, next_header, volume_digest};
 use std::sync::Arc;
 
 /// Most leaves of a volume: bounds its seal at 8 MiB.
@@ -306,23 +305,6 @@ impl Committer {
     }
 }
 
-/// The header of the volume behind a sealed one.
-pub(crate) fn next_header(
-    sealed: &VolumeHeader,
-    digest: [u8; 32],
-    position: Watermark,
-    created_us: i64,
-) -> VolumeHeader {
-    VolumeHeader {
-        archive_id: sealed.archive_id,
-        number: sealed.number + 1,
-        created_us,
-        previous_digest: digest,
-        first_sequence: position.leaves + 1,
-        first_batch: position.batch + 1,
-    }
-}
-
 /// Hashes of the leaves `first` to `last`, both sequence numbers included.
 fn leaf_hashes(tiles: &impl TileSource<Error = Error>, first: u64, last: u64) -> Result<Vec<Hash>> {
     let width = TILE_WIDTH as u64;
@@ -342,18 +324,6 @@ fn leaf_hashes(tiles: &impl TileSource<Error = Error>, first: u64, last: u64) ->
         hashes.extend_from_slice(wanted.ok_or_else(missing)?);
     }
     Ok(hashes)
-}
-
-/// The volume digest (FORMAT.md, "Seal").
-pub(crate) fn volume_digest(header: &VolumeHeader, leaf_hashes: &[Hash]) -> [u8; 32] {
-    let mut hasher = Hasher::new();
-    hasher.push(b"coffer volume 1\n");
-    hasher.push(&header.archive_id);
-    hasher.push(&header.number.to_le_bytes());
-    hasher.push(&header.previous_digest);
-    hasher.push(&header.first_sequence.to_le_bytes());
-    hasher.push(leaf_hashes.as_flattened());
-    hasher.finish().0
 }
 
 /// Copies finished frames out of the spool and fills in their batch number.
@@ -407,15 +377,4 @@ fn repeat(error: &Error) -> Error {
         },
         other => Error::Refused(chain(other)),
     }
-}
-
-/// An error with all its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

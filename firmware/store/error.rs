@@ -94,6 +94,22 @@ pub enum Error {
     Proof(String),
 }
 
+fn index_is_full(error: &tantivy::TantivyError) -> bool {
+    use tantivy::TantivyError::{IoError, OpenReadError, OpenWriteError};
+    use tantivy::directory::error::{OpenReadError as Read, OpenWriteError as Write};
+    let source = match error {
+        IoError(source)
+        | OpenWriteError(Write::IoError {
+            io_error: source, ..
+        })
+        | OpenReadError(Read::IoError {
+            io_error: source, ..
+        }) => source,
+        _ => return false,
+    };
+    source.kind() == io::ErrorKind::StorageFull
+}
+
 /// The result of a store operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -137,5 +153,17 @@ impl Error {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
             || matches!(self, Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+            || matches!(self, Self::Index { source, .. } if index_is_full(source))
     }
+}
+
+/// An error with all its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -677,14 +677,6 @@ fn take_event(fields: &mut Fields) -> Option<Event> {
     Some(event)
 }
 
-/// What a proof carries beside the path, so that it can be checked alone: kind, sequence number and body of the leaf.
-pub(crate) fn proof_extra(stored: &crate::reader::StoredLeaf) -> Vec<u8> {
-    let mut extra = vec![stored.kind];
-    extra.extend_from_slice(&stored.leaf.head.sequence.to_le_bytes());
-    extra.extend_from_slice(&stored.bytes);
-    extra
-}
-
 impl Leaf {
     /// Reads a leaf from the number of its kind and its bytes, as a proof carries them; none when they do not hold.
     pub fn from_proof(kind: u8, bytes: &[u8]) -> Option<Self> {

@@ -56,7 +56,7 @@ pub use batch::random;
 pub use catalog::{Summary, Totals};
 pub use digest::{Hasher, sha256};
 pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
-pub use error::{Error, Result};
+pub use error::{Error, Result, chain};
 pub use identity::{Id, Identity, hex};
 pub use leaf::{
     Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event,

@@ -79,6 +79,16 @@ pub struct StoredLeaf {
     pub leaf: Leaf,
 }
 
+impl StoredLeaf {
+    /// What a proof carries beside the path, so that it can be checked alone: kind, sequence number and body of the leaf.
+    pub(crate) fn proof_extra(&self) -> Vec<u8> {
+        let mut extra = vec![self.kind];
+        extra.extend_from_slice(&self.leaf.head.sequence.to_le_bytes());
+        extra.extend_from_slice(&self.bytes);
+        extra
+    }
+}
+
 impl Reader {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         Self {

@@ -4,7 +4,6 @@
 
 use crate::batch::leaf_hash;
 use crate::catalog::{self, CatalogView, Entries, Place, VolumeEntry, Watermark};
-use crate::committer::next_header;
 use crate::disk::{DiskFile, Open};
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
@@ -12,7 +11,7 @@ use crate::indexer::read_facts;
 use crate::leaf::{self, Leaf, LeafBody};
 use crate::merkle::{Appender, Hash};
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
-use crate::volume::{self, Found, Frame, Volume, VolumeHeader};
+use crate::volume::{self, Found, Frame, Volume, VolumeHeader, next_header};
 use archive::{ContentRef, Digest};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;

@@ -402,7 +402,7 @@ impl Store {
             let index = sequence - 1;
             let path = inclusion_proof(&view, index, checkpoint.tree_size)
                 .map_err(|error| Error::Proof(error.to_string()))?;
-            let extra = crate::leaf::proof_extra(&leaf);
+            let extra = leaf.proof_extra();
             let proof = Proof {
                 extra: Some(extra),
                 index,

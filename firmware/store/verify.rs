@@ -5,16 +5,16 @@
 use crate::batch::leaf_hash;
 use crate::catalog::{self, CatalogView, Place};
 use crate::checkpoint::Checkpoint;
-use crate::committer::{chain, volume_digest};
 use crate::digest::{Hasher, sha256};
 use crate::engine::Shared;
+use crate::error::chain;
 use crate::error::{Error, Result};
 use crate::leaf::{self, Leaf, LeafBody};
 use crate::merkle::{Frontier, Hash, TILE_WIDTH, TileSource};
 use crate::note::{Note, Verifier};
 use crate::reader::HashingWriter;
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
-use crate::volume::{self, Found, Volume, VolumeHeader};
+use crate::volume::{self, Found, Volume, VolumeHeader, volume_digest};
 use archive::{ContentRef, Digest, Message, MessageForm, Reception, ReportForm};
 use std::collections::{HashMap, HashSet};
 use std::io;

@@ -2,10 +2,13 @@
 //!
 //! Reads frames anywhere, walks them past damage, appends runs of frames. What the records mean is told elsewhere.
 
+use crate::catalog::Watermark;
+use crate::digest::Hasher;
 use crate::disk::{Disk, DiskFile, Open};
 use crate::encoding::Bytes;
 use crate::error::{DiskContext, Error, Result};
 use crate::frame::{self, BadPayload, FrameHeader, HEADER_BYTES as FRAME_HEADER_BYTES};
+use crate::merkle::Hash;
 use std::path::{Path, PathBuf};
 
 /// The folder of the volumes.
@@ -86,6 +89,35 @@ impl VolumeHeader {
         }
         Ok(header)
     }
+}
+
+/// The header of the volume behind a sealed one.
+pub(crate) fn next_header(
+    sealed: &VolumeHeader,
+    digest: [u8; 32],
+    position: Watermark,
+    created_us: i64,
+) -> VolumeHeader {
+    VolumeHeader {
+        archive_id: sealed.archive_id,
+        number: sealed.number + 1,
+        created_us,
+        previous_digest: digest,
+        first_sequence: position.leaves + 1,
+        first_batch: position.batch + 1,
+    }
+}
+
+/// The volume digest (FORMAT.md, "Seal").
+pub(crate) fn volume_digest(header: &VolumeHeader, leaf_hashes: &[Hash]) -> [u8; 32] {
+    let mut hasher = Hasher::new();
+    hasher.push(b"coffer volume 1\n");
+    hasher.push(&header.archive_id);
+    hasher.push(&header.number.to_le_bytes());
+    hasher.push(&header.previous_digest);
+    hasher.push(&header.first_sequence.to_le_bytes());
+    hasher.push(leaf_hashes.as_flattened());
+    hasher.finish().0
 }
 
 /// The name of a volume's file.

@@ -553,7 +553,7 @@ fn prove(bytes: &[u8], kind: u8, note: &Note, checkpoint: &Checkpoint) -> Result
 
 /// An error with its causes.
 fn told(error: &dyn std::error::Error) -> String {
-    crate::keeper::chain(error)
+    store::chain(error)
 }
 
 /// Gives the number in the name of a message or proof, written as we write it.

@@ -99,21 +99,10 @@ pub enum Failure {
     Unreachable(String),
 }
 
-/// An error with all its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 impl From<store::Error> for Failure {
     /// Sorts by what the caller can do about it.
     fn from(error: store::Error) -> Self {
-        let text = chain(&error);
+        let text = store::chain(&error);
         match error {
             full if full.is_full() => Self::Full(text),
             store::Error::NotFound(_) => Self::NotFound(text),
