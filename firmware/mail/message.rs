@@ -68,6 +68,8 @@ pub struct Reading {
     pub cc: Vec<Address>,
     /// The addresses of Bcc.
     pub bcc: Vec<Address>,
+    /// The recipients of the envelope, as the server that journals to us has written them into the header.
+    pub envelope_to: Vec<Address>,
     /// The Date field in Unix seconds, as the sender wrote it.
     pub sent_at: Option<i64>,
     /// The text of the message, with that of messages inside it.
@@ -113,8 +115,16 @@ fn read_unreadable(bytes: &[u8], body: &[u8]) -> Reading {
     }
 }
 
+/// Fields that hold the recipients of the envelope: Postfix's `check_recipient_access … prepend`, and Exim's `envelope_to_add`.
+const ENVELOPE_FIELDS: [&str; 2] = ["X-Envelope-To", "Envelope-To"];
+
 fn read_header(header: &HeaderSection<'_>) -> Reading {
     let mut oddities = Oddities::NONE;
+    // What a server has written there is no oddity of the message.
+    let envelope_to = ENVELOPE_FIELDS
+        .into_iter()
+        .flat_map(|name| address::read(header, name, &mut Oddities::default()))
+        .collect();
     if header.fields.iter().any(|field| !field.raw().is_ascii()) {
         oddities.insert(Oddities::EIGHT_BIT_HEADER);
     }
@@ -126,6 +136,7 @@ fn read_header(header: &HeaderSection<'_>) -> Reading {
         to: addresses("To"),
         cc: addresses("Cc"),
         bcc: addresses("Bcc"),
+        envelope_to,
         message_id: message_ids(header, "Message-ID", &mut oddities)
             .into_iter()
             .next(),
@@ -547,7 +558,7 @@ mod tests {
         let reading = read_text(
             "From: =?utf-8?q?J=C3=B6rg?= <joerg@kanzlei.example>\nSender: buero@kanzlei.example\n\
              Reply-To: antwort@kanzlei.example\nTo: a@x.example, \"B, C\" <b@x.example>\nTo: c@x.example\n\
-             Cc: d@x.example\nBcc: e@x.example\nSubject: =?iso-8859-1?q?Gr=FC=DFe?=\n aus Hof\n\
+             Cc: d@x.example\nBcc: e@x.example\nX-Envelope-To: f@x.example\nX-Envelope-To: <g@x.example>\nSubject: =?iso-8859-1?q?Gr=FC=DFe?=\n aus Hof\n\
              Message-ID: <1@x.example>\nIn-Reply-To: <0@x.example>\nReferences: <a@x.example>\n <0@x.example>\n\
              Date: Mon, 3 Mar 2025 09:15:02 +0100\n\nGuten Tag\n",
         );
@@ -557,6 +568,8 @@ mod tests {
         let to: Vec<_> = reading.to.iter().map(|a| a.address.as_str()).collect();
         assert_eq!(to, ["a@x.example", "b@x.example", "c@x.example"]);
         assert_eq!((reading.cc.len(), reading.bcc.len()), (1, 1));
+        let envelope_to: Vec<_> = reading.envelope_to.iter().map(|a| a.address.as_str()).collect();
+        assert_eq!(envelope_to, ["f@x.example", "g@x.example"]);
         assert_eq!(reading.subject, "Grüße aus Hof");
         assert_eq!(reading.message_id.as_deref(), Some("1@x.example"));
         assert_eq!(reading.in_reply_to, ["0@x.example"]);

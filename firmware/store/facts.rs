@@ -87,7 +87,8 @@ fn document_of(reading: Reading, size_bytes: u64, self_test: bool) -> Document {
     };
     let mut senders = addresses(&reading.from);
     senders.extend(addresses(&reading.sender));
-    Document {
+    let envelope_to = addresses(&reading.envelope_to);
+    let mut document = Document {
         size_bytes,
         subject: reading.subject,
         body: reading.body,
@@ -103,7 +104,9 @@ fn document_of(reading: Reading, size_bytes: u64, self_test: bool) -> Document {
             .collect(),
         self_test,
         ..Document::default()
-    }
+    };
+    add_hidden(&mut document, envelope_to.iter().map(String::as_str));
+    document
 }
 
 fn people(addresses: Vec<Address>) -> Vec<Person> {
@@ -119,6 +122,12 @@ fn people(addresses: Vec<Address>) -> Vec<Person> {
 pub(crate) fn add_reception(document: &mut Document, reception: &Reception) -> bool {
     let before = (document.senders.len(), document.hidden.len());
     add_senders(document, reception);
+    add_hidden(document, recipients(reception));
+    before != (document.senders.len(), document.hidden.len())
+}
+
+/// Adds recipients that the document does not name yet.
+fn add_hidden<'a>(document: &mut Document, recipients: impl Iterator<Item = &'a str>) {
     let visible = document
         .to
         .iter()
@@ -128,12 +137,11 @@ pub(crate) fn add_reception(document: &mut Document, reception: &Reception) -> b
         .chain(&document.hidden)
         .map(|known| mail::normal_address(known))
         .collect();
-    for address in recipients(reception) {
+    for address in recipients {
         if known.insert(mail::normal_address(address)) {
             document.hidden.push(address.to_owned());
         }
     }
-    before != (document.senders.len(), document.hidden.len())
 }
 
 fn add_senders(document: &mut Document, reception: &Reception) {
@@ -231,6 +239,14 @@ mod tests {
         assert_eq!(document.hidden, ["steuer@y.example"]);
         assert_eq!(document.senders, ["chef@x.example"]);
         assert!(!add_reception(&mut document, &reception));
+    }
+
+    #[test]
+    fn recipients_that_a_server_noted_in_the_header_are_hidden_ones() {
+        let bytes = b"To: anna@x.example\nBcc: chef@x.example\nX-Envelope-To: Anna@x.example\n\
+            X-Envelope-To: steuer@y.example\nX-Envelope-To: chef@x.example\n\n";
+        let document = document_of(mail::read(bytes), bytes.len() as u64, false);
+        assert_eq!(document.hidden, ["chef@x.example", "steuer@y.example"]);
     }
 
     #[test]
