@@ -4,8 +4,8 @@
 //! document anew, so that the recipients it adds find the message.
 
 use crate::catalog::CatalogView;
-use crate::committer::chain;
 use crate::engine::Shared;
+use crate::error::chain;
 use crate::error::{DiskContext, Error, Result};
 use crate::facts::{self, Facts};
 use crate::index::{Document, Index, Writer, WriterOptions};
@@ -32,6 +32,7 @@ const ROOM_WAIT: Duration = Duration::from_secs(5);
 /// What the indexer owns.
 pub(crate) struct Indexer {
     shared: Arc<Shared>,
+    index: Index,
     writer: Writer,
     /// Leaves added to the writer.
     added: u64,
@@ -64,6 +65,7 @@ impl Indexer {
         shared.set_indexed(indexed);
         Ok(Self {
             shared,
+            index: index.clone(),
             writer,
             added: indexed,
             since: None,
@@ -72,15 +74,61 @@ impl Indexer {
     }
 
     /// Works until the archive is closed.
-    pub(crate) fn run(mut self) {
-        let _at_end = AtEnd(self.shared.clone());
-        if let Err(error) = self.follow() {
+    pub(crate) fn run(self) {
+        let shared = self.shared.clone();
+        let _at_end = AtEnd(shared.clone());
+        if let Err(error) = self.follow_with_pauses() {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the index cannot follow"
             );
-            self.shared.index_failed(chain(&error));
+            shared.index_failed(chain(&error));
         }
+    }
+
+    /// Want of room passes: then the index goes on behind its last commit.
+    fn follow_with_pauses(mut self) -> Result<()> {
+        while let Err(error) = self.follow() {
+            if !self.is_for_want_of_room(&error) {
+                return Err(error);
+            }
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the index waits for room on the disk"
+            );
+            match self.begin_again()? {
+                Some(next) => self = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// A thread of the writer that died does not tell why.
+    fn is_for_want_of_room(&self, error: &Error) -> bool {
+        error.is_full()
+            || matches!(error, Error::Index { .. }) && matches!(self.has_room(), Ok(false))
+    }
+
+    /// Gives up what was not committed, and opens the writer anew once there is room; none when the archive is closed before.
+    fn begin_again(self) -> Result<Option<Self>> {
+        let Self {
+            shared,
+            index,
+            writer,
+            ..
+        } = self;
+        // There is one writer of a folder.
+        drop(writer);
+        shared.set_stalled(true);
+        while !shared.wait_for(Some(ROOM_WAIT), |_| false) {
+            match Self::open(shared.clone(), &index) {
+                Ok(next) if next.has_room()? => return Ok(Some(next)),
+                Err(error) if !error.is_full() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     fn follow(&mut self) -> Result<()> {
@@ -94,9 +142,9 @@ impl Indexer {
             if closing {
                 return self.commit();
             }
-            let has_room = self.has_room()?;
-            self.shared.set_stalled(!has_room);
-            if !has_room {
+            let is_stalled = !self.has_room()? && !self.pass_leaves_without_document()?;
+            self.shared.set_stalled(is_stalled);
+            if is_stalled {
                 self.shared.wait_for(Some(ROOM_WAIT), |_| false);
                 continue;
             }
@@ -127,6 +175,21 @@ impl Indexer {
             .room()
             .on("ask for the room of", "the disk")?;
         Ok(room.available_bytes > room::margin(&room) / 2)
+    }
+
+    /// Passes events, which need no room; tells whether nothing else is left to be done.
+    fn pass_leaves_without_document(&mut self) -> Result<bool> {
+        let view = self.shared.catalog.read()?;
+        let leaves = self.shared.leaves();
+        while self.added < leaves
+            && view
+                .leaf(self.added + 1)?
+                .is_some_and(|(kind, _)| kind == RecordKind::Event)
+        {
+            self.added += 1;
+            self.since.get_or_insert_with(Instant::now);
+        }
+        Ok(self.added == leaves && !self.has_documents)
     }
 
     fn add_up_to(&mut self, target: u64) -> Result<()> {
