@@ -568,7 +568,11 @@ mod tests {
         let to: Vec<_> = reading.to.iter().map(|a| a.address.as_str()).collect();
         assert_eq!(to, ["a@x.example", "b@x.example", "c@x.example"]);
         assert_eq!((reading.cc.len(), reading.bcc.len()), (1, 1));
-        let envelope_to: Vec<_> = reading.envelope_to.iter().map(|a| a.address.as_str()).collect();
+        let envelope_to: Vec<_> = reading
+            .envelope_to
+            .iter()
+            .map(|a| a.address.as_str())
+            .collect();
         assert_eq!(envelope_to, ["f@x.example", "g@x.example"]);
         assert_eq!(reading.subject, "Grüße aus Hof");
         assert_eq!(reading.message_id.as_deref(), Some("1@x.example"));
