@@ -61,6 +61,8 @@ pub struct Hit {
     pub number: u64,
     /// SHA-256 of the message.
     pub digest: String,
+    /// Numbers of messages that differ from it in line ends or trace fields only, and are no hits of their own.
+    pub copies: Vec<u64>,
     /// All that the line says.
     pub line: Value,
 }
@@ -138,12 +140,15 @@ impl Archive {
             .collect()
     }
 
-    /// Finds the digests of all messages that match.
+    /// Finds the digests of all messages that match; those of copies are computed from their bytes.
     #[track_caller]
     pub fn digests(&self, query: &str) -> BTreeSet<String> {
-        self.search(query)
-            .into_iter()
+        let hits = self.search(query);
+        let copies = hits.iter().flat_map(|hit| &hit.copies);
+        let copies: BTreeSet<String> = copies.map(|number| digest_of(&self.show(number))).collect();
+        hits.into_iter()
             .map(|hit| hit.digest)
+            .chain(copies)
             .collect()
     }
 
@@ -218,9 +223,11 @@ fn read_hit(line: &str) -> Hit {
         .as_str()
         .expect("a hit has a digest")
         .to_owned();
+    let copies = line["copies"].as_array().expect("a hit names its copies");
     Hit {
         number: line["number"].as_u64().expect("a hit has a number"),
         digest,
+        copies: copies.iter().filter_map(Value::as_u64).collect(),
         line,
     }
 }

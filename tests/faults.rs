@@ -10,7 +10,9 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tests::{Archive, Client, Folder, Serving, digest_of, is_root, run, skip, wait_for};
+use tests::{
+    Archive, Client, Folder, Serving, assert_same, digest_of, is_root, run, skip, wait_for,
+};
 
 /// How often the process is killed under load.
 const KILLS: u64 = 20;
@@ -70,7 +72,7 @@ impl Ledger {
         };
         while !self.stop.load(Ordering::SeqCst) {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
-            let length_bytes = if number % LARGE_EVERY == 0 {
+            let length_bytes = if number.is_multiple_of(LARGE_EVERY) {
                 LARGE_BYTES
             } else {
                 (number * 977 % 20_000) as usize
@@ -134,7 +136,7 @@ fn killed_twenty_times_under_load_nothing_acknowledged_is_missing() {
     // At the kill each sender had one message on its way that may have been kept or not.
     assert!((exported.len() - acknowledged.len()) as u64 <= KILLS * SENDERS);
     archive.run("rebuild", &[]);
-    assert_eq!(archive.digests(""), exported);
+    assert_same(&archive.digests(""), &exported);
 }
 
 /// 192 MiB: small enough to be filled in seconds, large enough for reserve, margin, catalog and index.
@@ -187,9 +189,8 @@ impl SmallDisk {
         let block = vec![0xA5; 1 << 20];
         let mut length = block.len();
         while length > 0 {
-            match file.write(&block[..length]) {
-                Ok(_) => {}
-                Err(_) => length /= 2,
+            if file.write_all(&block[..length]).is_err() {
+                length /= 2;
             }
         }
         path
@@ -281,7 +282,7 @@ fn a_full_disk_refuses_mail_for_a_while_and_nothing_else() {
     );
 
     // Somebody else fills the disk, to the last byte.
-    assert_eq!(archive.digests("to:all@full.example"), acknowledged);
+    assert_same(&archive.digests("to:all@full.example"), &acknowledged);
     let ballast = disk.fill();
     let refused = client
         .send("a@x.example", &["all@full.example"], &message(1, 1000))
@@ -292,7 +293,7 @@ fn a_full_disk_refuses_mail_for_a_while_and_nothing_else() {
         .expect("a reply");
     assert!((400..500).contains(&large.code), "{large:?}");
     check_reading(&archive, &acknowledged, &acknowledged);
-    assert_eq!(archive.export_eml(&folder.join("1")), acknowledged);
+    assert_same(&archive.export_eml(&folder.join("1")), &acknowledged);
     fs::remove_file(&ballast).expect("room is made");
     acknowledged.insert(send_until_taken(&serving, 2));
 
@@ -313,14 +314,14 @@ fn a_full_disk_refuses_mail_for_a_while_and_nothing_else() {
     serving.stop();
 
     archive.verify();
-    assert_eq!(archive.export_eml(&folder.join("eml")), acknowledged);
+    assert_same(&archive.export_eml(&folder.join("eml")), &acknowledged);
     // A start on a full disk, after a kill on a full disk.
     let serving = archive.serve(&[]);
     let ballast = disk.fill();
-    assert_eq!(archive.digests("to:all@full.example"), acknowledged);
+    assert_same(&archive.digests("to:all@full.example"), &acknowledged);
     serving.kill();
     let serving = archive.serve(&[]);
-    assert_eq!(archive.digests("to:all@full.example"), acknowledged);
+    assert_same(&archive.digests("to:all@full.example"), &acknowledged);
     fs::remove_file(&ballast).expect("room is made");
     acknowledged.insert(send_until_taken(&serving, 4));
     serving.stop();

@@ -15,6 +15,7 @@ pub use process::{Process, Ran, run, run_with_input};
 pub use samples::{Sample, files_under, is_long, office, read_samples, theme, with_crlf};
 pub use smtp_client::{Client, Reply};
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// 2 minutes for a state that should come within seconds: two processors may be shared with other work.
@@ -37,6 +38,25 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Differences that a failed comparison names: enough to look into.
+const DIFFERENCES_MAX: usize = 5;
+
+/// Checks that two sets of digests are the same; a failure names what is in one only.
+///
+/// # Panics
+/// When they differ.
+#[track_caller]
+pub fn assert_same(found: &BTreeSet<String>, expected: &BTreeSet<String>) {
+    let missing: Vec<_> = expected.difference(found).take(DIFFERENCES_MAX).collect();
+    let surplus: Vec<_> = found.difference(expected).take(DIFFERENCES_MAX).collect();
+    assert!(
+        missing.is_empty() && surplus.is_empty(),
+        "{} found, {} expected; missing: {missing:?}; not expected: {surplus:?}",
+        found.len(),
+        expected.len()
+    );
 }
 
 /// Says that a test, or a part of it, cannot run here.
