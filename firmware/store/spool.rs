@@ -4,6 +4,8 @@
 
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{DiskContext, Result};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,6 +107,16 @@ impl Spool {
             .on("create", &name)?;
         self.disk.remove(Path::new(&name)).on("remove", &name)?;
         Ok(file)
+    }
+
+    /// Begins a message that is handed out while the disk is full: in a file that lies in memory.
+    pub(crate) fn memory_writer(&self) -> Result<SpoolWriter<'_>> {
+        let file = memfd_create(FOLDER, MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
+        let file = File::from(file.on("create", "a file in memory")?);
+        Ok(SpoolWriter {
+            file: Some(Box::new(file)),
+            ..self.writer()
+        })
     }
 
     /// Begins a message.

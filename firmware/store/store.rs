@@ -16,7 +16,7 @@ use crate::proof::Proof;
 use crate::queue::{Answer, Pending, Receipt, Work};
 use crate::reader::StoredLeaf;
 use crate::record::CheckpointRecord;
-use crate::spool::{Body, Spool};
+use crate::spool::{Body, Spool, SpoolWriter};
 use crate::state::{State, StateTable};
 use crate::{catalog, index, volume};
 use archive::access::Asker;
@@ -347,9 +347,22 @@ impl Store {
                 )));
             }
         };
-        let mut writer = self.spool.writer();
-        reader.write_message(&view, &message, &mut writer)?;
-        writer.finish()
+        self.hand_out(|writer| reader.write_message(&view, &message, writer))
+    }
+
+    /// Puts bytes together in the spool, or, since reading goes on when the disk is full, in memory.
+    fn hand_out(&self, write: impl Fn(&mut SpoolWriter<'_>) -> Result<()>) -> Result<Body> {
+        let attempt = |mut writer: SpoolWriter<'_>| {
+            write(&mut writer)?;
+            writer.finish()
+        };
+        match attempt(self.spool.writer()) {
+            // An error of the writer comes back as one of the body.
+            Err(error) if error.is_full() || matches!(error, Error::Body(_)) => {
+                attempt(self.spool.memory_writer()?)
+            }
+            other => other,
+        }
     }
 
     /// Reads the journal report that a reception came in, exactly as it came.
@@ -368,14 +381,8 @@ impl Store {
         let none =
             || Error::NotFound("a journal report: this reception came without one".to_owned());
         let journal = reception.journal.as_ref().ok_or_else(none)?;
-        let mut writer = self.spool.writer();
-        reader.write_report(
-            &view,
-            &reader.message(&view, message)?,
-            journal,
-            &mut writer,
-        )?;
-        writer.finish()
+        let message = reader.message(&view, message)?;
+        self.hand_out(|writer| reader.write_report(&view, &message, journal, writer))
     }
 
     /// Reads the text of a message, for snippets.
