@@ -32,6 +32,8 @@ fn archive_with_mail(folder: &Folder) -> Archive {
 fn eml_files_have_the_numbers_that_search_shows() {
     let folder = Folder::new("export-eml");
     let archive = archive_with_mail(&folder);
+    // Commands beside a keeper need not open the archive each.
+    let serving = archive.serve(&[]);
     let out = folder.join("some");
     let query = "has:attachment";
     archive.run("export", &[&"--query", &query, &"--format", &"eml", &out]);
@@ -47,6 +49,7 @@ fn eml_files_have_the_numbers_that_search_shows() {
     archive
         .try_run("export", &[&"--format", &"eml", &out])
         .failed(2, &["not empty"]);
+    serving.stop();
 }
 
 /// Reads an mboxrd file as its description says, without our reader.
