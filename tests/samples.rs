@@ -91,7 +91,8 @@ pub fn files_under(path: &Path) -> Vec<PathBuf> {
     names.iter().flat_map(|name| files_under(name)).collect()
 }
 
-/// Reads the messages of a theme that lie in files of their own, or those of the office where there is no corpus.
+/// Reads the messages of a theme that lie in files of their own, or those of the office where there is no corpus; none is a journal
+/// report, of which the archive keeps the original.
 pub fn read_samples(theme_name: &str) -> Vec<Sample> {
     let folder = theme(theme_name).unwrap_or_else(office);
     let is_eml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "eml");
@@ -102,6 +103,7 @@ pub fn read_samples(theme_name: &str) -> Vec<Sample> {
     files_under(&folder)
         .into_iter()
         .filter(is_eml)
+        .filter(|path| !path.ends_with("journal-report.eml"))
         .map(read)
         .collect()
 }
