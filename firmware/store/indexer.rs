@@ -87,9 +87,12 @@ impl Indexer {
     }
 
     /// Want of room passes: then the index goes on behind its last commit.
+    ///
+    /// The writer is closed in every case: a merge that outlived it would write the old state over an index that is made anew in its folder.
     fn follow_with_pauses(mut self) -> Result<()> {
         while let Err(error) = self.follow() {
             if !self.is_for_want_of_room(&error) {
+                close(self.writer);
                 return Err(error);
             }
             tracing::warn!(
@@ -98,9 +101,10 @@ impl Indexer {
             );
             match self.begin_again()? {
                 Some(next) => self = next,
-                None => break,
+                None => return Ok(()),
             }
         }
+        close(self.writer);
         Ok(())
     }
 
@@ -119,7 +123,7 @@ impl Indexer {
             ..
         } = self;
         // There is one writer of a folder.
-        drop(writer);
+        close(writer);
         shared.set_stalled(true);
         while !shared.wait_for(Some(ROOM_WAIT), |_| false) {
             match Self::open(shared.clone(), &index) {
@@ -282,6 +286,16 @@ fn first_copy(view: &CatalogView, sequence: u64) -> Result<u64> {
     };
     let first = view.group(&summary.group, 1)?.into_iter().next();
     Ok(first.filter(|first| *first < sequence).unwrap_or(0))
+}
+
+/// Waits for the merges under way; what they did not finish the next writer does.
+fn close(writer: Writer) {
+    if let Err(error) = writer.close() {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the index was not closed in order"
+        );
+    }
 }
 
 /// Reads what the index is told about a message, with all its receptions, from the volumes.
