@@ -23,6 +23,8 @@ pub(crate) fn log_to_standard_error() {
         .with_writer(io::stderr)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
+        // Else it would tell of a failed write by writing there again, and panic, when the disk of the log is full.
+        .log_internal_errors(false)
         .init();
 }
 
