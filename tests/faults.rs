@@ -207,6 +207,12 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = fs::copy(
+                self.0.join("data.serve.log"),
+                self.0.with_extension("serve.log"),
+            );
+        }
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
@@ -275,10 +281,11 @@ fn send_until_taken(serving: &Serving, number: u64) -> String {
 #[test]
 fn a_full_disk_refuses_mail_for_a_while_and_nothing_else() {
     let folder = Folder::new("full-disk");
-    let Some(disk) = SmallDisk::mount(folder.join("data")) else {
+    let Some(disk) = SmallDisk::mount(folder.join("disk")) else {
         return;
     };
-    let archive = Archive::at(disk.0.as_path());
+    // The log of the server lies on the same disk, as on a computer with one.
+    let archive = Archive::at(disk.0.join("data"));
     let serving = archive.serve(&[]);
     let mut client = serving.connect();
     let mut acknowledged = BTreeSet::new();
@@ -333,6 +340,25 @@ fn a_full_disk_refuses_mail_for_a_while_and_nothing_else() {
     assert_same(&archive.digests("to:all@full.example"), &acknowledged);
     fs::remove_file(&ballast).expect("room is made");
     acknowledged.insert(send_until_taken(&serving, 4));
+    serving.stop();
+    archive.verify();
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let folder = Folder::new("full-log");
+    let archive = Archive::at(folder.join("data"));
+    // The server appends its log to this; every write there fails (full(4)).
+    std::os::unix::fs::symlink("/dev/full", folder.join("data.serve.log")).expect("a link");
+    let serving = archive.serve(&[]);
+    // A message that is refused as too large is worth a line in the log.
+    let mut client = serving.connect();
+    let too_large = client.command(&format!("MAIL FROM:<a@x.example> SIZE={}", u64::MAX));
+    assert_eq!(too_large.expect("a reply").code, 552);
+    client
+        .send("a@x.example", &["b@x.example"], &message(1, 1000))
+        .expect("a reply")
+        .stored();
     serving.stop();
     archive.verify();
 }
