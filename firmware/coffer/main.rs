@@ -30,6 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let args = Args::parse();
     host::log_to_standard_error();
+    host::use_small_pages();
     match run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.report(),

@@ -11,6 +11,7 @@ use crate::note::Signer;
 use crate::queue::Queue;
 use crate::reader::Reader;
 use crate::recovery;
+use crate::room;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -138,6 +139,17 @@ impl Shared {
         self.moved.notify_all();
     }
 
+    /// Says how much room the index waits for.
+    fn no_room_for_the_index(&self) -> Error {
+        match self.disk.room().on("ask for the room of", "the disk") {
+            Ok(room) => Error::Full {
+                available_bytes: room.available_bytes,
+                needed_bytes: room::margin(&room) / 2,
+            },
+            Err(error) => error,
+        }
+    }
+
     /// Waits until searches find everything that is in the archive now.
     ///
     /// # Errors
@@ -155,10 +167,7 @@ impl Shared {
                 return Err(Error::Closed);
             }
             if progress.stalled {
-                return Err(Error::Full {
-                    available_bytes: 0,
-                    needed_bytes: 0,
-                });
+                return Err(self.no_room_for_the_index());
             }
             progress = self
                 .moved
