@@ -543,17 +543,4 @@ mod tests {
             }
         }
     }
-
-    /// The figure that the words must reach, on one core: `cargo test --release -p archive -- --ignored speed`.
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed_on_ascii_is_above_100_megabytes_a_second() {
-        let text = "Sehr geehrte Damen und Herren, anbei die Rechnung 4711 (2 Seiten).\r\n"
-            .repeat(1 << 20);
-        let mut letters = 0;
-        let start = std::time::Instant::now();
-        words(&text, |word| letters += word.text.len());
-        let rate = text.len() as f64 / 1e6 / start.elapsed().as_secs_f64();
-        assert!(rate > 100.0, "MB/s: {rate:.0}, letters: {letters}");
-    }
 }
