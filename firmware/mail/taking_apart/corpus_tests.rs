@@ -4,11 +4,9 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
 use super::MIN_CONTENT_BYTES;
 use super::tests::Taken;
+use crate::corpus;
 
 /// Themes beside `attachments`: few enough for a test, odd enough to be worth it.
 const ODD_THEMES: [&str; 4] = [
@@ -21,70 +19,28 @@ const ODD_THEMES: [&str; 4] = [
 /// Longer files are fed whole only, so that the test ends in time.
 const STEPPED_MAX_BYTES: usize = 64 * 1024;
 
-/// Calls `check` for each file of the theme, or says that the theme is not there.
-fn each_file(theme: &str, mut check: impl FnMut(&Path, &[u8])) {
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/corpus")
-        .join(format!("{theme}.tar.zst"));
-    if !archive.is_file() {
-        println!("skipped, for there is no corpus: {}", archive.display());
+/// Calls `check` with name and bytes of each file of the theme, or says that the theme is not there.
+fn each_file(theme: &str, mut check: impl FnMut(&str, &[u8])) {
+    let Some(files) = corpus::read(theme) else {
         return;
-    }
-    // Stays for inspection when a test fails.
-    let folder = std::env::temp_dir().join(format!("coffer-{theme}-{}", std::process::id()));
-    unpack(&archive, &folder);
-    let mut files = Vec::new();
-    list(&folder, &mut files);
+    };
     assert!(files.len() > 50, "the theme holds more: {}", files.len());
-    for file in files {
-        check(&file, &std::fs::read(&file).expect("it was just unpacked"));
+    for (name, bytes) in &files {
+        check(name, bytes);
     }
-    std::fs::remove_dir_all(&folder).expect("the folder is the test's own");
 }
 
-fn unpack(archive: &Path, folder: &Path) {
-    std::fs::create_dir_all(folder).expect("temporary folders can be made");
-    let mut zstd = Command::new("zstd")
-        .args(["-dc", "--long=27"])
-        .arg(archive)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("zstd is installed");
-    let packed = zstd.stdout.take().expect("the output is piped");
-    let tar = Command::new("tar")
-        .arg("x")
-        .arg("-C")
-        .arg(folder)
-        .stdin(packed)
-        .status()
-        .expect("tar is installed");
-    assert!(tar.success() && zstd.wait().expect("zstd was started").success());
-}
-
-fn list(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("it was just unpacked") {
-        let path = entry.expect("it was just unpacked").path();
-        if path.is_dir() {
-            list(&path, files);
-        } else {
-            files.push(path);
-        }
-    }
-    files.sort();
-}
-
-fn check_exact(file: &Path, message: &[u8]) -> Taken {
+fn check_exact(file: &str, message: &[u8]) -> Taken {
     let taken = Taken::apart(&[message]);
     taken.check_recipe();
     let together = taken.together().expect("memory can be read");
-    assert!(together == message, "not the same: {}", file.display());
+    assert!(together == message, "not the same: {file}");
     assert_eq!(taken.recipe.message_bytes(), Some(message.len() as u64));
     if message.len() < STEPPED_MAX_BYTES {
         let steps: Vec<&[u8]> = message.chunks(97).collect();
         assert!(
             Taken::apart(&steps) == taken,
-            "not the same when fed in steps: {}",
-            file.display()
+            "not the same when fed in steps: {file}"
         );
     }
     taken
@@ -140,10 +96,7 @@ fn nearly_all_attachments_are_taken_out() {
                 contents.swap_remove(place);
                 taken_count += 1;
             } else {
-                println!(
-                    "not taken out as a whole: {length} bytes of {}",
-                    file.display()
-                );
+                println!("not taken out as a whole: {length} bytes of {file}");
             }
         }
         let copy = taken.reading_copy().expect("memory can be read");
