@@ -144,7 +144,7 @@ impl<'a> Batch<'a> {
             },
             Work::Log(entry, answer) => {
                 let (actor, event) = *entry;
-                if let Err(error) = check_event(&event) {
+                if let Err(error) = check_length("an event", encode_event(&event).len()) {
                     return answer.give(Err(error));
                 }
                 let number = self.event(actor, event);
@@ -163,7 +163,8 @@ impl<'a> Batch<'a> {
 
     fn deposit(&mut self, prepared: Prepared) -> Result<Receipt> {
         let digest = prepared.message.digest;
-        check_reception(&prepared.reception)?;
+        let bytes = encode_reception(&prepared.reception).len();
+        check_length("what is known of an arrival", bytes)?;
         let receipt = match self.around.view.message(&digest)? {
             None => self.new_message(prepared)?,
             Some(number) => match self.known_reception(number, &prepared.reception)? {
@@ -451,24 +452,11 @@ pub(crate) fn leaf_hash(kind: RecordKind, sequence: u64, body: &[u8]) -> merkle:
     ))
 }
 
-/// A reception must fit into one record; the protocol's own limits keep real ones far below.
-fn check_reception(reception: &Reception) -> Result<()> {
-    let bytes = encode_reception(reception).len();
+/// A reception or event must fit into one record; the protocol's own limits keep real ones far below.
+fn check_length(what: &str, bytes: usize) -> Result<()> {
     if bytes > BODY_BYTES_MAX / 2 {
-        return Err(Error::Refused(format!(
-            "what is known of an arrival may have 8 MiB, this one has: {bytes} bytes"
-        )));
-    }
-    Ok(())
-}
-
-/// So must an event.
-fn check_event(event: &Event) -> Result<()> {
-    let bytes = encode_event(event).len();
-    if bytes > BODY_BYTES_MAX / 2 {
-        return Err(Error::Refused(format!(
-            "an event may have 8 MiB, this one has: {bytes} bytes"
-        )));
+        let text = format!("{what} may have 8 MiB, this one has: {bytes} bytes");
+        return Err(Error::Refused(text));
     }
     Ok(())
 }
