@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::merkle::{Hash, Tile, TileSource, TreeError};
 use crate::record::RecordKind;
 use crate::redb_backend::open_database;
+use crate::volume_files::{VolumeFiles, VolumeSet};
 use archive::{ContentRef, Digest};
 use mail::Oddities;
 use redb::{
@@ -30,6 +31,7 @@ use redb::{
     ReadableTable, TableDefinition, WriteTransaction,
 };
 use std::path::Path;
+use std::sync::Arc;
 
 /// Schema of the tables; part of the file's name.
 const SCHEMA: u32 = 1;
@@ -263,6 +265,7 @@ pub(crate) struct VolumeEntry {
 /// The open catalog.
 pub(crate) struct Catalog {
     database: Database,
+    files: Arc<VolumeFiles>,
 }
 
 /// Names the operation of a redb error.
@@ -297,12 +300,12 @@ fn damaged(how: &str) -> Error {
 
 impl Catalog {
     /// Opens the catalog, or makes an empty one.
-    pub(crate) fn open(disk: &dyn Disk) -> Result<Self> {
+    pub(crate) fn open(disk: &dyn Disk, files: Arc<VolumeFiles>) -> Result<Self> {
         let name = file_name();
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = open_database(&builder, disk, Path::new(&name)).doing("open")?;
-        let catalog = Self { database };
+        let catalog = Self { database, files };
         catalog.make_tables()?;
         Ok(catalog)
     }
@@ -360,10 +363,12 @@ impl Catalog {
         self.write(true)?.commit().doing("write")
     }
 
-    /// A view of the catalog as it is now.
+    /// A view of the catalog as it is now, with the volume files that its places point into.
     pub(crate) fn read(&self) -> Result<CatalogView> {
+        let (transaction, volumes) = self.files.with_set(|| self.database.begin_read());
         Ok(CatalogView {
-            transaction: self.database.begin_read().doing("read")?,
+            transaction: transaction.doing("read")?,
+            volumes,
         })
     }
 }
@@ -469,9 +474,15 @@ fn id_key(message_id: &str) -> [u8; 8] {
 /// A view of the catalog at one moment.
 pub(crate) struct CatalogView {
     transaction: ReadTransaction,
+    volumes: Arc<VolumeSet>,
 }
 
 impl CatalogView {
+    /// The volume files that the places point into.
+    pub(crate) fn volumes(&self) -> &VolumeSet {
+        &self.volumes
+    }
+
     /// How far the catalog has followed; zeros for an empty one.
     pub(crate) fn watermark(&self) -> Result<Watermark> {
         let table = self.transaction.open_table(META).doing("read")?;

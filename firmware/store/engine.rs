@@ -12,6 +12,7 @@ use crate::queue::Queue;
 use crate::reader::Reader;
 use crate::recovery;
 use crate::room;
+use crate::volume_files::VolumeFiles;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,7 @@ pub const VOLUME_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) catalog: Catalog,
+    pub(crate) files: Arc<VolumeFiles>,
     pub(crate) reader: Reader,
     pub(crate) signer: Arc<Signer>,
     pub(crate) clock: Clock,
@@ -271,10 +273,12 @@ impl Engine {
         options: Options,
         watch: &mut dyn FnMut(Watermark),
     ) -> Result<Self> {
-        let catalog = Catalog::open(&*disk)?;
+        let files = Arc::new(VolumeFiles::new(disk.clone()));
+        let catalog = Catalog::open(&*disk, files.clone())?;
         let index = open_index(&disk)?;
         let shared = Arc::new(Shared {
-            reader: Reader::new(disk.clone()),
+            reader: Reader::new(files.clone()),
+            files,
             disk,
             catalog,
             signer,

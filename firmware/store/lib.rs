@@ -17,6 +17,7 @@ mod identity;
 mod leaf;
 mod record;
 mod volume;
+mod volume_files;
 
 pub mod checkpoint;
 pub mod merkle;

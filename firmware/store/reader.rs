@@ -2,34 +2,30 @@
 
 use crate::catalog::{CatalogView, Place};
 use crate::digest::{GroupDigest, Hasher};
-use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::leaf::{BadLeaf, Leaf, LeafBody};
 use crate::prepare::READING_BYTES_MAX;
 use crate::record::{self, CheckpointRecord, Record, RecordKind, Records, Segment};
-use crate::volume::{self, Volume};
+use crate::volume;
+use crate::volume_files::{OpenVolume, VolumeFiles};
 use archive::{
     Base64Shape, ContentRef, Journal, Message, MessageForm, Reception, ReportForm, StoredPiece,
 };
 use mail::{Piece, Recipe};
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Unpacked frames kept in memory, in bytes: about sixty frames, so that the messages of a page of results are unpacked once.
 const CACHE_BYTES_MAX: usize = 16 << 20;
 
-/// Most volumes kept open.
-const OPEN_VOLUMES_MAX: usize = 64;
-
 /// Reads records of the volumes.
 pub(crate) struct Reader {
-    disk: Arc<dyn Disk>,
-    volumes: Mutex<HashMap<u64, Arc<Volume>>>,
+    files: Arc<VolumeFiles>,
     frames: Mutex<FrameCache>,
 }
 
-/// Unpacked frames by volume and offset; the one unused for longest goes first.
+/// Unpacked frames by generation of the volume's file and offset; the one unused for longest goes first.
 #[derive(Default)]
 struct FrameCache {
     frames: HashMap<(u64, u64), CachedFrame>,
@@ -90,45 +86,40 @@ impl StoredLeaf {
 }
 
 impl Reader {
-    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+    pub(crate) fn new(files: Arc<VolumeFiles>) -> Self {
         Self {
-            disk,
-            volumes: Mutex::default(),
+            files,
             frames: Mutex::default(),
         }
     }
 
-    fn volume(&self, number: u64) -> Result<Arc<Volume>> {
-        let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(volume) = volumes.get(&number) {
-            return Ok(volume.clone());
-        }
-        if volumes.len() >= OPEN_VOLUMES_MAX {
-            volumes.clear();
-        }
-        let volume = Arc::new(Volume::open_for_frames(&*self.disk, number)?);
-        volumes.insert(number, volume.clone());
-        Ok(volume)
+    fn volume(&self, view: &CatalogView, number: u64) -> Result<Arc<OpenVolume>> {
+        self.files.file(view.volumes(), number)
     }
 
-    fn frame(&self, volume: u64, offset: u64) -> Result<Arc<Vec<u8>>> {
-        let cached = self
-            .frames
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get((volume, offset));
+    fn frame(&self, volume: &OpenVolume, offset: u64) -> Result<Arc<Vec<u8>>> {
+        let key = (volume.generation, offset);
+        let cached = self.cache().get(key);
         if let Some(payload) = cached {
             return Ok(payload);
         }
-        let payload = Arc::new(self.volume(volume)?.frame_at(offset)?.payload);
-        let mut cache = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.put((volume, offset), payload.clone());
+        let payload = Arc::new(volume.frame_at(offset)?.payload);
+        self.cache().put(key, payload.clone());
         Ok(payload)
     }
 
+    fn cache(&self) -> MutexGuard<'_, FrameCache> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hands over the record at a place.
-    fn record<T>(&self, place: Place, take: impl FnOnce(Record) -> Option<T>) -> Result<T> {
-        let payload = self.frame(place.volume, place.frame)?;
+    fn record<T>(
+        &self,
+        view: &CatalogView,
+        place: Place,
+        take: impl FnOnce(Record) -> Option<T>,
+    ) -> Result<T> {
+        let payload = self.frame(&*self.volume(view, place.volume)?, place.frame)?;
         let taken = record::record_at(&payload, place.inner).and_then(take);
         taken.ok_or_else(|| damaged(place, "the record is not what the catalog expects"))
     }
@@ -137,7 +128,7 @@ impl Reader {
     pub(crate) fn leaf(&self, view: &CatalogView, sequence: u64) -> Result<StoredLeaf> {
         let not_found = || Error::NotFound(format!("number {sequence}"));
         let (kind, place) = view.leaf(sequence)?.ok_or_else(not_found)?;
-        let bytes = self.record(place, |record| {
+        let bytes = self.record(view, place, |record| {
             (record.kind == kind).then(|| record.body.to_vec())
         })?;
         let leaf = Leaf::decode(kind, &bytes).map_err(|bad| match bad {
@@ -158,8 +149,8 @@ impl Reader {
     }
 
     /// Reads a signed tree head.
-    pub(crate) fn checkpoint(&self, place: Place) -> Result<CheckpointRecord> {
-        self.record(place, |record| {
+    pub(crate) fn checkpoint(&self, view: &CatalogView, place: Place) -> Result<CheckpointRecord> {
+        self.record(view, place, |record| {
             (record.kind == RecordKind::Checkpoint)
                 .then(|| CheckpointRecord::decode(record.body))
                 .flatten()
@@ -201,15 +192,16 @@ impl Reader {
         let not_found = || Error::NotFound(format!("content {}", content.digest));
         let (_, place) = view.content(&content.digest)?.ok_or_else(not_found)?;
         let mut written = 0;
+        let volume = self.volume(view, place.volume)?;
         let mut frame = place.frame;
         let mut inner = place.inner;
         loop {
-            let payload = self.frame(place.volume, frame)?;
+            let payload = self.frame(&volume, frame)?;
             write_segments(&payload, inner, content, &mut written, out)?;
             if written >= content.length_bytes {
                 return Ok(());
             }
-            frame = self.volume(place.volume)?.after(frame)?;
+            frame = volume.after(frame)?;
             inner = 0;
         }
     }

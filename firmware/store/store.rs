@@ -226,7 +226,7 @@ impl Store {
         let (_, place) = view
             .last_checkpoint(u64::MAX)?
             .ok_or_else(|| Error::NotFound("a checkpoint: the archive is empty".to_owned()))?;
-        engine.shared.reader.checkpoint(place)
+        engine.shared.reader.checkpoint(&view, place)
     }
 
     /// Searches what the asker may see.
@@ -424,11 +424,12 @@ impl Store {
     /// Reads the checkpoint of a tree of this many leaves.
     fn checkpoint_of(&self, tree_size: u64) -> Result<CheckpointRecord> {
         let engine = self.engine()?;
-        let found = engine.shared.catalog.read()?.last_checkpoint(tree_size)?;
-        let (_, place) = found
+        let view = engine.shared.catalog.read()?;
+        let (_, place) = view
+            .last_checkpoint(tree_size)?
             .filter(|(size, _)| *size == tree_size)
             .ok_or_else(|| Error::NotFound(format!("a checkpoint of {tree_size} entries")))?;
-        engine.shared.reader.checkpoint(place)
+        engine.shared.reader.checkpoint(&view, place)
     }
 
     /// Sums over the archive.

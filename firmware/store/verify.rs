@@ -15,9 +15,11 @@ use crate::note::{Note, Verifier};
 use crate::reader::HashingWriter;
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
 use crate::volume::{self, Found, Volume, VolumeHeader, volume_digest};
+use crate::volume_files::OpenVolume;
 use archive::{ContentRef, Digest, Message, MessageForm, Reception, ReportForm};
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
 
 /// Most findings that are listed one by one; more are counted.
 const FINDINGS_MAX: usize = 10_000;
@@ -79,7 +81,7 @@ pub(crate) fn verify(
 ) -> Result<VerifyReport> {
     let view = shared.catalog.read()?;
     let end = view.watermark()?;
-    let total_bytes = total_bytes(shared, end.volume, end.offset)?;
+    let total_bytes = total_bytes(shared, &view, end.volume, end.offset)?;
     let key = how.key.as_ref().unwrap_or(own_key);
     let mut check = Check {
         shared,
@@ -112,8 +114,8 @@ pub(crate) fn verify(
     Ok(check.report)
 }
 
-fn total_bytes(shared: &Shared, last: u64, offset: u64) -> Result<u64> {
-    let lengths = (1..last).map(|number| match Volume::open(&*shared.disk, number, false) {
+fn total_bytes(shared: &Shared, view: &CatalogView, last: u64, offset: u64) -> Result<u64> {
+    let lengths = (1..last).map(|number| match shared.files.file(view.volumes(), number) {
         Ok(volume) => volume.length(),
         Err(_) => Ok(0),
     });
@@ -186,7 +188,7 @@ impl Check<'_> {
             return self.lost_volume(number);
         };
         self.report.volumes += 1;
-        self.header(&volume);
+        let header = self.header(&volume)?;
         self.volume_leaves.clear();
         let first_leaf = self.tree.size();
         let mut at = volume::HEADER_BYTES;
@@ -216,27 +218,14 @@ impl Check<'_> {
             }
         }
         self.done_bytes += at;
-        self.end_of_volume(&volume, first_leaf, seal, until == u64::MAX);
+        self.end_of_volume(&header, first_leaf, seal, until == u64::MAX);
         Ok(())
     }
 
-    /// Opens a volume; one whose header does not hold is read by what the header must have said.
-    fn open(&mut self, number: u64, name: &str) -> Result<Option<Volume>> {
-        let disk = &*self.shared.disk;
-        match Volume::open(disk, number, false) {
+    /// Opens the file that the view's places point into, by its name, so that a file that is gone is missed.
+    fn open(&mut self, number: u64, name: &str) -> Result<Option<Arc<OpenVolume>>> {
+        match self.shared.files.file_by_name(self.view.volumes(), number) {
             Ok(volume) => Ok(Some(volume)),
-            Err(error @ Error::Damaged { .. }) => {
-                self.found(name, Some(0), Vec::new(), chain(&error));
-                let header = VolumeHeader {
-                    archive_id: self.archive_id,
-                    number,
-                    created_us: 0,
-                    previous_digest: self.previous_digest,
-                    first_sequence: self.tree.size() + 1,
-                    first_batch: self.batch + 1,
-                };
-                Volume::open_headless(disk, header, false).map(Some)
-            }
             Err(error @ Error::Disk { .. }) => {
                 self.found(name, None, Vec::new(), chain(&error));
                 Ok(None)
@@ -275,29 +264,41 @@ impl Check<'_> {
         }
     }
 
-    fn header(&mut self, volume: &Volume) {
-        let header = &volume.header;
-        let name = volume.name().to_owned();
+    /// Checks the header; for one that does not hold gives what it must have said.
+    fn header(&mut self, volume: &Volume) -> Result<VolumeHeader> {
+        let name = volume.name();
+        let header = match volume.read_header() {
+            Ok(header) => header,
+            Err(error @ Error::Damaged { .. }) => {
+                self.found(name, Some(0), Vec::new(), chain(&error));
+                return Ok(VolumeHeader {
+                    archive_id: self.archive_id,
+                    number: volume.header.number,
+                    created_us: 0,
+                    previous_digest: self.previous_digest,
+                    first_sequence: self.tree.size() + 1,
+                    first_batch: self.batch + 1,
+                });
+            }
+            Err(error) => return Err(error),
+        };
         if header.archive_id != self.archive_id {
-            self.found(&name, Some(0), Vec::new(), "it belongs to another archive");
+            self.found(name, Some(0), Vec::new(), "it belongs to another archive");
         }
         if header.previous_digest != self.previous_digest {
-            self.found(
-                &name,
-                Some(0),
-                Vec::new(),
-                "it does not follow the volume before it: the digests differ",
-            );
+            let what = "it does not follow the volume before it: the digests differ";
+            self.found(name, Some(0), Vec::new(), what);
         }
+        Ok(header)
     }
 
     /// A volume that cannot be read at all: its leaves are missing, their hashes come from the catalog.
     fn lost_volume(&mut self, number: u64) -> Result<()> {
         let entry = self.view.volume(number)?;
         self.previous_digest = entry.map_or([0; 32], |entry| entry.digest);
-        let next = Volume::open(&*self.shared.disk, number + 1, false).ok();
-        if let Some(next) = next {
-            self.fill_from_catalog(next.header.first_sequence, &volume::file_name(number));
+        let next = self.shared.files.file(self.view.volumes(), number + 1);
+        if let Ok(next) = next.and_then(|next| next.read_header()) {
+            self.fill_from_catalog(next.first_sequence, &volume::file_name(number));
         }
         Ok(())
     }
@@ -561,12 +562,12 @@ impl Check<'_> {
 
     fn end_of_volume(
         &mut self,
-        volume: &Volume,
+        header: &VolumeHeader,
         first_leaf: u64,
         seal: Option<Seal>,
         must_be_sealed: bool,
     ) {
-        let name = volume.name().to_owned();
+        let name = volume::file_name(header.number);
         for (digest, _) in std::mem::take(&mut self.open_contents) {
             self.found(
                 &name,
@@ -580,7 +581,7 @@ impl Check<'_> {
             if must_be_sealed {
                 self.found(&name, None, Vec::new(), "its seal is missing");
             }
-            let entry = self.view.volume(volume.header.number).ok().flatten();
+            let entry = self.view.volume(header.number).ok().flatten();
             self.previous_digest = entry.map_or([0; 32], |entry| entry.digest);
             return;
         };
@@ -596,7 +597,7 @@ impl Check<'_> {
                 "its entries are not those that its seal names",
             );
         }
-        if seal.volume_digest != volume_digest(&volume.header, &seal.leaf_hashes) {
+        if seal.volume_digest != volume_digest(header, &seal.leaf_hashes) {
             self.found(
                 &name,
                 None,

@@ -35,6 +35,18 @@ pub(crate) struct VolumeHeader {
 }
 
 impl VolumeHeader {
+    /// Stands for a header that nobody has read, or that does not hold.
+    fn unknown(number: u64) -> Self {
+        Self {
+            archive_id: [0; 16],
+            number,
+            created_us: 0,
+            previous_digest: [0; 32],
+            first_sequence: 0,
+            first_batch: 0,
+        }
+    }
+
     pub(crate) fn encode(&self) -> [u8; HEADER_BYTES as usize] {
         let mut out = Vec::with_capacity(HEADER_BYTES as usize);
         out.extend_from_slice(&MAGIC);
@@ -181,30 +193,36 @@ impl Volume {
 
     /// Opens a volume, for writing when `write` is set.
     pub(crate) fn open(disk: &dyn Disk, number: u64, write: bool) -> Result<Self> {
-        let name = file_name(number);
-        let how = if write { Open::Write } else { Open::Read };
-        let file = disk.open(Path::new(&name), how).on("open", &name)?;
+        let volume = Self::open_headless(disk, VolumeHeader::unknown(number), write)?;
+        let header = volume.read_header()?;
+        Ok(Self { header, ..volume })
+    }
+
+    /// Reads the header as it stands in the file now.
+    ///
+    /// # Errors
+    /// `Damaged` when it does not hold or is another volume's.
+    pub(crate) fn read_header(&self) -> Result<VolumeHeader> {
+        let damaged = |how: String| Error::Damaged {
+            name: self.name.clone(),
+            offset: 0,
+            how,
+        };
         let mut bytes = [0; HEADER_BYTES as usize];
-        let length = file.len().on("read", &name)?;
-        if length < HEADER_BYTES {
-            let how = "the file is shorter than a volume's header".to_owned();
-            return Err(Error::Damaged {
-                name,
-                offset: 0,
-                how,
-            });
+        if self.length()? < HEADER_BYTES {
+            return Err(damaged(
+                "the file is shorter than a volume's header".to_owned(),
+            ));
         }
-        file.read_exact_at(0, &mut bytes).on("read", &name)?;
-        let header = VolumeHeader::decode(&bytes, &name)?;
-        if header.number != number {
-            let how = format!("its header says that it is volume {}", header.number);
-            return Err(Error::Damaged {
-                name,
-                offset: 0,
-                how,
-            });
+        self.read_at(0, &mut bytes)?;
+        let header = VolumeHeader::decode(&bytes, &self.name)?;
+        if header.number != self.header.number {
+            return Err(damaged(format!(
+                "its header says that it is volume {}",
+                header.number
+            )));
         }
-        Ok(Self { header, name, file })
+        Ok(header)
     }
 
     /// Opens a volume whose own header does not hold, since its frames can be read without; `header` stands for it.
@@ -223,15 +241,7 @@ impl Volume {
     pub(crate) fn open_for_frames(disk: &dyn Disk, number: u64) -> Result<Self> {
         match Self::open(disk, number, false) {
             Err(Error::Damaged { .. }) => {
-                let header = VolumeHeader {
-                    archive_id: [0; 16],
-                    number,
-                    created_us: 0,
-                    previous_digest: [0; 32],
-                    first_sequence: 0,
-                    first_batch: 0,
-                };
-                Self::open_headless(disk, header, false)
+                Self::open_headless(disk, VolumeHeader::unknown(number), false)
             }
             opened => opened,
         }
