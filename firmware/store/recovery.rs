@@ -600,27 +600,31 @@ impl<'a> Walk<'a> {
                 "damage: the volume has become shorter"
             );
         } else if length > end {
-            tracing::warn!(
-                volume = volume.header.number,
-                offset = end,
-                bytes = length - end,
-                "a torn tail is cut off"
-            );
-            self.keep_tail(volume, end, length)?;
-            Volume::open(&*self.shared.disk, volume.header.number, true)?.cut(end)?;
+            self.cut_tail(volume, end, length)?;
         }
         Ok(())
     }
 
+    fn cut_tail(&self, volume: &Volume, end: u64, length: u64) -> Result<()> {
+        match volume.find_at(end)? {
+            // Zeros that were written ahead.
+            Found::End => return Ok(()),
+            Found::Damage { next: None } => {}
+            Found::Frame(_) | Found::Damage { next: Some(_) } => {
+                self.keep_tail(volume, end, length)?;
+            }
+        }
+        tracing::warn!(
+            volume = volume.header.number,
+            offset = end,
+            bytes = length - end,
+            "a torn tail is cut off"
+        );
+        Volume::open(&*self.shared.disk, volume.header.number, true)?.cut(end)
+    }
+
     /// It cannot be told for sure whether the tail mattered: it is kept beside the volume when it holds a sound frame.
     fn keep_tail(&self, volume: &Volume, end: u64, length: u64) -> Result<()> {
-        let holds_frame = match volume.find_at(end)? {
-            Found::Frame(_) | Found::Damage { next: Some(_) } => true,
-            Found::Damage { next: None } | Found::End => false,
-        };
-        if !holds_frame {
-            return Ok(());
-        }
         match self.copy_tail(volume, end, length) {
             // Better to take mail than to keep what was most likely never acknowledged.
             Err(error) if error.is_full() => {

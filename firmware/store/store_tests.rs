@@ -1,9 +1,11 @@
 //! The store as a whole, on the simulated disk: what goes in comes out, crashes lose nothing that was acknowledged, damage is named.
 
 use crate::disk::{Disk, Open};
-use crate::faulty_disk::{Crash, SimDisk};
+use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
+use crate::frame::FramePacker;
 use crate::index::{Order, Page};
 use crate::verify::{VerifyOptions, VerifyReport};
+use crate::volume::{self, Found, Volume};
 use crate::{Body, Deposit, Error, Moment, Novelty, Options, Receipt, Store};
 use archive::access::OwnAddress;
 use archive::query::{Query, parse};
@@ -635,4 +637,61 @@ fn copies_are_one_result_and_keep_their_bytes() {
     check(&store);
     drop(store);
     check(&open(&disk));
+}
+
+/// Where the last frame of volume 1 ends, and how long its file is.
+fn end_and_length(disk: &SimDisk) -> (u64, u64) {
+    let volume = Volume::open(disk, 1, false).expect("a volume");
+    let mut end = volume::HEADER_BYTES;
+    while let Found::Frame(frame) = volume.find_at(end).expect("readable") {
+        end += frame.header.frame_bytes();
+    }
+    (end, volume.length().expect("readable"))
+}
+
+#[test]
+fn what_a_crash_leaves_in_the_room_written_ahead_is_no_mail() {
+    // The archive begins with two events and a checkpoint, each a batch; three messages follow.
+    let mut sound_frame = Vec::new();
+    FramePacker::new().pack(b"a record", 7, true, &mut sound_frame);
+    // What stands so far behind the last batch, and whether it is cut off.
+    let tails: [(u64, &[u8], bool); 6] = [
+        (0, b"", false),
+        (0, b"\0\0\0\0", false),
+        (0, b"CfFr", true),
+        (5000, b"x", true),
+        (0, &sound_frame[..20], true),
+        (700, &sound_frame, true),
+    ];
+    for (behind, tail, is_cut) in tails {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        let kept = [1, 2, 3].map(|i| put(&store, &message(i, "Text"), smtp(&["x@y.example"])));
+        let (end, length) = end_and_length(&disk);
+        assert!(length > end + 6000, "zeros are written ahead");
+        let at_step = disk.steps() + 1;
+        let kind = FaultKind::Error;
+        disk.set_fault(Some(Fault { at_step, kind }));
+        drop(store);
+        disk.crash(Crash::LoseUnsynced);
+        assert_eq!(end_and_length(&disk), (end, length), "they are durable");
+        let file = disk.open(Path::new("volumes/00000001.vol"), Open::Write);
+        let written = file.and_then(|file| {
+            file.write_all_at(end + behind, tail)?;
+            file.sync_data()
+        });
+        written.expect("the disk lives");
+        let store = open(&disk);
+        let expected = if is_cut { (end, end) } else { (end, length) };
+        assert_eq!(end_and_length(&disk), expected, "{behind} {tail:?}");
+        for (i, receipt) in (1..).zip(&kept) {
+            assert_eq!(bytes(&store, receipt.number), message(i, "Text"));
+        }
+        assert_eq!(verify(&store).findings, []);
+        let new = put(&store, &message(4, "neu"), smtp(&["x@y.example"]));
+        assert_eq!(bytes(&store, new.number), message(4, "neu"));
+        drop(store);
+        let (end, length) = end_and_length(&disk);
+        assert_eq!(end, length, "closing in order gives back what is left");
+    }
 }

@@ -274,8 +274,13 @@ impl Volume {
 
     /// Cuts the file and makes the cut durable.
     pub(crate) fn cut(&self, length: u64) -> Result<()> {
-        self.file.set_len(length).on("cut", &self.name)?;
+        self.trim(length)?;
         self.sync()
+    }
+
+    /// Cuts the file, durable with the next sync.
+    pub(crate) fn trim(&self, length: u64) -> Result<()> {
+        self.file.set_len(length).on("cut", &self.name)
     }
 
     /// Reads raw bytes, as for setting a tail aside.
