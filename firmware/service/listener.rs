@@ -1,6 +1,8 @@
 //! Accepting connections: a thread each, limits on their number, and an orderly end.
 //!
-//! It knows no protocol and no TLS. What a connection is for is told by the function given with its socket.
+//! A thread whose connection has ended waits a little for the next one: many senders make a connection for each message, and making
+//! and ending a thread costs more than taking the message. It knows no protocol and no TLS. What a connection is for is told by the
+//! function given with its socket.
 
 use nix::sys::socket::{Shutdown as ShutdownSide, shutdown};
 use std::collections::HashMap;
@@ -8,13 +10,20 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// 100 ms after a failed accept: with no file descriptor left, at most 10 tries and log lines a second.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// 32 threads wait for a next connection at most: as many as senders commonly have at once, with a few pages of memory each.
+const IDLE_THREADS_MAX: usize = 32;
+
+/// 5 seconds for a thread to wait for its next connection; then it gives its memory back.
+const IDLE_WAIT: Duration = Duration::from_secs(5);
 
 /// 1 second for connections that were cut off to end; a thread that needs longer is left behind.
 const CUT_WAIT: Duration = Duration::from_secs(1);
@@ -108,6 +117,7 @@ impl Listener {
             let _ = shutdown(socket.as_raw_fd(), ShutdownSide::Both);
             let _ = thread.join();
         }
+        self.shared.idle().clear(); // whoever waits for a connection sees that none will come
         self.shared.shut_down(Shutdown::Read, |connection| {
             !connection.busy.load(Ordering::SeqCst)
         });
@@ -178,6 +188,27 @@ struct Shared {
     open: Mutex<Open>,
     /// Tells of every connection that ended.
     ended: Condvar,
+    idle: Mutex<Vec<IdleThread>>,
+}
+
+/// A thread that waits for a connection.
+struct IdleThread {
+    thread: ThreadId,
+    next: SyncSender<Job>,
+}
+
+/// A connection, and what is to be done with it.
+struct Job {
+    serve: Serve,
+    connection: Connection,
+}
+
+impl Job {
+    fn run(self) {
+        (self.serve)(&self.connection);
+        drop(self.serve); // whoever waits for the last connection may then have all for himself
+        drop(self.connection);
+    }
 }
 
 #[derive(Default)]
@@ -202,6 +233,45 @@ impl Shared {
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             ended: Condvar::new(),
+            idle: Mutex::default(),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleThread>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a connection to the thread that became idle last, since its memory is still in the processor's caches; gives the
+    /// connection back when there is none.
+    fn hand_over(&self, mut job: Job) -> Option<Job> {
+        while let Some(idle) = { self.idle().pop() } {
+            match idle.next.send(job) {
+                Ok(()) => return None,
+                Err(refused) => job = refused.0,
+            }
+        }
+        Some(job)
+    }
+
+    /// Waits for the next connection of this thread; none when it is to end.
+    fn next_job(&self) -> Option<Job> {
+        let (next, jobs) = sync_channel(1);
+        let thread = thread::current().id();
+        {
+            let mut idle = self.idle();
+            if idle.len() >= IDLE_THREADS_MAX || self.stopping.load(Ordering::SeqCst) {
+                return None;
+            }
+            idle.push(IdleThread { thread, next });
+        }
+        match jobs.recv_timeout(IDLE_WAIT) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                self.idle().retain(|idle| idle.thread != thread);
+                // One that was handed over at the last moment.
+                jobs.recv().ok()
+            }
         }
     }
 
@@ -326,10 +396,15 @@ impl Acceptor {
 
     fn spawn(&self, connection: Connection) -> io::Result<()> {
         let serve = self.serve.clone();
+        let Some(job) = self.shared.hand_over(Job { serve, connection }) else {
+            return Ok(());
+        };
+        let shared = self.shared.clone();
         let work = move || {
-            serve(&connection);
-            drop(serve); // whoever waits for the last connection may then have all for himself
-            drop(connection);
+            job.run();
+            while let Some(next) = shared.next_job() {
+                next.run();
+            }
         };
         let builder = thread::Builder::new().name(self.shared.name.to_owned());
         builder
@@ -454,6 +529,37 @@ mod tests {
             TcpStream::connect(address).is_err(),
             "nobody listens any more"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_thread_takes_one_connection_after_the_other() -> io::Result<()> {
+        let (served, threads) = mpsc::channel();
+        let serve: Serve = Arc::new(move |_| {
+            served
+                .send(thread::current().id())
+                .expect("a listening test");
+        });
+        let door = Door {
+            socket: socket(),
+            refusal: b"",
+            serve,
+        };
+        let listener = Listener::start("test", vec![door], LIMITS)?;
+        let mut seen = Vec::new();
+        for _ in 0..10 {
+            let mut said = String::new();
+            TcpStream::connect(listener.local_addrs()[0])?.read_to_string(&mut said)?;
+            seen.push(threads.recv().expect("served"));
+            let until = Instant::now() + Duration::from_secs(4);
+            while listener.shared.idle().is_empty() && Instant::now() < until {
+                thread::yield_now();
+            }
+        }
+        assert!(seen.iter().all(|thread| *thread == seen[0]), "{seen:?}");
+        let shared = listener.shared.clone();
+        assert_eq!(listener.stop(Duration::from_secs(60)), 0);
+        assert!(shared.idle().is_empty(), "nobody waits any more");
         Ok(())
     }
 
