@@ -52,6 +52,14 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# need_postfix: a mail server that is installed but not started, hence "No configuration".
+need_postfix() {
+    if have debconf-set-selections && [ "$(id -u)" -eq 0 ]; then
+        echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+    fi
+    need_debian postconf=postfix
+}
+
 # need_rust: the compiler itself is a person's choice; only its absence is reported.
 need_rust() {
     have cargo || fail "cargo is missing; install Rust from https://rustup.rs, then run this again"
@@ -63,6 +71,20 @@ need_target() {
     [ -d "$(rustc --print target-libdir --target "$1" 2>/dev/null)" ] && return
     have rustup || return
     timeout 300 rustup target add "$1"
+}
+
+# What is shipped, for this computer: its static binary where that can be built; COFFER_BIN names it.
+build_for_this_computer() {
+    local target
+    target=$(uname -m)-unknown-linux-musl
+    if need_target "$target"; then
+        scripts/build --target "$target"
+        export COFFER_BIN=$target_dir/$target/release/coffer
+    else
+        skip "static binary for this computer: rustup cannot get $target"
+        scripts/build
+        export COFFER_BIN=$target_dir/release/coffer
+    fi
 }
 
 # need_python NAME: what scripts/tools/NAME.txt pins by version and digest, from PyPI, on PATH;
