@@ -107,6 +107,41 @@ fn swaks_sends_in_the_clear_and_under_tls() {
     archive.verify();
 }
 
+/// Whoever installed the box's authority needs no exception, and goes on trusting the box under its next name.
+#[test]
+fn a_client_that_has_the_certificate_trusts_the_box() {
+    if !has_swaks() {
+        return;
+    }
+    let folder = Folder::new("swaks-trust");
+    let archive = Archive::at(folder.join("data"));
+    let installed = folder.join("authority.pem");
+    let serving = archive.serve(&[&"--hostname", &"archive.example"]);
+    std::fs::write(&installed, archive.run("certificate", &[])).expect("written");
+    let trusting: &[&dyn AsRef<OsStr>] = &[&"--tls-verify", &"--tls-ca-path", &installed];
+    let tls = [&[&"--tls" as &dyn AsRef<OsStr>], trusting].concat();
+    check_swaks(&archive, serving.said("smtp"), "trusting", &tls);
+    serving.stop();
+    let serving = archive.serve(&[&"--hostname", &"other.local"]);
+    check_swaks(&archive, serving.said("smtp"), "renewed", &tls);
+    serving.stop();
+    let stranger = Archive::at(folder.join("stranger"));
+    let serving = stranger.serve(&[]);
+    let refused = swaks(
+        serving.said("smtp"),
+        &[
+            &[&"--to" as &dyn AsRef<OsStr>, &"a@b.example"],
+            tls.as_slice(),
+        ]
+        .concat(),
+    );
+    assert!(
+        refused.code != Some(0),
+        "a box of another authority is trusted"
+    );
+    serving.stop();
+}
+
 #[test]
 fn swaks_signs_in_only_under_tls_and_with_the_right_password() {
     if !has_swaks() {

@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Checkpoint(DataArgs),
     /// Print the key that checks checkpoints and exports, to be kept outside
     Key(DataArgs),
+    /// Print the certificate that makes computers trust this box; name and fingerprint go to standard error.
+    Certificate(DataArgs),
     /// Manage who may sign in by SMTP
     Account(AccountArgs),
 }

@@ -49,6 +49,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Stats(args) => maintain::stats(&args),
         Command::Checkpoint(args) => maintain::checkpoint(&args),
         Command::Key(args) => maintain::key(&args),
+        Command::Certificate(args) => maintain::certificate(&args),
         Command::Account(args) => account::run(args),
     }
 }

@@ -1,8 +1,8 @@
-//! `coffer rebuild`, `stats`, `checkpoint` and `key`: small commands about the archive as a whole.
+//! `coffer rebuild`, `stats`, `checkpoint`, `key` and `certificate`: small commands about the archive as a whole.
 
 use crate::archive_access::{Missing, log_run, open, spinner};
 use crate::args::{DataArgs, StatsArgs};
-use crate::output::{Exit, bytes, count, line};
+use crate::output::{Exit, bytes, count, line, note};
 use serde_json::json;
 use service::keeper::messages::Stats;
 use std::io::Write;
@@ -32,6 +32,21 @@ pub(crate) fn key(args: &DataArgs) -> Result<(), Exit> {
     let keeper = open(&args.data, Missing::Refuse)?;
     log_run(&*keeper)?;
     line(keeper.stats()?.key)
+}
+
+/// Prints what people install; name and fingerprint, by which they see that it is the right one, go to standard error.
+pub(crate) fn certificate(args: &DataArgs) -> Result<(), Exit> {
+    let keeper = open(&args.data, Missing::Refuse)?;
+    log_run(&*keeper)?;
+    let authority = keeper.authority()?;
+    let digits: Vec<_> = authority
+        .fingerprint
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
+    note(format_args!("authority:   {}", authority.name));
+    note(format_args!("fingerprint: {} (SHA-256)", digits.join(":")));
+    Ok(write!(std::io::stdout(), "{}", authority.pem)?)
 }
 
 pub(crate) fn stats(args: &StatsArgs) -> Result<(), Exit> {

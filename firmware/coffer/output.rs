@@ -60,6 +60,12 @@ pub(crate) fn line(text: impl fmt::Display) -> Result<(), Exit> {
     Ok(writeln!(io::stdout(), "{text}")?)
 }
 
+/// Writes a line to standard error, beside what a script reads.
+pub(crate) fn note(text: impl fmt::Display) {
+    // Nobody can be told when standard error is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// A moment of our clock, as text.
 pub(crate) fn moment(at_us: i64) -> String {
     rfc3339(at_us.div_euclid(1_000_000))

@@ -7,6 +7,7 @@ use crate::output::{Exit, line};
 use archive::{Event, EventKind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
+use service::certificates::{self, CertificateError, Names};
 use service::keeper::{Keeper, KeeperServer, LocalKeeper};
 use service::networks::Networks;
 use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
@@ -14,14 +15,9 @@ use service::tls::{TlsIdentity, TlsServer};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use store::StateTable;
 
-/// How often a growing tree is signed, in milliseconds: what an outside checkpoint does not cover is at most a minute old.
-const CHECKPOINT_EVERY_MS: u16 = 60_000;
-
-const TLS_CERTIFICATE: &str = "tls certificate";
-const TLS_KEY: &str = "tls key";
-const TLS_EXPIRES: &str = "tls certificate expires";
+/// A minute, in milliseconds.
+const MINUTE_MS: u16 = 60_000;
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     host::raise_file_limit();
@@ -29,7 +25,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
         .map_err(|error| Exit::cannot(format!("cannot wait for signals: {error}")))?;
     let keeper = Arc::new(open_as_owner(&args.data.data)?);
     let hostname = args.hostname.clone().unwrap_or_else(host::hostname);
-    let tls = Arc::new(tls(&keeper, &hostname)?);
+    let identity = certificate(&keeper, &hostname).map_err(Exit::cannot)?;
+    let tls = Arc::new(TlsServer::new(&identity).map_err(Exit::cannot)?);
     keeper.log(COMMAND_LINE, event(EventKind::Started))?;
     let door = KeeperServer::start(&args.data.data, keeper.clone()).map_err(|error| {
         Exit::cannot(format!(
@@ -37,9 +34,12 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
             args.data.data.display()
         ))
     })?;
-    let server = smtp(&args, hostname, keeper.clone(), tls)?;
+    let server = smtp(&args, hostname.clone(), keeper.clone(), tls.clone())?;
     announce(&args, &keeper, &server)?;
-    wait_until_stopped(&signals, &*keeper)?;
+    wait_until_stopped(&signals, || {
+        sign(&*keeper);
+        renew(&keeper, &hostname, &tls);
+    })?;
     let cut_off = server.stop();
     if cut_off > 0 {
         tracing::warn!(
@@ -62,38 +62,14 @@ fn event(kind: EventKind) -> Event {
     }
 }
 
-/// The certificate that is kept in the archive's state, or a new one when there is none or it ends soon.
-fn tls(keeper: &LocalKeeper, hostname: &str) -> Result<TlsServer, Exit> {
-    let state = keeper.store().state();
-    let get = |name| state.get(StateTable::Keys, name).map_err(Exit::cannot);
-    let known = match (get(TLS_CERTIFICATE)?, get(TLS_KEY)?, get(TLS_EXPIRES)?) {
-        (Some(certificate_der), Some(key_der), Some(expires)) => {
-            let expires_at = expires.try_into().map_or(0, u64::from_le_bytes);
-            Some(TlsIdentity {
-                certificate_der,
-                key_der,
-                expires_at,
-            })
-        }
-        _ => None,
+/// The certificate of this box, as its name and addresses are now.
+fn certificate(keeper: &LocalKeeper, hostname: &str) -> Result<TlsIdentity, CertificateError> {
+    let names = Names {
+        archive: &store::hex(&keeper.store().identity().archive),
+        hostname,
+        addresses: host::addresses(),
     };
-    let identity = match known.filter(|identity| !identity.is_due(host::now_s())) {
-        Some(identity) => identity,
-        None => {
-            let identity = TlsIdentity::generate(&TlsIdentity::names_of(hostname), host::now_s())
-                .map_err(Exit::cannot)?;
-            let put = |name, value: &[u8]| {
-                state
-                    .put(StateTable::Keys, name, Some(value))
-                    .map_err(Exit::cannot)
-            };
-            put(TLS_KEY, &identity.key_der)?;
-            put(TLS_EXPIRES, &identity.expires_at.to_le_bytes())?;
-            put(TLS_CERTIFICATE, &identity.certificate_der)?;
-            identity
-        }
-    };
-    TlsServer::new(&identity).map_err(Exit::cannot)
+    certificates::certificate(keeper.store().state(), &names, host::now_s())
 }
 
 fn smtp(
@@ -148,19 +124,31 @@ fn announce(args: &ServeArgs, keeper: &LocalKeeper, server: &SmtpServer) -> Resu
     line("ready")
 }
 
-/// Signs the tree head now and then, until a signal asks us to stop.
-fn wait_until_stopped(signals: &SignalFd, keeper: &dyn Keeper) -> Result<(), Exit> {
+/// Does what is due every minute, until a signal asks us to stop.
+fn wait_until_stopped(signals: &SignalFd, each_minute: impl Fn()) -> Result<(), Exit> {
     loop {
         let mut waiting = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut waiting, PollTimeout::from(CHECKPOINT_EVERY_MS)) {
-            Ok(0) => {
-                if let Err(error) = keeper.checkpoint() {
-                    tracing::error!(%error, "the tree head could not be signed");
-                }
-            }
+        match poll(&mut waiting, PollTimeout::from(MINUTE_MS)) {
+            Ok(0) => each_minute(),
             Ok(_) => return Ok(()),
             Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(Exit::cannot(format!("cannot wait for signals: {error}"))),
         }
+    }
+}
+
+/// Signs the tree head if the tree has grown: what an outside checkpoint does not cover is at most a minute old.
+fn sign(keeper: &dyn Keeper) {
+    if let Err(error) = keeper.checkpoint() {
+        tracing::error!(%error, "the tree head could not be signed");
+    }
+}
+
+/// Renews the certificate before it ends and when the box has got another address; connections that are open keep the old one.
+fn renew(keeper: &LocalKeeper, hostname: &str, tls: &TlsServer) {
+    let renewed = certificate(keeper, hostname)
+        .and_then(|identity| tls.replace(&identity).map_err(CertificateError::from));
+    if let Err(error) = renewed {
+        tracing::error!(%error, "the certificate could not be renewed");
     }
 }

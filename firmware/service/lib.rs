@@ -5,6 +5,8 @@
 //! It decides nothing about what is kept or who may see it (room `archive`) and never writes the archive's disks (room `store`).
 
 pub mod accounts;
+pub mod authority;
+pub mod certificates;
 pub mod export;
 pub mod import;
 pub mod keeper;

@@ -5,8 +5,8 @@
 
 use protocol::smtp::TlsInfo;
 use rcgen::{
-    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -47,6 +47,9 @@ pub enum TlsError {
         /// What the certificate library said.
         source: rcgen::Error,
     },
+    /// No name or address was given that may stand in the certificate.
+    #[error("a certificate needs a name or address of the local network")]
+    NoName,
     /// Key and certificate cannot be used.
     #[error("cannot use the certificate and its key")]
     Use(#[source] rustls::Error),
@@ -69,18 +72,28 @@ impl TlsIdentity {
     /// # Errors
     /// When a name cannot stand in a certificate.
     pub fn generate(names: &[String], now: u64) -> Result<Self, TlsError> {
+        Self::make(names, now, |key| leaf_params(names, now)?.self_signed(key))
+    }
+
+    /// Makes a key (ECDSA P-256) and has it signed.
+    pub(crate) fn make(
+        names: &[String],
+        now: u64,
+        sign: impl FnOnce(&KeyPair) -> Result<Certificate, rcgen::Error>,
+    ) -> Result<Self, TlsError> {
         let error = |source| TlsError::Make {
             names: names.join(" "),
             source,
         };
-        let expires_at = now + VALIDITY.as_secs();
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(error)?;
-        let params = certificate_params(names, now, expires_at).map_err(error)?;
-        let certificate = params.self_signed(&key).map_err(error)?;
+        let certificate = match names {
+            [] => return Err(TlsError::NoName),
+            _ => sign(&key).map_err(error)?,
+        };
         Ok(Self {
             certificate_der: certificate.der().to_vec(),
             key_der: key.serialize_der(),
-            expires_at,
+            expires_at: now + VALIDITY.as_secs(),
         })
     }
 
@@ -101,15 +114,10 @@ impl TlsIdentity {
     }
 }
 
-fn certificate_params(
-    names: &[String],
-    now: u64,
-    expires_at: u64,
-) -> Result<CertificateParams, rcgen::Error> {
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+/// What stands in the certificate of a server of these names, valid from now, Unix seconds.
+pub(crate) fn leaf_params(names: &[String], now: u64) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
-    params.not_before = epoch + Duration::from_secs(now).saturating_sub(SLOW_CLOCK);
-    params.not_after = epoch + Duration::from_secs(expires_at);
+    set_validity(&mut params, now, now + VALIDITY.as_secs());
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -120,6 +128,13 @@ fn certificate_params(
             .push(DnType::CommonName, name.as_str());
     }
     Ok(params)
+}
+
+/// Makes a certificate valid from a moment, for clients with a slow clock a little before, until another one; Unix seconds.
+pub(crate) fn set_validity(params: &mut CertificateParams, from: u64, until: u64) {
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs(from).saturating_sub(SLOW_CLOCK);
+    params.not_after = epoch + Duration::from_secs(until);
 }
 
 /// The TLS settings of the listeners; the certificate can be changed while they run.
@@ -366,24 +381,19 @@ impl Write for Socket {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
+    //! A client that trusts one certificate, and a handshake with it over loopback.
+
     use super::*;
     use rustls::pki_types::ServerName;
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
     use std::net::TcpListener;
     use std::thread;
 
-    /// 2025-06-15, in Unix seconds.
-    const NOW: u64 = 1_750_000_000;
-
     const TIMEOUTS: Timeouts = Timeouts {
         read: Duration::from_millis(1),
         write: Duration::from_secs(60),
     };
-
-    fn identity(name: &str, now: u64) -> TlsIdentity {
-        TlsIdentity::generate(&TlsIdentity::names_of(name), now).expect("a certificate")
-    }
 
     fn pair() -> (TcpStream, Stream) {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -393,10 +403,11 @@ mod tests {
         (client, Stream::new(server, TIMEOUTS).expect("a stream"))
     }
 
-    fn client_of(identity: &TlsIdentity, name: &'static str) -> ClientConnection {
+    /// A client that trusts this certificate and looks for a server of this name.
+    pub(crate) fn client(trusted_der: &[u8], name: &'static str) -> ClientConnection {
         let mut roots = RootCertStore::empty();
         roots
-            .add(CertificateDer::from(identity.certificate_der.clone()))
+            .add(CertificateDer::from(trusted_der.to_vec()))
             .expect("a certificate");
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(rustls::ALL_VERSIONS)
@@ -408,7 +419,7 @@ mod tests {
     }
 
     /// Does the handshake on both sides and gives them.
-    fn shake_hands(
+    pub(crate) fn shake_hands(
         server: &TlsServer,
         mut tls: ClientConnection,
     ) -> io::Result<(TcpStream, ClientConnection, Stream)> {
@@ -419,6 +430,19 @@ mod tests {
             began.join().expect("no panic")
         });
         began.map(|()| (socket, tls, stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{client, shake_hands};
+    use super::*;
+
+    /// 2025-06-15, in Unix seconds.
+    const NOW: u64 = 1_750_000_000;
+
+    fn identity(name: &str, now: u64) -> TlsIdentity {
+        TlsIdentity::generate(&TlsIdentity::names_of(name), now).expect("a certificate")
     }
 
     #[test]
@@ -436,10 +460,10 @@ mod tests {
             "127.0.0.1",
             "::1",
         ] {
-            let shaken = shake_hands(&server, client_of(&identity, name));
+            let shaken = shake_hands(&server, client(&identity.certificate_der, name));
             assert!(shaken.is_ok(), "{name}: {:?}", shaken.err());
         }
-        assert!(shake_hands(&server, client_of(&identity, "other.example")).is_err());
+        assert!(shake_hands(&server, client(&identity.certificate_der, "other.example")).is_err());
     }
 
     #[test]
@@ -450,9 +474,9 @@ mod tests {
             .as_secs();
         let [old, new] = ["old.example", "new.example"].map(|name| identity(name, now));
         let server = TlsServer::new(&old).expect("a fitting key");
-        assert!(shake_hands(&server, client_of(&new, "new.example")).is_err());
+        assert!(shake_hands(&server, client(&new.certificate_der, "new.example")).is_err());
         server.replace(&new).expect("a fitting key");
-        assert!(shake_hands(&server, client_of(&new, "new.example")).is_ok());
+        assert!(shake_hands(&server, client(&new.certificate_der, "new.example")).is_ok());
         let mixed = TlsIdentity {
             key_der: old.key_der,
             ..new.clone()
@@ -461,7 +485,7 @@ mod tests {
             server.replace(&mixed).is_err(),
             "a key of another certificate"
         );
-        assert!(shake_hands(&server, client_of(&new, "new.example")).is_ok());
+        assert!(shake_hands(&server, client(&new.certificate_der, "new.example")).is_ok());
     }
 
     #[test]
@@ -472,8 +496,10 @@ mod tests {
             .as_secs();
         let identity = identity("archive.example", now);
         let server = TlsServer::new(&identity).expect("a fitting key");
-        let (mut socket, mut tls, mut stream) =
-            shake_hands(&server, client_of(&identity, "archive.example"))?;
+        let (mut socket, mut tls, mut stream) = shake_hands(
+            &server,
+            client(&identity.certificate_der, "archive.example"),
+        )?;
         let mut record = Vec::new();
         tls.writer().write_all(b"hello")?;
         tls.write_tls(&mut record)?;

@@ -1,7 +1,8 @@
 //! The keeper's questions as plain calls: each names its question once and knows which answer fits.
 
 use super::messages::{
-    Details, Entry, ProofEntry, Request, Response, SearchPage, SearchRequest, Stats, WireAsker,
+    AuthorityCertificate, Details, Entry, ProofEntry, Request, Response, SearchPage, SearchRequest,
+    Stats, WireAsker,
 };
 use super::{Failure, Keeper, Watch};
 use archive::Digest;
@@ -114,5 +115,9 @@ impl dyn Keeper + '_ {
     /// Lists the names of the accounts.
     pub fn accounts(&self) -> Result<Vec<String>, Failure> {
         ask!(self, Request::Accounts, &mut unwatched(), Response::Names(names) => names)
+    }
+    /// Gives the certificate of the box's own authority.
+    pub fn authority(&self) -> Result<AuthorityCertificate, Failure> {
+        ask!(self, Request::Authority, &mut unwatched(), Response::Authority(certificate) => certificate)
     }
 }

@@ -1,11 +1,12 @@
 //! The keeper in the process that owns the data directory.
 
 use super::messages::{
-    BodyRequest, Details, Entry, Hit, ProofEntry, Request, Response, SearchPage, SearchRequest,
-    Stats, WireAsker,
+    AuthorityCertificate, BodyRequest, Details, Entry, Hit, ProofEntry, Request, Response,
+    SearchPage, SearchRequest, Stats, WireAsker,
 };
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
+use crate::certificates;
 use archive::access::OwnAddress;
 use archive::query::{Parsed, Query, parse};
 use archive::{Asker, Digest, Event};
@@ -184,6 +185,18 @@ impl LocalKeeper {
         .map(drop)
     }
 
+    fn authority(&self) -> Result<AuthorityCertificate, Failure> {
+        let authority = certificates::authority(self.store.state())?;
+        let authority = authority.ok_or_else(|| {
+            Failure::NotFound("a certificate: it is made when coffer serve first starts".to_owned())
+        })?;
+        Ok(AuthorityCertificate {
+            pem: authority.certificate_pem(),
+            fingerprint: store::sha256(&authority.certificate_der).0,
+            name: authority.name,
+        })
+    }
+
     /// Gives the store, for what only its owner may do.
     pub fn store(&self) -> &Store {
         &self.store
@@ -260,6 +273,7 @@ impl Keeper for LocalKeeper {
                 Response::Done
             }
             Request::Accounts => Response::Names(self.store.state().names(StateTable::Accounts)?),
+            Request::Authority => Response::Authority(self.authority()?),
         })
     }
 

@@ -70,6 +70,8 @@ pub enum Request {
     },
     /// Lists the names of the accounts.
     Accounts,
+    /// Gives the certificate of the box's own authority.
+    Authority,
 }
 
 /// A message on its way in.
@@ -180,6 +182,8 @@ pub enum Response {
     Verified(VerifyReport),
     /// To `Accounts`.
     Names(Vec<String>),
+    /// To `Authority`.
+    Authority(AuthorityCertificate),
 }
 
 /// A receipt, as [`store::Receipt`].
@@ -268,6 +272,17 @@ pub struct ProofEntry {
     pub number: u64,
     /// C2SP tlog-proof.
     pub proof: String,
+}
+
+/// What people install in their computers so that these trust the box.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityCertificate {
+    /// What the authority is called in lists of authorities.
+    pub name: String,
+    /// The certificate (PEM, RFC 7468).
+    pub pem: String,
+    /// SHA-256 of the certificate (DER).
+    pub fingerprint: [u8; 32],
 }
 
 /// Figures of the archive.
