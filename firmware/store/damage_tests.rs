@@ -270,6 +270,27 @@ fn what_the_index_has_seen_was_durable() {
     takes_mail_behind(&store, hurt.reception);
 }
 
+/// A rebuild forgot the catalog and the index, which alone knew that the last batch was no torn one, and gave its numbers again.
+#[test]
+fn a_rebuild_cuts_nothing_that_was_durable() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let kept = fill(&store, 0..3);
+    let (damaged, _) = fill(&store, 3..4).remove(0);
+    drop(store);
+    spoil_frame(&disk, 1, *frames(&disk, 1).last().expect("frames"));
+    let store = open(&disk);
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    all_there(&store, &kept);
+    let findings = verify(&store).findings;
+    let names = |number: u64| findings.iter().any(|f| f.numbers.contains(&number));
+    assert!(
+        names(damaged.number) && names(damaged.reception),
+        "{findings:?}"
+    );
+    takes_mail_behind(&store, damaged.reception);
+}
+
 #[test]
 fn a_volume_shorter_than_the_catalog_knows_uses_no_number_again() {
     let disk = SimDisk::new();

@@ -229,11 +229,14 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Catches up with the volumes and starts the threads; a catalog or index that does not hold is made again.
+    ///
+    /// `durable` is how many leaves the caller knows to have been durable, beside what catalog and index tell.
     pub(crate) fn start(
         disk: Arc<dyn Disk>,
         archive_id: [u8; 16],
         signer: Arc<Signer>,
         options: Options,
+        durable: u64,
         watch: &mut dyn FnMut(Watermark),
     ) -> Result<Self> {
         let start = |watch: &mut dyn FnMut(Watermark)| {
@@ -242,6 +245,7 @@ impl Engine {
                 archive_id,
                 signer.clone(),
                 options.clone(),
+                durable,
                 watch,
             )
         };
@@ -271,6 +275,7 @@ impl Engine {
         archive_id: [u8; 16],
         signer: Arc<Signer>,
         options: Options,
+        durable: u64,
         watch: &mut dyn FnMut(Watermark),
     ) -> Result<Self> {
         let files = Arc::new(VolumeFiles::new(disk.clone()));
@@ -288,8 +293,8 @@ impl Engine {
             progress: Mutex::default(),
             moved: Condvar::new(),
         });
-        let indexed = index.watermark()?.unwrap_or(0);
-        let position = recovery::catch_up(&shared, archive_id, indexed, watch)?;
+        let durable = index.watermark()?.unwrap_or(0).max(durable);
+        let position = recovery::catch_up(&shared, archive_id, durable, watch)?;
         let queue = Queue::default();
         let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         let indexer = Indexer::open(shared.clone(), &index)?;

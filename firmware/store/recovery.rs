@@ -33,11 +33,11 @@ const GAP_LEAVES_MAX: u64 = 16 << 20;
 
 /// Brings the catalog up to the volumes, making the first volume of a new archive; gives the position behind the last batch.
 ///
-/// `indexed` is how many leaves the index has seen: so many were durable.
+/// `durable` is how many leaves are known to have been durable, as those that the index has seen.
 pub(crate) fn catch_up(
     shared: &Shared,
     archive_id: [u8; 16],
-    indexed: u64,
+    durable: u64,
     watch: &mut dyn FnMut(Watermark),
 ) -> Result<Watermark> {
     let mut position = shared.catalog.read()?.watermark()?;
@@ -54,7 +54,7 @@ pub(crate) fn catch_up(
         };
     }
     check_numbers(&numbers, last, position)?;
-    let mut walk = Walk::open(shared, archive_id, position, last, indexed)?;
+    let mut walk = Walk::open(shared, archive_id, position, last, durable)?;
     while let Some(end) = walk.volume(position.volume, watch)? {
         walk.flush(watch)?;
         position = end.position(walk.position);
@@ -154,8 +154,8 @@ struct Walk<'a> {
     tree: Appender,
     /// Behind the last batch that was taken in.
     position: Watermark,
-    /// How many leaves the index has seen.
-    indexed: u64,
+    /// How many leaves are known to have been durable.
+    durable: u64,
     /// Number of the volume that is written.
     last: u64,
     entries: Entries,
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
         archive_id: [u8; 16],
         position: Watermark,
         last: u64,
-        indexed: u64,
+        durable: u64,
     ) -> Result<Self> {
         let view = shared.catalog.read()?;
         let tree = Appender::open(&view, position.leaves).map_err(catalog::tree_error)?;
@@ -222,7 +222,7 @@ impl<'a> Walk<'a> {
             view,
             tree,
             position,
-            indexed,
+            durable,
             last,
             entries: Entries::default(),
             new_messages: BTreeMap::new(),
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
             }
             self.flush_if_much(watch)?;
         }
-        let was_durable = number < self.last || self.position.leaves < self.indexed;
+        let was_durable = number < self.last || self.position.leaves < self.durable;
         if was_durable && !open.frames.is_empty() {
             seal = self.take_batch(&volume, &mut open)?.or(seal);
         }
@@ -306,7 +306,7 @@ impl<'a> Walk<'a> {
         let length = file.len().on("read", &name)?;
         Ok(number == self.last
             && length <= volume::HEADER_BYTES
-            && self.position.leaves >= self.indexed
+            && self.position.leaves >= self.durable
             && self.position.offset <= volume::HEADER_BYTES)
     }
 
@@ -587,9 +587,9 @@ impl<'a> Walk<'a> {
     /// used again, and what comes goes behind.
     fn end_tail(&mut self, volume: &Volume) -> Result<()> {
         let (end, length) = (self.position.offset, volume.length()?);
-        if self.position.leaves < self.indexed {
+        if self.position.leaves < self.durable {
             tracing::error!(offset = end, "damage: the end of the archive is lost");
-            self.fill_gap(self.indexed + 1, volume.header.number)?;
+            self.fill_gap(self.durable + 1, volume.header.number)?;
             self.position.offset = end.max(length);
             self.position.batch += 1;
         } else if length < end {

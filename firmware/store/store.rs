@@ -91,6 +91,7 @@ impl Store {
             identity.archive,
             signer.clone(),
             options.clone(),
+            0,
             &mut watch,
         )?;
         let store = Self {
@@ -482,6 +483,8 @@ impl Store {
             .engine
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Once catalog and index are gone, nothing else tells a last batch that was damaged from one that a crash tore.
+        let durable = engine.as_ref().map_or(0, |engine| engine.shared.leaves());
         drop(engine.take());
         remove_catalog(&*self.disk)?;
         remove_index(&*self.disk)?;
@@ -492,6 +495,7 @@ impl Store {
             self.identity.archive,
             signer,
             self.options.clone(),
+            durable,
             &mut watch,
         )?;
         let indexed = new.shared.wait_indexed();
