@@ -2,7 +2,7 @@
 
 use crate::disk::{Bytes, Disk, DiskFile, Open, Room};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, LeafBody};
 use crate::record::{CheckpointRecord, FrameRun, RecordKind, RecordPacker, Records, Seal, Segment};
 use crate::store_tests::{
     bytes, file, find, journal_report, message, open, open_with, options, put, smtp, verify,
@@ -10,7 +10,7 @@ use crate::store_tests::{
 };
 use crate::volume::{self, Found, Volume};
 use crate::{Body, Error, Novelty, Receipt, Store};
-use archive::Event;
+use archive::{Event, EventKind};
 use proptest::prelude::*;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -289,6 +289,33 @@ fn a_rebuild_cuts_nothing_that_was_durable() {
         "{findings:?}"
     );
     takes_mail_behind(&store, damaged.reception);
+}
+
+/// A new key used to be made without a word.
+#[test]
+fn a_lost_state_raises_an_alarm_and_verify_names_what_the_lost_key_signed() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let kept = fill(&store, 0..3);
+    let (key, last) = (store.key().clone(), kept[2].0.reception);
+    drop(store);
+    disk.remove(Path::new("state.redb")).expect("it was there");
+    let store = open(&disk);
+    assert_ne!(store.key(), &key);
+    let LeafBody::Event(alarm) = store.leaf(last + 1).expect("there").leaf.body else {
+        panic!("an event");
+    };
+    assert_eq!(alarm.kind, EventKind::Alarm);
+    let findings = verify(&store).findings;
+    let unknown = "not signed by a known key";
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.what.contains(unknown)),
+        "{findings:?}"
+    );
+    all_there(&store, &kept);
+    takes_mail_behind(&store, last);
 }
 
 #[test]

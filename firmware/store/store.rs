@@ -120,6 +120,17 @@ impl Store {
             )?
             .wait()?;
         }
+        if key_made && leaves >= 2 {
+            tracing::error!(
+                "state.redb was lost: accounts and settings are gone, the signing key is a new one"
+            );
+            let event = Event {
+                kind: EventKind::Alarm,
+                text: "state.redb was lost: the signing key is a new one".to_owned(),
+                ..Event::default()
+            };
+            self.log(0, event)?.wait()?;
+        }
         if key_made || leaves < 2 {
             let key = self.key().to_string();
             self.log(
