@@ -39,6 +39,7 @@ mod queue;
 mod reader;
 mod recovery;
 mod spool;
+mod survey;
 mod verify;
 
 mod error;
@@ -70,4 +71,5 @@ pub use record::CheckpointRecord;
 pub use spool::{Body, MEMORY_BYTES_MAX, Spool, SpoolWriter};
 pub use state::{State, StateTable};
 pub use store::{DiskUse, ProvenLeaf, Store};
+pub use survey::{Piece, RecordPiece, survey};
 pub use verify::{Finding, VerifyOptions, VerifyReport};
