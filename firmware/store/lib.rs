@@ -50,6 +50,8 @@ mod damage_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod format_tests;
+#[cfg(test)]
 mod journal_tests;
 #[cfg(test)]
 mod store_tests;

@@ -8,7 +8,7 @@ use crate::disk::{DiskFile, Open};
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
 use crate::indexer::read_facts;
-use crate::leaf::{self, Leaf, LeafBody};
+use crate::leaf::{self, BadLeaf, Leaf, LeafBody};
 use crate::merkle::{Appender, Hash};
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
 use crate::volume::{self, Found, Frame, Volume, VolumeHeader, next_header};
@@ -504,8 +504,14 @@ impl<'a> Walk<'a> {
             }
             Ok(LeafBody::Event(_)) => self.entries.totals.events += 1,
             Ok(LeafBody::Skipped) => {}
-            Err(bad) => {
-                tracing::error!(sequence, ?bad, "a leaf that does not hold was passed over")
+            Err(BadLeaf::TooNew) => {
+                return Err(Error::TooNew {
+                    name: volume::file_name(place.volume),
+                    what: format!("the schema of number {sequence}"),
+                });
+            }
+            Err(BadLeaf::Damaged) => {
+                tracing::error!(sequence, "a leaf that does not hold was passed over")
             }
         }
         Ok(())
