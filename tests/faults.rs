@@ -9,13 +9,23 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tests::{
-    Archive, Client, Folder, Serving, assert_same, digest_of, is_root, run, skip, wait_for,
+    Archive, Client, Folder, Serving, assert_same, digest_of, is_long, is_root, run, skip, wait_for,
 };
 
-/// How often the process is killed under load.
+/// How often the process is killed under load, and with `COFFER_TEST_LONG=1`.
 const KILLS: u64 = 20;
+const KILLS_LONG: u64 = 200;
+
+/// Between two starts at most so many messages are acknowledged: enough for several batches, and seconds a start.
+const MESSAGES_BETWEEN: u64 = 100;
+
+/// 3 ms: longer than a batch takes, so that the kill falls anywhere in one.
+const BATCH_MAX: Duration = Duration::from_millis(3);
+
+/// Every so many kills the whole archive is checked.
+const VERIFY_EVERY: u64 = 10;
 
 /// Senders at once while it is killed.
 const SENDERS: u64 = 6;
@@ -103,38 +113,74 @@ impl Ledger {
     }
 }
 
+/// Random numbers that `COFFER_TEST_SEED` repeats.
+struct Random(u64);
+
+impl Random {
+    #[allow(clippy::print_stderr)]
+    fn new() -> Self {
+        let seed = std::env::var("COFFER_TEST_SEED").map_or_else(
+            |_| u64::from(std::process::id()) << 32 | u64::from(now_ns()),
+            |seed| seed.parse().expect("COFFER_TEST_SEED is a number"),
+        );
+        eprintln!("COFFER_TEST_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn now_ns() -> u32 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("the clock is behind 1970").subsec_nanos()
+}
+
+/// Sends from all sides until a random moment, and kills the process then.
+fn kill_under_load(serving: Serving, ledger: &Ledger, random: &mut Random) {
+    let server = serving.smtp();
+    std::thread::scope(|scope| {
+        for _ in 0..SENDERS {
+            scope.spawn(|| ledger.send_until_cut(server));
+        }
+        let until = ledger.sent.load(Ordering::SeqCst) + random.below(MESSAGES_BETWEEN);
+        wait_for("acknowledged messages", || {
+            (ledger.sent.load(Ordering::SeqCst) >= until).then_some(())
+        });
+        // Nothing is waited for here: this makes the moment a random one.
+        let within = random.below(BATCH_MAX.as_micros() as u64);
+        std::thread::sleep(Duration::from_micros(within));
+        serving.kill();
+    });
+}
+
 #[test]
-fn killed_twenty_times_under_load_nothing_acknowledged_is_missing() {
+fn killed_at_random_moments_under_load_nothing_acknowledged_is_missing() {
+    let kills = if is_long() { KILLS_LONG } else { KILLS };
+    let mut random = Random::new();
     let folder = Folder::new("killed");
     let archive = Archive::at(folder.join("data"));
     let ledger = Ledger::default();
-    for round in 0..KILLS {
+    for round in 0..kills {
         let serving = archive.serve(&[]);
-        let server = serving.smtp();
         let missing: Vec<String> = ledger
             .acknowledged()
             .difference(&archive.digests("to:load.example"))
             .cloned()
             .collect();
         assert_eq!(missing, Vec::<String>::new(), "after {round} kills");
-        std::thread::scope(|scope| {
-            for _ in 0..SENDERS {
-                scope.spawn(|| ledger.send_until_cut(server));
-            }
-            // Each time at another moment.
-            let until = ledger.sent.load(Ordering::SeqCst) + 1 + round * 37 % 101;
-            wait_for("acknowledged messages", || {
-                (ledger.sent.load(Ordering::SeqCst) >= until).then_some(())
-            });
-            serving.kill();
-        });
-        if round % 5 == 0 {
+        kill_under_load(serving, &ledger, &mut random);
+        if round % VERIFY_EVERY == 0 {
             archive.verify();
         }
     }
     let acknowledged = ledger.acknowledged();
     assert!(
-        acknowledged.len() as u64 > KILLS * 40,
+        acknowledged.len() as u64 > kills * MESSAGES_BETWEEN / 4,
         "{} messages",
         acknowledged.len()
     );
@@ -142,7 +188,7 @@ fn killed_twenty_times_under_load_nothing_acknowledged_is_missing() {
     let exported = archive.export_eml(&folder.join("eml"));
     assert_eq!(acknowledged.difference(&exported).count(), 0);
     // At the kill each sender had one message on its way that may have been kept or not.
-    assert!((exported.len() - acknowledged.len()) as u64 <= KILLS * SENDERS);
+    assert!((exported.len() - acknowledged.len()) as u64 <= kills * SENDERS);
     archive.run("rebuild", &[]);
     assert_same(&archive.digests(""), &exported);
 }
