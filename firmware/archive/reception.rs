@@ -80,19 +80,34 @@ pub struct SourceKey {
 
 impl Reception {
     /// Tells whether the same source brought it from the same place: an import or a pull that runs again.
+    pub fn is_from_same_place(&self, other: &Self) -> bool {
+        let place = self.place();
+        place.is_some() && place == other.place()
+    }
+
+    /// The place that it came from, as bytes that are the same for the same place only.
     ///
     /// Flags do not count, and a file that a mail program moved from `new` to `cur` of its Maildir is where it was. What comes by
     /// SMTP comes from no place: each delivery is one of its own.
-    pub fn is_from_same_place(&self, other: &Self) -> bool {
-        let (key, known) = (&self.key, &other.key);
-        let same_path = match self.source {
-            SourceKind::Smtp => false,
-            SourceKind::Maildir => maildir_place(&key.path) == maildir_place(&known.path),
-            _ => key.path == known.path,
+    pub fn place(&self) -> Option<Vec<u8>> {
+        let key = &self.key;
+        let (folder, name) = match self.source {
+            SourceKind::Smtp => return None,
+            SourceKind::Maildir => maildir_place(&key.path),
+            _ => (key.path.as_str(), ""),
         };
-        let place =
-            |key: &SourceKey| (key.offset, key.uid, key.account.clone(), key.folder.clone());
-        self.source == other.source && same_path && place(key) == place(known)
+        let mut place = vec![self.source as u8];
+        for text in [folder, name, &key.account, &key.folder] {
+            place.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            place.extend_from_slice(text.as_bytes());
+        }
+        place.push(u8::from(key.offset.is_some()));
+        place.extend_from_slice(&key.offset.unwrap_or(0).to_le_bytes());
+        if let Some((validity, uid)) = key.uid {
+            place.extend_from_slice(&validity.to_le_bytes());
+            place.extend_from_slice(&uid.to_le_bytes());
+        }
+        Some(place)
     }
 }
 
