@@ -1,6 +1,6 @@
 //! A batch while it is put together: finished work becomes records, leaves, places and answers. Nothing is written here.
 
-use crate::catalog::{CatalogView, Entries, Place, Watermark};
+use crate::catalog::{CatalogView, Entries, FurtherReception, Place, Watermark, origin};
 use crate::checkpoint::Checkpoint;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
@@ -220,12 +220,17 @@ impl<'a> Batch<'a> {
         } = prepared;
         // Of the message itself everything is there; a journal report's own pieces may be new.
         self.contents(contents, frames)?;
+        let origin = origin(&reception);
         let reception =
             self.reception(number, message.digest, message.size_bytes, actor, reception);
         self.built
             .entries
             .further_receptions
-            .push((number, reception));
+            .push(FurtherReception {
+                message: number,
+                reception,
+                origin,
+            });
         Ok(Receipt {
             number,
             reception,
@@ -259,9 +264,10 @@ impl<'a> Batch<'a> {
         if reception.source == SourceKind::Smtp {
             return Ok(None);
         }
-        let further = self.around.view.further_receptions(message)?;
+        let view = self.around.view;
+        let further = view.receptions_from(message, &origin(reception))?;
         for sequence in std::iter::once(message + 1).chain(further) {
-            match self.around.reader.reception(self.around.view, sequence) {
+            match self.around.reader.reception(view, sequence) {
                 Ok((_, known)) if known.is_from_same_place(reception) => {
                     return Ok(Some(sequence));
                 }

@@ -3,7 +3,7 @@
 //! A missing or older catalog follows the volumes from its watermark; a torn tail is cut off. The same walk rebuilds everything.
 
 use crate::batch::leaf_hash;
-use crate::catalog::{self, CatalogView, Entries, Place, VolumeEntry, Watermark};
+use crate::catalog::{self, CatalogView, Entries, FurtherReception, Place, VolumeEntry, Watermark};
 use crate::disk::{DiskFile, Open};
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
@@ -495,11 +495,17 @@ impl<'a> Walk<'a> {
                 self.entries.totals.message_bytes += message.size_bytes;
                 self.new_messages.insert(sequence, message.size_bytes);
             }
-            Ok(LeafBody::Reception { message, .. }) => {
+            Ok(LeafBody::Reception {
+                message, reception, ..
+            }) => {
                 self.entries.totals.receptions += 1;
                 self.entries.totals.received_bytes += self.size_of(message)?;
                 if message.checked_add(1) != Some(sequence) {
-                    self.entries.further_receptions.push((message, sequence));
+                    self.entries.further_receptions.push(FurtherReception {
+                        message,
+                        reception: sequence,
+                        origin: catalog::origin(&reception),
+                    });
                 }
             }
             Ok(LeafBody::Event(_)) => self.entries.totals.events += 1,
