@@ -358,6 +358,23 @@ fn damaged_derived_data_is_made_again() {
 }
 
 #[test]
+fn catalogs_and_indexes_of_other_schemas_are_removed() {
+    let disk = SimDisk::new();
+    drop(open(&disk));
+    let names = || disk.list(Path::new("")).expect("there");
+    let before = names();
+    for folder in ["index-1-7", "index-9-1"] {
+        disk.create_dir(Path::new(folder)).expect("made");
+    }
+    for name in ["catalog-1.redb", "catalog-99.redb", "index-1-7/meta.json"] {
+        disk.replace(Path::new(name), b"old").expect("made");
+    }
+    assert_eq!(names().len(), before.len() + 4);
+    drop(open(&disk));
+    assert_eq!(names(), before);
+}
+
+#[test]
 fn an_arrival_that_cannot_be_read_is_kept_again() {
     let disk = SimDisk::new();
     let store = open(&disk);

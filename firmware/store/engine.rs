@@ -249,7 +249,7 @@ impl Engine {
                 watch,
             )
         };
-        match start(watch) {
+        let started = match start(watch) {
             Err(error) if error.is_catalog_damage() => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -267,7 +267,11 @@ impl Engine {
                 start(watch)
             }
             started => started,
+        }?;
+        if let Err(error) = remove_other_schemas(&*disk) {
+            tracing::warn!(%error, "old catalogs or indexes could not be removed");
         }
+        Ok(started)
     }
 
     fn start_on(
@@ -335,6 +339,20 @@ pub(crate) fn remove_index(disk: &dyn Disk) -> Result<()> {
     }
     disk.sync_dir(Path::new(""))
         .on("sync", "the data directory")
+}
+
+/// Removes catalogs and indexes of other schemas, which other versions have left.
+fn remove_other_schemas(disk: &dyn Disk) -> Result<()> {
+    let (catalog, index) = (crate::catalog::file_name(), crate::index::folder_name());
+    for path in disk.list(Path::new("")).on("list", "the data directory")? {
+        let name = path.to_string_lossy();
+        if name.starts_with("catalog-") && name.ends_with(".redb") && *name != *catalog {
+            disk.remove(&path).on("remove", &*name)?;
+        } else if name.starts_with("index-") && *name != *index {
+            disk.remove_dir_all(&path).on("remove", &*name)?;
+        }
+    }
+    Ok(())
 }
 
 fn open_index(disk: &Arc<dyn Disk>) -> Result<Index> {

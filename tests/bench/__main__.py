@@ -21,8 +21,8 @@ from bench.machine import describe, load
 from bench.mail_sets import MailSets
 from bench.process import MeasuringFailed
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+ROOT = Path(__file__).parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HERE = TARGET / "bench"
 LATEST = HERE / "latest.json"
 KEPT = Path(__file__).parent / "results"
@@ -73,8 +73,11 @@ def measure(arguments: argparse.Namespace) -> int:
     results = {"machine": describe(scratch), "rows": {} if arguments.quick else earlier_rows()}
     failed = []
     for row in arguments.rows or ROWS:
-        results["rows"][row] = measured(bench, row)
-        if not results["rows"][row]["is_whole"]:
+        try:
+            results["rows"][row] = measured(bench, row)
+        except MeasuringFailed as failure:
+            print(f"{row}: not measured: {failure}", file=sys.stderr)
+            results["rows"].pop(row, None)
             failed.append(row)
     results["rows"] = {row: results["rows"][row] for row in ROWS if row in results["rows"]}
     print(f"\n{table.machine_text(results['machine'])}\n\n{table.render(results)}")
@@ -83,7 +86,7 @@ def measure(arguments: argparse.Namespace) -> int:
 
 
 def measured(bench: Bench, row: str) -> dict[str, Any]:
-    """One row with all lines that could be measured."""
+    """One row with all its lines."""
     print(f"measuring {row}", file=sys.stderr)
     bench.details = {}
     result = {
@@ -92,16 +95,11 @@ def measured(bench: Bench, row: str) -> dict[str, Any]:
         "is_quick": bench.is_quick,
         "load_before": load(),
     }
-    lines: list[dict[str, Any]] = []
-    is_whole = True
-    try:
-        for line in ROWS[row](bench):
-            lines.append(line.to_json())
-            print(" | ".join(table.cells(lines[-1], [])), file=sys.stderr)
-    except MeasuringFailed as failure:
-        print(f"{row}: not measured to its end: {failure}", file=sys.stderr)
-        is_whole = False
-    return {**result, "load_after": load(), "is_whole": is_whole, "lines": lines, "details": bench.details}
+    lines = []
+    for line in ROWS[row](bench):
+        lines.append(line.to_json())
+        print(" | ".join(table.cells(lines[-1], [])), file=sys.stderr)
+    return {**result, "load_after": load(), "lines": lines, "details": bench.details}
 
 
 def version() -> str:

@@ -57,21 +57,12 @@ def ask(database: notmuch2.Database, query: str) -> tuple[int, float]:
     count: int = database.count_messages(query)
     page = []
     for message in database.messages(query, sort=notmuch2.Database.SORT.NEWEST_FIRST):
-        page.append((header(message, "from"), header(message, "subject"), message.date))
+        page.append((message.header("from"), message.header("subject"), message.date))
         if len(page) == PAGE_HITS:
             break
     took = (time.perf_counter() - began) * 1000
     assert len(page) == min(count, PAGE_HITS), query
     return count, took
-
-
-def header(message: notmuch2.Message, name: str) -> str:
-    """A header field, empty where the message has none."""
-    try:
-        value: str = message.header(name)
-    except LookupError:
-        return ""
-    return value
 
 
 def warm(arguments: argparse.Namespace) -> dict[str, Any]:

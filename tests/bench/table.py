@@ -14,10 +14,8 @@ def render(results: dict[str, Any]) -> str:
     """The whole table, rows in the order of the results, what each row says of itself below it."""
     lines = [HEAD, ("---",) * len(HEAD)]
     notes: list[str] = []
-    for name, row in results["rows"].items():
+    for row in results["rows"].values():
         lines += [cells(line, notes) for line in row["lines"]]
-        if not row["is_whole"]:
-            lines.append((f"{name}: the rest", "not measured", *["–"] * 4))
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     if notes:
         text += "\n\n" + "\n".join(f"{mark}. {note}" for mark, note in enumerate(notes, 1))
