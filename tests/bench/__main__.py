@@ -8,6 +8,7 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,8 @@ ROWS: dict[str, Callable[[Bench], Iterator[Line]]] = {
 
 def main() -> int:
     """Reads the command line; ends with 1 when a row could not be measured."""
+    # Servers end with their `with` blocks also when the run is stopped from outside.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="one run each on small sets: shows that it works"

@@ -58,7 +58,11 @@ def run(
             )
         except OSError as error:
             raise MeasuringFailed(f"cannot run {command[0]}: {error}") from error
-        status, usage = wait(process.pid, began + RUN_S_MAX)
+        try:
+            status, usage = wait(process.pid, began + RUN_S_MAX)
+        except BaseException:
+            process.kill()
+            raise
         wall_s = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         for stream in (output, errors):
