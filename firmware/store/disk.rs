@@ -19,7 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::sys::statvfs::statvfs;
 use tantivy::Directory;
 use tantivy::directory::MmapDirectory;
@@ -86,6 +86,11 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// Nobody may shorten the file while the bytes are in use: touching the missing part would end the process.
     fn map(&self, name: &Path) -> io::Result<Bytes>;
+
+    /// Says that so many bytes from the start of a file will be read soon, so that the system may fetch them meanwhile.
+    ///
+    /// Nothing depends on it.
+    fn read_ahead(&self, _name: &Path, _bytes: u64) {}
 
     /// Tells how large the disk is and how much is left.
     fn room(&self) -> io::Result<Room>;
@@ -256,6 +261,14 @@ impl Disk for RealDisk {
         })?;
         let mapped = directory.open_read(Path::new(file));
         mapped.map_err(error_of_mapping)?.read_bytes()
+    }
+
+    fn read_ahead(&self, name: &Path, bytes: u64) {
+        let file = self.path(name).and_then(File::open);
+        if let (Ok(file), Ok(bytes)) = (file, i64::try_from(bytes)) {
+            // A system that cannot do it reads the file when it is used.
+            let _ = posix_fadvise(&file, 0, bytes, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+        }
     }
 
     fn room(&self) -> io::Result<Room> {

@@ -24,6 +24,9 @@ const META: &str = "meta.json";
 /// Bytes gathered before they are written: a segment has about ten files open at once, so this is half a megabyte.
 const WRITE_BUFFER_BYTES: usize = 64 << 10;
 
+/// Bytes from the start of a file that are read ahead: a slow disk reads them in a tenth of a second.
+const READ_AHEAD_BYTES_MAX: u64 = 16 << 20;
+
 /// How long a blocking lock is waited for; tantivy holds it while it opens or lists files, so longer means a deadlock.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -56,7 +59,11 @@ impl DiskDirectory {
 
 impl Directory for DiskDirectory {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
-        let mapped = self.disk.map(&self.name(path));
+        let name = self.name(path);
+        if is_read_by_every_search(path) {
+            self.disk.read_ahead(&name, READ_AHEAD_BYTES_MAX);
+        }
+        let mapped = self.disk.map(&name);
         Ok(Arc::new(mapped.map_err(|error| read_error(error, path))?))
     }
 
@@ -124,6 +131,12 @@ impl fmt::Debug for DiskDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DiskDirectory({})", self.folder.display())
     }
+}
+
+/// Dictionaries and columns: a first search would fetch them page by page, each time waiting for the disk.
+fn is_read_by_every_search(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|kind| kind == "term" || kind == "fast" || kind == "fieldnorm")
 }
 
 fn read_error(error: io::Error, path: &Path) -> OpenReadError {
