@@ -26,6 +26,9 @@ const COMMIT_AFTER: Duration = Duration::from_millis(500);
 /// While mail streams in, a commit comes at least this often.
 const COMMIT_EVERY: Duration = Duration::from_secs(20);
 
+/// How long no mail comes before the index is tidied up: longer than an import that stutters.
+const TIDY_AFTER: Duration = Duration::from_secs(60);
+
 /// How long the indexer waits for room on a full disk before it looks again.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 
@@ -40,6 +43,8 @@ pub(crate) struct Indexer {
     since: Option<Instant>,
     /// Whether a document was added since the last commit; leaves without one need none.
     has_documents: bool,
+    /// Whether nothing was committed since the small segments were merged.
+    is_tidy: bool,
 }
 
 /// A panic must not leave those waiting who wait for the index.
@@ -70,6 +75,7 @@ impl Indexer {
             added: indexed,
             since: None,
             has_documents: false,
+            is_tidy: false,
         })
     }
 
@@ -138,13 +144,20 @@ impl Indexer {
     fn follow(&mut self) -> Result<()> {
         loop {
             let added = self.added;
-            let wait = self.since.map(|_| COMMIT_AFTER);
+            let wait = match self.since {
+                Some(_) => Some(COMMIT_AFTER),
+                None => (!self.is_tidy).then_some(TIDY_AFTER),
+            };
             let closing = self.shared.wait_for(wait, |progress| {
                 progress.leaves > added
                     || (progress.wanted > progress.indexed && added > progress.indexed)
             });
             if closing {
                 return self.commit();
+            }
+            if self.since.is_none() && self.shared.leaves() == added {
+                self.tidy_up()?;
+                continue;
             }
             let is_stalled = !self.has_room()? && !self.pass_leaves_without_document()?;
             self.shared.set_stalled(is_stalled);
@@ -164,6 +177,15 @@ impl Indexer {
                 self.commit()?;
             }
         }
+    }
+
+    /// Merges small segments while no mail comes, if there is room for both.
+    fn tidy_up(&mut self) -> Result<()> {
+        self.is_tidy = true;
+        if self.has_room()? {
+            self.writer.merge_in_quiet()?;
+        }
+        Ok(())
     }
 
     /// Whether somebody waits for exactly what has been added.
@@ -272,6 +294,7 @@ impl Indexer {
         if self.since.take().is_some() {
             if std::mem::take(&mut self.has_documents) {
                 self.writer.commit(self.added)?;
+                self.is_tidy = false;
             }
             self.shared.set_indexed(self.added);
         }

@@ -31,6 +31,15 @@ const MERGED_DOCUMENTS_MAX: usize = 4_000_000;
 /// Share of removed documents above which a segment is written anew without them.
 const REMOVED_SHARE_MAX: f32 = 0.2;
 
+/// Segments of like size that are merged into one while nothing else is to be done; fewer make each search slower after a start.
+const MERGED_IN_QUIET: usize = 3;
+
+/// Documents of a segment above which it is left alone in quiet times: three of this size take some three seconds.
+const MERGED_IN_QUIET_DOCUMENTS_MAX: usize = 30_000;
+
+/// Documents below which segments are alike in quiet times.
+const ALIKE_DOCUMENTS: u32 = 64;
+
 /// When segments are merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merging {
@@ -123,6 +132,27 @@ impl Writer {
         prepared.commit().during("write")?;
         if self.merging == Merging::InCommit {
             self.merge()?;
+        }
+        self.index.reload()
+    }
+
+    /// Merges small segments of like size, for a time when no mail comes; waits for it.
+    ///
+    /// Some are left, so that several threads can share a search.
+    pub fn merge_in_quiet(&mut self) -> Result<()> {
+        let segments = self
+            .index
+            .tantivy
+            .searchable_segment_metas()
+            .during("write")?;
+        let mut policy = merge_policy();
+        policy.set_min_num_segments(MERGED_IN_QUIET);
+        policy.set_max_docs_before_merge(MERGED_IN_QUIET_DOCUMENTS_MAX);
+        policy.set_min_layer_size(ALIKE_DOCUMENTS);
+        for candidate in policy.compute_merge_candidates(&segments) {
+            for some in candidate.0.chunks_exact(MERGED_IN_QUIET) {
+                self.merge_segments(some)?;
+            }
         }
         self.index.reload()
     }
