@@ -5,12 +5,12 @@ use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::leaf::{Leaf, LeafBody};
 use crate::record::{CheckpointRecord, FrameRun, RecordKind, RecordPacker, Records, Seal, Segment};
 use crate::store_tests::{
-    bytes, file, find, journal_report, message, open, open_with, options, put, smtp, verify,
-    with_attachment,
+    bytes, file, find, journal_report, message, open, open_with, options, put, search_as, smtp,
+    verify, with_attachment,
 };
 use crate::volume::{self, Found, Volume};
 use crate::{Body, Error, Novelty, Receipt, Store};
-use archive::{Event, EventKind};
+use archive::{Asker, Event, EventKind};
 use proptest::prelude::*;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -496,17 +496,19 @@ fn an_index_without_room_lets_nobody_wait() {
     const CAPACITY_BYTES: u64 = 2 << 30;
     let disk = SimDisk::with_capacity(CAPACITY_BYTES);
     let store = open(&disk);
+    let lacks_from = || search_as(&store, "gemeinsam", &Asker::Owner).lacks_from;
     // The indexer may just have been quick enough before the disk was full.
     let is_stalled = (0..50).any(|i| {
         disk.set_capacity(CAPACITY_BYTES);
         fill(&store, i..i + 1);
         let room = disk.room().expect("alive");
         disk.set_capacity(room.total_bytes - room.available_bytes);
-        store.flush().is_err_and(|error| error.is_full())
+        store.flush().is_err_and(|error| error.is_full()) && lacks_from().is_some()
     });
     assert!(is_stalled);
-    // Searches go on with what the index has, and events have their reserve.
-    find(&store, "gemeinsam");
+    // Searches go on with what the index has and say what it lacks, and events have their reserve.
+    let (_, indexed) = store.progress().expect("open");
+    assert_eq!(lacks_from(), Some(indexed + 1));
     store
         .log(1, Event::default())
         .and_then(|pending| pending.wait())
@@ -515,6 +517,7 @@ fn an_index_without_room_lets_nobody_wait() {
     store.rebuild(&mut |_| {}).expect("rebuilt");
     let messages = store.totals().expect("sums").messages;
     assert_eq!(find(&store, "gemeinsam").len() as u64, messages);
+    assert_eq!(lacks_from(), None);
 }
 
 /// A disk on which something happens before a file is opened, or its room is asked for.

@@ -253,11 +253,17 @@ impl Store {
         fresh: bool,
     ) -> Result<Found> {
         let engine = self.engine()?;
+        let mut lacks_from = None;
         if fresh && let Err(error) = engine.shared.wait_indexed() {
             // On a full disk searches go on with what the index has.
             error.is_full().then_some(()).ok_or(error)?;
+            lacks_from = Some(engine.shared.indexed() + 1);
         }
-        engine.index.search(query, asker, page, self_tests)
+        let found = engine.index.search(query, asker, page, self_tests)?;
+        Ok(Found {
+            lacks_from,
+            ..found
+        })
     }
 
     /// Numbers of all messages that match, in ascending order.

@@ -121,18 +121,21 @@ fn asker(address: &str) -> Asker {
 }
 
 fn find_as(store: &Store, query: &str, asker: &Asker) -> Vec<u64> {
+    let mut hits = search_as(store, query, asker).hits;
+    hits.sort_unstable();
+    hits
+}
+
+pub(crate) fn search_as(store: &Store, query: &str, asker: &Asker) -> crate::index::Found {
     let query = parse(query, 0).expect("a query").query;
     let page = Page {
         order: Order::Newest,
         offset: 0,
         limit: 100,
     };
-    let mut hits = store
+    store
         .search(&query, asker, page, false, true)
         .expect("found")
-        .hits;
-    hits.sort_unstable();
-    hits
 }
 
 pub(crate) fn verify(store: &Store) -> VerifyReport {

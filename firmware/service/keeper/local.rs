@@ -17,6 +17,9 @@ use store::index::{Order, Page, snippet};
 use store::note::Verifier;
 use store::{Body, Deposit, Options, Receipt, Spool, StateTable, Store, Summary, VerifyOptions};
 
+/// Threads that read the texts of a page: with more, the others of a computer would feel each page.
+const SNIPPET_THREADS_MAX: usize = 4;
+
 /// The owner of a data directory.
 pub struct LocalKeeper {
     store: Store,
@@ -60,15 +63,24 @@ impl LocalKeeper {
             .store
             .search(&query, &asker, page, request.self_tests, request.fresh)?;
         let hit = |number: &u64| {
-            Ok::<_, Failure>(Hit {
+            Ok(Hit {
                 copies: self.store.other_copies(*number, &asker)?,
                 ..self.hit(*number, &query, request.snippet_chars)?
             })
         };
+        let threads = match request.snippet_chars {
+            0 => 1,
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let lack = found.lacks_from.map(|number| {
+            format!(
+                "entries from number {number} on cannot be found yet: the index waits for room on the disk"
+            )
+        });
         Ok(SearchPage {
             count: found.count,
-            hits: found.hits.iter().map(hit).collect::<Result<_, _>>()?,
-            notes: notes.iter().map(ToString::to_string).collect(),
+            hits: in_parts(&found.hits, threads.min(SNIPPET_THREADS_MAX), hit)?,
+            notes: notes.iter().map(ToString::to_string).chain(lack).collect(),
         })
     }
 
@@ -286,6 +298,32 @@ impl Keeper for LocalKeeper {
             BodyRequest::JournalReport(reception) => self.store.journal_report(reception)?,
         })
     }
+}
+
+/// Makes a hit of each number, in order, on so many threads.
+fn in_parts(
+    numbers: &[u64],
+    threads: usize,
+    hit: impl Fn(&u64) -> Result<Hit, Failure> + Sync,
+) -> Result<Vec<Hit>, Failure> {
+    let hits = |some: &[u64]| some.iter().map(&hit).collect::<Result<Vec<_>, _>>();
+    let share = numbers.len().div_ceil(threads);
+    if threads < 2 || share == 0 {
+        return hits(numbers);
+    }
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = numbers
+            .chunks(share)
+            .map(|some| scope.spawn(move || hits(some)))
+            .collect();
+        let joined = parts.into_iter().map(|part| {
+            part.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        joined
+            .collect::<Result<Vec<_>, _>>()
+            .map(|hits| hits.concat())
+    })
 }
 
 fn parsed(query: &str) -> Result<Parsed, Failure> {

@@ -58,6 +58,16 @@ pub(super) fn compile(
     all_of(clauses)
 }
 
+/// Tells whether a query seeks words in a row, for which the places of words are read.
+pub(super) fn reads_places(sought: &Sought) -> bool {
+    match sought {
+        Sought::Text(text) => forms(&text.text).len() > 1,
+        Sought::And(all) | Sought::Or(all) => all.iter().any(reads_places),
+        Sought::Not(inner) => reads_places(inner),
+        _ => false,
+    }
+}
+
 /// Turns a query into tantivy's.
 struct Compiler<'a> {
     fields: &'a Fields,

@@ -5,7 +5,7 @@
 //! that counts, too, tell an asker only of messages that he may see. Texts are not kept here: a hit is a sequence number.
 //!
 //! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
-//! entries, `compile` turns a query and its asker into tantivy's, `phrase`
+//! entries, `compile` turns a query and its asker into tantivy's, `phrase`, `phrase_prefix`
 //! and `range` add what tantivy has not, `search` runs it, `copies` makes one result of the copies of a message, `all` gives
 //! every match for exports, `snippet` marks words in a text.
 
@@ -15,6 +15,7 @@ mod copies;
 mod directory;
 mod document;
 mod phrase;
+mod phrase_prefix;
 mod range;
 mod schema;
 mod search;
@@ -22,12 +23,17 @@ mod snippet;
 mod tokenizer;
 mod writer;
 
+use std::sync::{Arc, OnceLock};
+
 use archive::access::Asker;
 use archive::query::Query;
-use tantivy::collector::Count;
+use tantivy::collector::{Collector, Count};
 use tantivy::directory::Directory;
+use tantivy::query::EnableScoring;
 use tantivy::store::Compressor;
-use tantivy::{IndexBuilder, IndexReader, IndexSettings, ReloadPolicy, TantivyError};
+use tantivy::{
+    Executor, IndexBuilder, IndexReader, IndexSettings, ReloadPolicy, Searcher, TantivyError,
+};
 
 pub use directory::DiskDirectory;
 pub use document::{Document, Person};
@@ -39,12 +45,17 @@ pub use writer::{MEMORY_BYTES, Merging, Writer, WriterOptions};
 use crate::error::{Error, Result};
 use schema::Fields;
 
+/// Threads that share a search for words in a row: with more, the others of a computer would feel each search.
+const SEARCH_THREADS_MAX: usize = 4;
+
 /// An open index; copies of it are the same index.
 #[derive(Clone)]
 pub struct Index {
     tantivy: tantivy::Index,
     reader: IndexReader,
     fields: Fields,
+    /// Threads for searches that read places, started by the first of them.
+    threads: Arc<OnceLock<Executor>>,
     /// See [`copies::GROUPS_AT_ONCE`].
     groups_at_once: usize,
 }
@@ -76,6 +87,7 @@ impl Index {
             tantivy,
             reader,
             fields,
+            threads: Arc::default(),
             groups_at_once: copies::GROUPS_AT_ONCE,
         })
     }
@@ -106,26 +118,33 @@ impl Index {
         page: Page,
         with_self_tests: bool,
     ) -> Result<Found> {
-        let searcher = self.reader.searcher();
+        let run = self.run(query);
         let scored = page.limit > 0 && page.order == Order::Relevance;
         let query = compile::compile(&self.fields, query, asker, with_self_tests, scored);
-        if page.limit == 0 && !copies::are_in(&searcher).during("search")? {
-            let count = searcher.search(&query, &Count).during("search")? as u64;
+        if page.limit == 0 && !copies::are_in(&run.searcher).during("search")? {
+            let count = run.collect(&*query, &Count).during("search")? as u64;
             return Ok(Found {
                 count,
-                hits: Vec::new(),
+                ..Found::default()
             });
         }
-        search::search(&searcher, &*query, page, self.groups_at_once).during("search")
+        search::search(&run, &*query, page, self.groups_at_once).during("search")
+    }
+
+    /// Prepares a search: on several threads where places are read, since that is most work by far.
+    fn run(&self, query: &Query) -> Run {
+        let threads = compile::reads_places(query).then(|| self.threads.get_or_init(start_threads));
+        Run {
+            searcher: self.reader.searcher(),
+            executor: threads.cloned().unwrap_or(Executor::SingleThread),
+        }
     }
 
     /// Gives the sequence numbers of all matches that the asker may see, ascending, with every copy.
     pub fn all(&self, query: &Query, asker: &Asker, with_self_tests: bool) -> Result<Vec<u64>> {
+        let run = self.run(query);
         let query = compile::compile(&self.fields, query, asker, with_self_tests, false);
-        self.reader
-            .searcher()
-            .search(&query, &all::All)
-            .during("search")
+        run.collect(&*query, &all::All).during("search")
     }
 
     /// Shows the last commit to the searches that follow.
@@ -141,6 +160,38 @@ impl Index {
             highest = highest.max(Some(sequences.max_value()));
         }
         Ok(highest)
+    }
+}
+
+/// A search under way: what it sees, and on which threads.
+struct Run {
+    searcher: Searcher,
+    executor: Executor,
+}
+
+impl Run {
+    /// Runs through all matches.
+    fn collect<C: Collector>(
+        &self,
+        query: &dyn tantivy::query::Query,
+        collector: &C,
+    ) -> tantivy::Result<C::Fruit> {
+        let scoring = if collector.requires_scoring() {
+            EnableScoring::enabled_from_searcher(&self.searcher)
+        } else {
+            EnableScoring::disabled_from_searcher(&self.searcher)
+        };
+        self.searcher
+            .search_with_executor(query, collector, &self.executor, scoring)
+    }
+}
+
+/// Starts the threads; where the system gives none, searches run on that of who asks.
+fn start_threads() -> Executor {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    match processors.min(SEARCH_THREADS_MAX) {
+        1 => Executor::SingleThread,
+        count => Executor::multi_thread(count, "search-").unwrap_or(Executor::SingleThread),
     }
 }
 

@@ -1,9 +1,7 @@
-//! Finds words that stand in a row, each in any of its forms; the last may go on.
+//! Finds words that stand in a row, each in any of its forms; `phrase_prefix` lets the last one go on.
 //!
 //! tantivy's own phrase knows one form a word. Its phrase of regular expressions knows more, but in version 0.27 it
 //! is asked by unions for documents that it has passed already, which its assertions forbid.
-
-use std::io;
 
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
@@ -12,6 +10,8 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{
     DocId, DocSet, InvertedIndexReader, Score, SegmentReader, TERMINATED, TantivyError, Term,
 };
+
+use super::phrase_prefix::Heads;
 
 /// Finds two words or more in a row.
 #[derive(Debug, Clone)]
@@ -52,54 +52,69 @@ struct RowWeight {
 }
 
 impl RowWeight {
-    fn row(&self, segment: &SegmentReader, boost: Score) -> tantivy::Result<Option<Row>> {
+    fn scorer_of(
+        &self,
+        segment: &SegmentReader,
+        boost: Score,
+    ) -> tantivy::Result<Option<Box<dyn Scorer>>> {
         let InARow {
             field,
             words,
             prefix,
         } = &self.sought;
         let index = segment.inverted_index(*field)?;
-        let whole = if *prefix {
-            &words[..words.len() - 1]
-        } else {
-            &words[..]
+        let (whole, last) = match words.split_last() {
+            Some((last, before)) if *prefix => (before, Some(last)),
+            _ => (&words[..], None),
         };
-        let Some(mut places) = places(&index, *field, whole)? else {
+        let Some(places) = places(&index, *field, whole)? else {
             return Ok(None);
         };
-        if *prefix && let Some(last) = words.last() {
-            let mut others = Row::new(places);
-            let candidates: Vec<DocId> =
-                std::iter::successors(Some(others.doc()), |_| Some(others.advance()))
-                    .take_while(|doc| *doc != TERMINATED)
-                    .collect();
-            let hits = going_on(&index, last, &candidates)?;
-            let Some(again) = self::places(&index, *field, whole)? else {
-                return Ok(None);
-            };
-            places = again;
-            places.push(Place {
-                index: whole.len() as u32,
-                lists: Lists::Loaded { hits, at: 0 },
-            });
-        }
-        let mut row = Row::new(places);
-        if let Some(fit) = &self.fit {
-            let lengths = segment.fieldnorms_readers().get_field(*field)?;
-            let lengths =
-                lengths.unwrap_or_else(|| FieldNormReader::constant(segment.max_doc(), 1));
-            row.fit = Some((fit.boost_by(boost), lengths));
-        }
-        Ok(Some(row))
+        let fit = self.fit_in(segment, boost)?;
+        let Some(last) = last else {
+            return Ok(Some(Box::new(Row::new(places, fit))));
+        };
+        let mut heads = Heads::of(
+            &mut Row::new(places, None),
+            fit.is_some(),
+            segment.max_doc(),
+        );
+        heads.go_on(&index, last)?;
+        Ok(Some(Box::new(heads.into_scorer(fit))))
+    }
+
+    fn fit_in(&self, segment: &SegmentReader, boost: Score) -> tantivy::Result<Option<Fit>> {
+        let Some(weight) = &self.fit else {
+            return Ok(None);
+        };
+        let lengths = segment
+            .fieldnorms_readers()
+            .get_field(self.sought.field)?
+            .unwrap_or_else(|| FieldNormReader::constant(segment.max_doc(), 1));
+        Ok(Some(Fit {
+            weight: weight.boost_by(boost),
+            lengths,
+        }))
+    }
+}
+
+/// How well a document fits by how often the words stand in it.
+pub(super) struct Fit {
+    weight: Bm25Weight,
+    lengths: FieldNormReader,
+}
+
+impl Fit {
+    pub(super) fn score(&self, document: DocId, count: u32) -> Score {
+        self.weight
+            .score(self.lengths.fieldnorm_id(document), count)
     }
 }
 
 impl Weight for RowWeight {
     fn scorer(&self, segment: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        Ok(match self.row(segment, boost)? {
-            Some(row) => Box::new(row),
-            None => Box::new(EmptyScorer),
-        })
+        let scorer = self.scorer_of(segment, boost)?;
+        Ok(scorer.unwrap_or_else(|| Box::new(EmptyScorer)))
     }
 
     fn explain(&self, segment: &SegmentReader, document: DocId) -> tantivy::Result<Explanation> {
@@ -119,7 +134,7 @@ fn places(
     field: Field,
     words: &[Vec<String>],
 ) -> tantivy::Result<Option<Vec<Place>>> {
-    let mut places = Vec::with_capacity(words.len() + 1);
+    let mut places = Vec::with_capacity(words.len());
     for (forms, index_in_row) in words.iter().zip(0..) {
         let mut postings = Vec::with_capacity(forms.len());
         for form in forms {
@@ -131,124 +146,54 @@ fn places(
         }
         places.push(Place {
             index: index_in_row,
-            lists: Lists::Forms(postings),
+            forms: postings,
         });
     }
     Ok(Some(places))
-}
-
-/// Collects where in the candidates words stand that begin with one of the forms, in order.
-///
-/// A short beginning has very many words: each is read only at the candidates, and none is kept open.
-fn going_on(
-    index: &InvertedIndexReader,
-    forms: &[String],
-    candidates: &[DocId],
-) -> io::Result<Vec<(DocId, u32)>> {
-    let mut hits = Vec::new();
-    let mut positions = Vec::new();
-    for form in forms {
-        let behind = [form.as_bytes(), &[0xff]].concat();
-        let mut terms = index.terms().range().ge(form).lt(&behind).into_stream()?;
-        while terms.advance() {
-            let mut postings = index.read_postings_from_terminfo(
-                terms.value(),
-                IndexRecordOption::WithFreqsAndPositions,
-            )?;
-            let mut rest = candidates;
-            while postings.doc() != TERMINATED {
-                rest = &rest[rest.partition_point(|candidate| *candidate < postings.doc())..];
-                let Some(candidate) = rest.first() else { break };
-                if postings.doc() < *candidate && postings.seek(*candidate) != *candidate {
-                    continue;
-                }
-                postings.positions(&mut positions);
-                hits.extend(positions.iter().map(|position| (*candidate, *position)));
-                postings.advance();
-            }
-        }
-    }
-    hits.sort_unstable();
-    Ok(hits)
 }
 
 /// The postings of one word of the row.
 struct Place {
     /// Which word it is, from 0.
     index: u32,
-    lists: Lists,
-}
-
-enum Lists {
     /// One for each form that there is.
-    Forms(Vec<SegmentPostings>),
-    /// Documents and positions, in order; what lies before `at` is passed.
-    Loaded { hits: Vec<(DocId, u32)>, at: usize },
+    forms: Vec<SegmentPostings>,
 }
 
 impl Place {
     /// Goes to the first document from `target` on, and gives it.
     fn seek(&mut self, target: DocId) -> DocId {
-        match &mut self.lists {
-            Lists::Forms(forms) => {
-                let docs = forms.iter_mut().map(|form| {
-                    if form.doc() < target {
-                        form.seek(target)
-                    } else {
-                        form.doc()
-                    }
-                });
-                docs.min().unwrap_or(TERMINATED)
-            }
-            Lists::Loaded { hits, at } => {
-                *at += hits[*at..].partition_point(|(doc, _)| *doc < target);
-                hits.get(*at).map_or(TERMINATED, |(doc, _)| *doc)
-            }
-        }
+        let docs = self.forms.iter_mut().map(|form| match form.doc() {
+            doc if doc < target => form.seek(target),
+            doc => doc,
+        });
+        docs.min().unwrap_or(TERMINATED)
     }
 
     /// Gives where a row would end of which this word is part, for each time it stands in this document.
     fn ends(&mut self, document: DocId, last: u32, ends: &mut Vec<u32>) {
         let behind = last - self.index;
         ends.clear();
-        match &mut self.lists {
-            Lists::Forms(forms) => {
-                for form in forms.iter_mut().filter(|form| form.doc() == document) {
-                    form.append_positions_with_offset(behind, ends);
-                }
-            }
-            Lists::Loaded { hits, at } => {
-                let here = hits[*at..].iter().take_while(|(doc, _)| *doc == document);
-                ends.extend(here.map(|(_, position)| position + behind));
-            }
+        for form in self.forms.iter_mut().filter(|form| form.doc() == document) {
+            form.append_positions_with_offset(behind, ends);
         }
-        if self.has_several_forms() {
+        // Positions of several forms come out of order, and some twice.
+        if self.forms.len() > 1 {
             ends.sort_unstable();
             ends.dedup();
         }
     }
 
-    /// Whether positions come out of order, or twice.
-    fn has_several_forms(&self) -> bool {
-        match &self.lists {
-            Lists::Forms(forms) => forms.len() > 1,
-            Lists::Loaded { .. } => true,
-        }
-    }
-
     fn size_hint(&self) -> u32 {
-        match &self.lists {
-            Lists::Forms(forms) => forms
-                .iter()
-                .map(DocSet::size_hint)
-                .fold(0, u32::saturating_add),
-            Lists::Loaded { hits, .. } => hits.len() as u32,
-        }
+        self.forms
+            .iter()
+            .map(DocSet::size_hint)
+            .fold(0, u32::saturating_add)
     }
 }
 
 /// The documents of a segment where the words stand in a row.
-struct Row {
+pub(super) struct Row {
     /// The rarest word first.
     places: Vec<Place>,
     /// Index of the last word.
@@ -256,13 +201,14 @@ struct Row {
     document: DocId,
     /// How often the row stands in the document.
     count: u32,
-    fit: Option<(Bm25Weight, FieldNormReader)>,
+    fit: Option<Fit>,
+    /// Where the row ends in the document, ascending.
     ends: Vec<u32>,
     more_ends: Vec<u32>,
 }
 
 impl Row {
-    fn new(mut places: Vec<Place>) -> Self {
+    fn new(mut places: Vec<Place>, fit: Option<Fit>) -> Self {
         places.sort_by_key(Place::size_hint);
         let last = places.iter().map(|place| place.index).max().unwrap_or(0);
         let mut row = Self {
@@ -270,12 +216,17 @@ impl Row {
             last,
             document: 0,
             count: 0,
-            fit: None,
+            fit,
             ends: Vec::new(),
             more_ends: Vec::new(),
         };
         row.find(0);
         row
+    }
+
+    /// Positions of the last word of each row in the document that this stands on, ascending.
+    pub(super) fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// Goes to the first document from `target` on where the words stand in a row, and gives it.
@@ -318,12 +269,18 @@ impl Row {
 }
 
 /// Keeps the numbers that are in both lists; both are in order.
+///
+/// Which list goes on is computed, not branched on: nobody could predict it.
 fn keep_common(kept: &mut Vec<u32>, others: &[u32]) {
-    let mut others = others.iter().copied().peekable();
-    kept.retain(|number| {
-        while others.next_if(|other| other < number).is_some() {}
-        others.peek() == Some(number)
-    });
+    let (mut at, mut other, mut count) = (0, 0, 0);
+    while let (Some(&left), Some(&right)) = (kept.get(at), others.get(other)) {
+        // Never behind `at`, so nothing is lost that is still to be looked at.
+        kept[count] = left;
+        count += usize::from(left == right);
+        at += usize::from(left <= right);
+        other += usize::from(right <= left);
+    }
+    kept.truncate(count);
 }
 
 impl DocSet for Row {
@@ -364,7 +321,7 @@ impl DocSet for Row {
 impl Scorer for Row {
     fn score(&mut self) -> Score {
         match &self.fit {
-            Some((fit, lengths)) => fit.score(lengths.fieldnorm_id(self.document), self.count),
+            Some(fit) => fit.score(self.document, self.count),
             None => 1.0,
         }
     }

@@ -10,10 +10,10 @@ use tantivy::collector::sort_key::NaturalComparator;
 use tantivy::collector::{Collector, SegmentCollector, TopNComputer};
 use tantivy::columnar::Column;
 use tantivy::query::Query;
-use tantivy::{DocId, Score, Searcher, SegmentOrdinal, SegmentReader};
+use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
 
 use super::copies::{self, Copies, Copy, FirstCopies};
-use super::schema;
+use super::{Run, schema};
 
 /// Hits from the first that a search looks through at most: the memory of a search is bounded by it.
 ///
@@ -57,6 +57,8 @@ pub struct Found {
     pub count: u64,
     /// The sequence numbers of the page, in order.
     pub hits: Vec<u64>,
+    /// The first number that cannot be found yet, where the index waits for room on a full disk.
+    pub lacks_from: Option<u64>,
 }
 
 /// What hits are ordered by: the greater comes first.
@@ -64,21 +66,21 @@ type Key = (i64, u64);
 
 /// Finds one page and the exact count, looking at the copies of so many groups in one go.
 pub(super) fn search(
-    searcher: &Searcher,
+    run: &Run,
     query: &dyn Query,
     page: Page,
     groups_at_once: usize,
 ) -> tantivy::Result<Found> {
-    let run = |from| searcher.search(query, &Hits::new(page, Copies::new(from, groups_at_once)));
+    let hits = |from| run.collect(query, &Hits::new(page, Copies::new(from, groups_at_once)));
     let Matches {
         mut count,
         mut first,
         mut copies,
-    } = run(0)?;
+    } = hits(0)?;
     loop {
         let (mut lowest, left_from) = copies.lowest();
         if !lowest.is_empty() {
-            let shown = searcher.search(query, &FirstCopies::of(&lowest))?;
+            let shown = run.collect(query, &FirstCopies::of(&lowest))?;
             lowest.retain(|copy| !shown.contains(copy.first));
         }
         count += lowest.len() as u64;
@@ -86,7 +88,7 @@ pub(super) fn search(
         first.sort_unstable_by(|left, right| right.cmp(left));
         first.truncate(page.reach());
         match left_from {
-            Some(from) => copies = run(from)?.copies,
+            Some(from) => copies = hits(from)?.copies,
             None => break,
         }
     }
@@ -94,6 +96,7 @@ pub(super) fn search(
     Ok(Found {
         count,
         hits: hits.map(|(_, sequence)| sequence).collect(),
+        lacks_from: None,
     })
 }
 

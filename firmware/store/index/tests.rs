@@ -433,6 +433,77 @@ fn every_query_finds_its_messages_for_every_asker() {
     }
 }
 
+/// Letters whose words come often enough that tantivy packs them in several blocks, and some that hold a rare word.
+fn circulars() -> Vec<Document> {
+    let verbs = ["calls", "checks", "closes", "räumt"];
+    let nouns = ["case", "cat", "house", "Cäsar"];
+    let circular = |sequence: u64| {
+        let (verb, noun) = (sequence as usize * 7 % 4, sequence as usize * 5 % 3);
+        let rare = match sequence % 17 {
+            0 => format!("the caesar{sequence} of the"),
+            1 => format!("of cards{sequence} the"),
+            _ => String::new(),
+        };
+        let again = "of the end ".repeat((sequence % 9) as usize);
+        Document {
+            sequence,
+            sent_at: (sequence * 31 % 500) as i64,
+            body: format!(
+                "{again} He {} a {} {rare} of all the {}s",
+                verbs[verb],
+                nouns[noun],
+                nouns[3 - noun]
+            ),
+            ..Document::default()
+        }
+    };
+    (1..=600).map(circular).collect()
+}
+
+#[test]
+fn rows_of_frequent_and_rare_words_are_found() {
+    let documents = circulars();
+    for per_segment in [1000, 250, 170] {
+        let index = index_of(&documents, per_segment);
+        for typed in [
+            "\"of the\"",
+            "\"of the end of the\"",
+            "\"the end\"",
+            "\"the c\"*",
+            "\"the ca\"*",
+            "\"the cä\"*",
+            "\"the caesar1\"*",
+            "\"a ca\"*",
+            "\"räumt a c\"*",
+            "\"of c\"*",
+            "\"of x\"*",
+            "\"the c\"* -\"of the\"",
+            "\"of c\"* OR \"checks a\"",
+            "c* \"of the\"",
+        ] {
+            let query = parse(typed, 0).expect("a query").query;
+            let hits = check_against_rules(&index, &documents, &query, &Asker::Owner);
+            assert_eq!(hits.is_empty(), typed == "\"of x\"*", "{typed}");
+        }
+    }
+}
+
+#[test]
+fn a_quiet_index_has_few_segments() {
+    let documents = office();
+    let index = index_of(&documents, 2);
+    let segments = || index.tantivy.searchable_segment_ids().expect("ids").len();
+    assert_eq!(segments(), 5);
+    let mut writer = index.writer(OPTIONS).expect("a writer");
+    for expected in [3, 1, 1] {
+        writer.merge_in_quiet().expect("merged");
+        assert_eq!(segments(), expected);
+        assert_eq!(index.reader.searcher().segment_readers().len(), expected);
+    }
+    let found = index.all(&Query::Everything, &Asker::Owner, true);
+    assert_eq!(found.expect("a search"), (1..=10).collect::<Vec<_>>());
+}
+
 #[test]
 fn hidden_recipients_are_found_only_by_those_who_may_know() {
     let index = index_of(&office(), 4);
@@ -472,7 +543,8 @@ fn self_tests_are_found_when_asked_for() {
         found(true),
         Found {
             count: 1,
-            hits: vec![8]
+            hits: vec![8],
+            lacks_from: None,
         }
     );
     assert_eq!(found(false), Found::default());
@@ -721,7 +793,8 @@ fn pages_follow_each_other_in_the_order_of_dates() {
             found,
             Found {
                 count: 500,
-                hits: vec![]
+                hits: vec![],
+                lacks_from: None,
             }
         );
     }
