@@ -9,10 +9,13 @@
 //! reading does not; the guard belongs inside the term, where it also holds under a `Not`, and hidden recipients must
 //! not count in scores, snippets or facets beyond it.
 //!
-//! It knows no accounts, roles or sign-in: whoever made the [`Asker`] has seen to that. What an auditor may see is not
-//! decided here yet.
+//! A [`Scope`] is what was released to somebody who owns no address of it, such as an auditor. Its query finds what it
+//! finds for the owner, or else an exclusion (`-betriebsrat@kanzlei.example`) would let through what was sent there in
+//! Bcc; but of what is released, hidden recipients are neither shown nor found.
+//!
+//! It knows no accounts, roles or sign-in: whoever made the [`Asker`] has seen to that.
 
-use crate::query::Text;
+use crate::query::{Query, Text};
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +27,28 @@ pub enum Asker {
         /// His addresses; without any he sees nothing.
         addresses: Vec<OwnAddress>,
     },
+    /// A person to whom something was released beside what is his.
+    Granted {
+        /// His addresses.
+        addresses: Vec<OwnAddress>,
+        /// What was released; a message passes that lies in one of them.
+        scopes: Vec<Scope>,
+    },
     /// Somebody who may see no message, such as the operator.
     Nobody,
+}
+
+/// What a grant releases: messages that meet every condition there is.
+///
+/// One without any condition releases nothing: all mail at once is never released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Messages with one of these as recipient or sender, within its time; none if the address does not matter.
+    pub addresses: Option<Vec<OwnAddress>>,
+    /// Messages of these sequence numbers; none if the number does not matter.
+    pub numbers: Option<Vec<u64>>,
+    /// Messages that this finds for the owner.
+    pub query: Query,
 }
 
 /// An address that belongs to somebody, from a time to a time.
@@ -52,6 +75,10 @@ pub struct Facts<'m> {
     ///
     /// It decides to whose time an address belongs, so it must not come from the Date field of a stranger.
     pub at: i64,
+    /// Its sequence number.
+    pub number: u64,
+    /// Those queries of the asker's scopes that find it for the owner.
+    pub found_by: &'m [Query],
 }
 
 /// The rule for one asker, ready to be compiled into a query; its addresses are normal and none is empty.
@@ -63,6 +90,13 @@ pub enum Filter {
     Nothing,
     /// Messages with one of these addresses as visible recipient, hidden recipient or sender, within its time.
     Own(Vec<OwnAddress>),
+    /// The same, and messages that were released.
+    Granted {
+        /// The own addresses; there may be none.
+        own: Vec<OwnAddress>,
+        /// What was released, at least one.
+        scopes: Vec<Scope>,
+    },
 }
 
 /// How far a term may be looked for among hidden recipients.
@@ -92,11 +126,14 @@ pub fn hidden_recipients_shown<'m>(asker: &Asker, facts: &Facts<'m>) -> Vec<&'m 
     let is_shown = |filter: &Filter, hidden: &str| match filter {
         Filter::Everything => true,
         Filter::Nothing => false,
-        Filter::Own(own) => {
+        Filter::Own(own) | Filter::Granted { own, .. } => {
             any_own(own, facts.senders, facts.at) || any_own(own, &[hidden], facts.at)
         }
     };
     let filter = asker.filter();
+    if !filter.admits(facts) {
+        return Vec::new();
+    }
     facts
         .hidden
         .iter()
@@ -111,16 +148,33 @@ impl Asker {
         match self {
             Self::Owner => Filter::Everything,
             Self::Nobody => Filter::Nothing,
-            Self::Person { addresses } => {
-                let normal = addresses.iter().map(OwnAddress::normal);
-                // An empty address would match the null reverse-path (RFC 5321 §4.5.5).
-                let own: Vec<_> = normal.filter(|own| !own.address.is_empty()).collect();
-                if own.is_empty() {
-                    Filter::Nothing
-                } else {
-                    Filter::Own(own)
-                }
+            Self::Person { addresses } => Filter::of(own(addresses), Vec::new()),
+            Self::Granted { addresses, scopes } => {
+                let normal = scopes.iter().filter(|scope| scope.is_bounded());
+                Filter::of(own(addresses), normal.map(Scope::normal).collect())
             }
+        }
+    }
+}
+
+impl Scope {
+    /// Tells whether it has a condition at all.
+    pub fn is_bounded(&self) -> bool {
+        self.addresses.is_some() || self.numbers.is_some() || self.query != Query::Everything
+    }
+
+    /// Tells whether a message lies in it, whose addresses are normal.
+    fn admits(&self, facts: &Facts<'_>) -> bool {
+        let by_address = |own: &Vec<OwnAddress>| any_of_message(own, facts);
+        self.addresses.as_ref().is_none_or(by_address)
+            && (self.numbers.as_ref()).is_none_or(|numbers| numbers.contains(&facts.number))
+            && (self.query == Query::Everything || facts.found_by.contains(&self.query))
+    }
+
+    fn normal(&self) -> Self {
+        Self {
+            addresses: self.addresses.as_deref().map(own),
+            ..self.clone()
         }
     }
 }
@@ -140,14 +194,23 @@ impl OwnAddress {
 }
 
 impl Filter {
+    fn of(own: Vec<OwnAddress>, scopes: Vec<Scope>) -> Self {
+        match (own.is_empty(), scopes.is_empty()) {
+            (true, true) => Self::Nothing,
+            (false, true) => Self::Own(own),
+            (_, false) => Self::Granted { own, scopes },
+        }
+    }
+
     /// Tells whether a message passes.
     pub fn admits(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::Everything => true,
             Self::Nothing => false,
-            Self::Own(own) => [facts.visible, facts.hidden, facts.senders]
-                .iter()
-                .any(|addresses| any_own(own, addresses, facts.at)),
+            Self::Own(own) => any_of_message(own, facts),
+            Self::Granted { own, scopes } => {
+                any_of_message(own, facts) || scopes.iter().any(|scope| scope.admits(facts))
+            }
         }
     }
 
@@ -156,7 +219,7 @@ impl Filter {
         match self {
             Self::Everything => HiddenTerm::Free,
             Self::Nothing => HiddenTerm::Never,
-            Self::Own(senders) => HiddenTerm::Guarded {
+            Self::Own(senders) | Self::Granted { own: senders, .. } => HiddenTerm::Guarded {
                 senders,
                 own: senders
                     .iter()
@@ -180,6 +243,19 @@ impl HiddenTerm<'_> {
             }
         }
     }
+}
+
+/// Gives the addresses in normal form; an empty one would match the null reverse-path (RFC 5321 §4.5.5).
+fn own(addresses: &[OwnAddress]) -> Vec<OwnAddress> {
+    let normal = addresses.iter().map(OwnAddress::normal);
+    normal.filter(|own| !own.address.is_empty()).collect()
+}
+
+/// Tells whether a message has an own address, visible or hidden or as sender.
+fn any_of_message(own: &[OwnAddress], facts: &Facts<'_>) -> bool {
+    [facts.visible, facts.hidden, facts.senders]
+        .iter()
+        .any(|addresses| any_own(own, addresses, facts.at))
 }
 
 /// Tells whether one of the addresses is an own one at that time.
@@ -235,6 +311,8 @@ mod tests {
             hidden,
             senders,
             at,
+            number: 7,
+            found_by: &[],
         }
     }
 
@@ -427,6 +505,94 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_grant_shows_its_scope_and_no_hidden_recipient() {
+        let scope = |addresses: Option<&str>, numbers: Option<&[u64]>, query| Scope {
+            addresses: addresses.map(|address| vec![own(address, Some(100), Some(200))]),
+            numbers: numbers.map(<[u64]>::to_vec),
+            query,
+        };
+        let all = || Query::Everything;
+        let found = || Query::LargerThan(1);
+        for (name, scope, at, sees) in [
+            (
+                "an address",
+                scope(Some("<BERND@kanzlei.example>"), None, all()),
+                150,
+                true,
+            ),
+            (
+                "before its time",
+                scope(Some(BERND), None, all()),
+                99,
+                false,
+            ),
+            (
+                "after its time",
+                scope(Some(BERND), None, all()),
+                200,
+                false,
+            ),
+            (
+                "another address",
+                scope(Some(INFO), None, all()),
+                150,
+                false,
+            ),
+            ("an empty address", scope(Some(""), None, all()), 150, false),
+            ("a number", scope(None, Some(&[6, 7]), all()), 150, true),
+            ("another number", scope(None, Some(&[6]), all()), 150, false),
+            ("no number", scope(None, Some(&[]), all()), 150, false),
+            (
+                "a query that finds it",
+                scope(None, None, found()),
+                150,
+                true,
+            ),
+            (
+                "one that does not",
+                scope(None, None, Query::LargerThan(2)),
+                150,
+                false,
+            ),
+            (
+                "all conditions",
+                scope(Some(ANNA), Some(&[7]), found()),
+                150,
+                true,
+            ),
+            (
+                "all but one",
+                scope(Some(ANNA), Some(&[8]), found()),
+                150,
+                false,
+            ),
+            ("no condition", scope(None, None, all()), 150, false),
+        ] {
+            let letter = Facts {
+                found_by: &[found()],
+                ..facts(&[STRANGER], &[ANNA], &[BERND, CHEF, ""], at)
+            };
+            let scopes = vec![scope];
+            let auditor = Asker::Granted {
+                addresses: vec![],
+                scopes: scopes.clone(),
+            };
+            assert_eq!(may_see(&auditor, &letter), sees, "{name}");
+            assert_eq!(
+                hidden_recipients_shown(&auditor, &letter),
+                [""; 0],
+                "{name}"
+            );
+            let deputy = Asker::Granted {
+                addresses: vec![own(CHEF, None, None)],
+                scopes,
+            };
+            assert!(may_see(&deputy, &letter), "{name}: what is his stays his");
+            assert_eq!(hidden_recipients_shown(&deputy, &letter), [CHEF], "{name}");
+        }
+    }
+
     /// Every message of three addresses, asked for by every kind of asker: the rules agree with each other.
     #[test]
     fn what_is_found_or_shown_is_seen() {
@@ -448,6 +614,14 @@ mod tests {
             person(CHEF),
             info_for_a_time(),
             both,
+            Asker::Granted {
+                addresses: vec![own(BERND, None, Some(150))],
+                scopes: vec![Scope {
+                    addresses: Some(vec![own(ANNA, None, None)]),
+                    numbers: None,
+                    query: Query::Everything,
+                }],
+            },
         ];
         let terms = ["anna", "bernd", "kanzlei.example", "info@kanzlei.example"];
         let mut found = 0;

@@ -5,13 +5,13 @@
 
 use std::ops::Bound;
 
-use archive::access::{Asker, Filter, HiddenTerm, OwnAddress};
+use archive::access::{Asker, Filter, HiddenTerm, OwnAddress, Scope};
 use archive::query::{Field as Place, Match, Query as Sought, Text};
 use archive::words::words;
 use tantivy::Term;
 use tantivy::query::{
     AllQuery, BooleanQuery, ConstScoreQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, Query,
-    TermQuery,
+    TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 
@@ -37,21 +37,26 @@ pub(super) fn compile(
         filter: asker.filter(),
     };
     let mut clauses = vec![(Occur::Must, compiler.query(sought))];
-    match &compiler.filter {
-        Filter::Everything => {}
+    let seen = match &compiler.filter {
+        Filter::Everything => None,
         Filter::Nothing => return Box::new(EmptyQuery),
-        Filter::Own(own) => {
-            let seen = compiler.any_own(fields.access, own);
-            clauses.push((
-                Occur::Must,
-                if scored {
-                    Box::new(ConstScoreQuery::new(seen, 0.0))
-                } else {
-                    seen
-                },
-            ));
+        Filter::Own(own) => Some(compiler.any_own(fields.access, own)),
+        Filter::Granted { own, scopes } => {
+            let mut seen = vec![compiler.any_own(fields.access, own)];
+            seen.extend(scopes.iter().map(|scope| released(fields, scope)));
+            Some(any_of(seen))
         }
-    }
+    };
+    clauses.extend(seen.map(|seen| {
+        if scored {
+            (
+                Occur::Must,
+                Box::new(ConstScoreQuery::new(seen, 0.0)) as Clause,
+            )
+        } else {
+            (Occur::Must, seen)
+        }
+    }));
     if !with_self_tests {
         clauses.push((Occur::MustNot, exact(fields.mark, MARK_SELF_TEST)));
     }
@@ -66,6 +71,24 @@ pub(super) fn reads_places(sought: &Sought) -> bool {
         Sought::Not(inner) => reads_places(inner),
         _ => false,
     }
+}
+
+/// Finds what a scope releases; its query means what it means to the owner.
+fn released(fields: &Fields, scope: &Scope) -> Clause {
+    let owner = Compiler {
+        fields,
+        filter: Filter::Everything,
+    };
+    let mut clauses = vec![(Occur::Must, owner.query(&scope.query))];
+    if let Some(own) = &scope.addresses {
+        clauses.push((Occur::Must, owner.any_own(fields.access, own)));
+    }
+    if let Some(numbers) = &scope.numbers {
+        let number = |number: &u64| Term::from_field_u64(fields.sequence, *number);
+        let any = TermSetQuery::new(numbers.iter().map(number));
+        clauses.push((Occur::Must, Box::new(any)));
+    }
+    all_of(clauses)
 }
 
 /// Turns a query into tantivy's.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use archive::access::{Asker, Facts, OwnAddress, may_see};
+use archive::access::{Asker, Facts, OwnAddress, Scope, may_see};
 use archive::query::{Field, Match, Query, Text, parse};
 use proptest::prelude::*;
 use tantivy::directory::RamDirectory;
@@ -172,6 +172,25 @@ fn askers() -> Vec<Asker> {
         (" Anna.MEIER@kanzlei.example", None, Some(6000)),
         (BERND, None, None),
     ]));
+    for (typed, own) in [
+        ("rechnung -chef", None),
+        ("", Some(INFO)),
+        ("to:chef", Some(BERND)),
+    ] {
+        let address = |own: &str| OwnAddress {
+            address: own.to_owned(),
+            from: Some(2000),
+            until: None,
+        };
+        askers.push(Asker::Granted {
+            addresses: own.map(address).into_iter().collect(),
+            scopes: vec![Scope {
+                addresses: None,
+                numbers: Some(vec![2, 3, 4, 6, 9]),
+                query: parse(typed, 0).expect("a query").query,
+            }],
+        });
+    }
     askers
 }
 
@@ -251,7 +270,20 @@ fn with_facts<T>(document: &Document, decide: impl FnOnce(&Facts<'_>) -> T) -> T
         hidden: &hidden,
         senders: &senders,
         at: document.arrived_at,
+        number: document.sequence,
+        found_by: &[],
     })
+}
+
+/// Those queries of the asker's scopes that find a document for the owner.
+fn released_queries_finding(document: &Document, asker: &Asker) -> Vec<Query> {
+    let Asker::Granted { scopes, .. } = asker else {
+        return Vec::new();
+    };
+    let queries = scopes.iter().map(|scope| scope.query.clone());
+    queries
+        .filter(|query| is_found(query, document, &Asker::Owner))
+        .collect()
 }
 
 /// The number of the first message of its group.
@@ -269,7 +301,12 @@ fn check_against_rules(
     query: &Query,
     asker: &Asker,
 ) -> Vec<u64> {
-    let sees = |document: &&Document| with_facts(document, |facts| may_see(asker, facts));
+    let sees = |document: &&Document| {
+        let found_by = &released_queries_finding(document, asker);
+        with_facts(document, |facts| {
+            may_see(asker, &Facts { found_by, ..*facts })
+        })
+    };
     let matching: Vec<&Document> = documents
         .iter()
         .filter(|document| !document.self_test)
@@ -1034,22 +1071,35 @@ fn some_query() -> impl Strategy<Value = Query> {
     })
 }
 
-fn some_asker() -> impl Strategy<Value = Asker> {
+fn some_own() -> impl Strategy<Value = Vec<OwnAddress>> {
     let time = || prop::option::of(0..5i64);
     let own = (some_addresses(), time(), time()).prop_map(|(addresses, from, until)| {
-        addresses
-            .into_iter()
-            .map(|address| OwnAddress {
-                address,
-                from,
-                until,
-            })
-            .collect::<Vec<_>>()
+        let own = |address| OwnAddress {
+            address,
+            from,
+            until,
+        };
+        addresses.into_iter().map(own).collect::<Vec<_>>()
     });
-    let person = prop::collection::vec(own, 0..3).prop_map(|own| Asker::Person {
-        addresses: own.concat(),
-    });
-    prop_oneof![1 => Just(Asker::Owner), 1 => Just(Asker::Nobody), 8 => person]
+    prop::collection::vec(own, 0..3).prop_map(|own| own.concat())
+}
+
+fn some_asker() -> impl Strategy<Value = Asker> {
+    let person = some_own().prop_map(|addresses| Asker::Person { addresses });
+    let numbers = prop::option::of(prop::collection::vec(0..30u64, 0..5));
+    let others = prop::option::of(some_own());
+    let granted =
+        (some_own(), others, numbers, some_query()).prop_map(|(own, addresses, numbers, query)| {
+            Asker::Granted {
+                addresses: own,
+                scopes: vec![Scope {
+                    addresses,
+                    numbers,
+                    query,
+                }],
+            }
+        });
+    prop_oneof![1 => Just(Asker::Owner), 1 => Just(Asker::Nobody), 8 => person, 4 => granted]
 }
 
 proptest! {
