@@ -13,7 +13,7 @@
 //! finds for the owner, or else an exclusion (`-betriebsrat@kanzlei.example`) would let through what was sent there in
 //! Bcc; but of what is released, hidden recipients are neither shown nor found.
 //!
-//! It knows no accounts, roles or sign-in: whoever made the [`Asker`] has seen to that.
+//! It knows no accounts, roles or sign-in: whoever made the [`Asker`] has seen to that, as [`crate::people`] does.
 
 use crate::query::{Query, Text};
 

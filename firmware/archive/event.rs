@@ -137,6 +137,16 @@ event_kinds! {
     Rebuilt = 29, "rebuilt";
     /// Damage was mended from another disk.
     Mended = 30, "mended";
+    /// Wider rights were proposed.
+    ChangeProposed = 31, "change proposed";
+    /// A second person approved them.
+    ChangeApproved = 32, "change approved";
+    /// Somebody concerned objected to them.
+    ChangeObjected = 33, "change objected to";
+    /// They were withdrawn, or lapsed.
+    ChangeDropped = 34, "change dropped";
+    /// A notice was given to an address concerned.
+    NoticeGiven = 35, "notice given";
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod reception;
 
 pub mod access;
 pub mod calendar;
+pub mod people;
 pub mod query;
 pub mod words;
 
