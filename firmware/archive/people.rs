@@ -63,6 +63,8 @@
 mod account;
 mod action;
 mod change;
+mod delay;
+mod password;
 mod proposal;
 mod record;
 mod register;
@@ -71,11 +73,15 @@ mod role;
 mod table_tests;
 #[cfg(test)]
 mod tests;
+mod totp;
 
 pub use account::{Account, AccountId, Lock, State};
 pub use action::{Action, Reach, may, reach};
 pub use change::{Change, Grant, GrantTerms, Step};
+pub use delay::SignInDelays;
+pub use password::{PasswordWeakness, check_password};
 pub use proposal::{NOTICE_S, Notice, OFFICE_NOTICE_S, OFFICE_SETTLES_S, Proposal};
 pub use record::RecordError;
 pub use register::{Outcome, Refusal, Register};
 pub use role::Role;
+pub use totp::{TOTP_STEP_S, Totp};
