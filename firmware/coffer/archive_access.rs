@@ -8,6 +8,7 @@ use service::keeper::{Failure, Keeper, LocalKeeper, SocketKeeper};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Options;
 
 /// Actor id of the host's command line, see FORMAT.md.
 pub(crate) const COMMAND_LINE: u64 = 1;
@@ -33,15 +34,13 @@ pub(crate) fn open(data: &Path, missing: Missing) -> Result<Arc<dyn Keeper>, Exi
     if let Some(keeper) = SocketKeeper::connect(data)? {
         return Ok(Arc::new(keeper));
     }
-    Ok(Arc::new(open_as_owner(data)?))
+    Ok(Arc::new(open_as_owner(data, host::options())?))
 }
 
 /// Takes the directory for this process, with a line of progress while the catalog catches up.
-pub(crate) fn open_as_owner(data: &Path) -> Result<LocalKeeper, Failure> {
+pub(crate) fn open_as_owner(data: &Path, options: Options) -> Result<LocalKeeper, Failure> {
     let bar = spinner("catching up with the volumes");
-    let keeper = LocalKeeper::open(data, host::options(), &mut |leaves| {
-        bar.set_position(leaves)
-    });
+    let keeper = LocalKeeper::open(data, options, &mut |leaves| bar.set_position(leaves));
     bar.finish_and_clear();
     keeper
 }

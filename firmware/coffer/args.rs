@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Make catalog and index again from the volumes
     Rebuild(DataArgs),
+    /// Pack sealed volumes anew so that they take less room; a running serve does so by itself
+    Recompress(RecompressArgs),
     /// Say how much there is
     Stats(StatsArgs),
     /// Print the signed checkpoint of the archive, to be kept outside
@@ -74,6 +76,9 @@ pub(crate) struct ServeArgs {
     /// The name this host gives itself in SMTP; the system's own if left out
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
+    /// Leave sealed volumes as they are, instead of packing them anew while no mail comes
+    #[arg(long)]
+    pub(crate) no_upkeep: bool,
 }
 
 #[derive(ClapArgs)]
@@ -181,6 +186,18 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Print the result as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct RecompressArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Seal the volume that is being written first, so that it is packed anew, too
+    #[arg(long)]
+    pub(crate) seal: bool,
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -46,6 +46,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Rebuild(args) => maintain::rebuild(&args),
+        Command::Recompress(args) => maintain::recompress(&args),
         Command::Stats(args) => maintain::stats(&args),
         Command::Checkpoint(args) => maintain::checkpoint(&args),
         Command::Key(args) => maintain::key(&args),

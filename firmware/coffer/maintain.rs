@@ -1,11 +1,12 @@
 //! `coffer rebuild`, `stats`, `checkpoint`, `key` and `certificate`: small commands about the archive as a whole.
 
-use crate::archive_access::{Missing, log_run, open, spinner};
-use crate::args::{DataArgs, StatsArgs};
+use crate::archive_access::{Missing, byte_bar, log_run, open, spinner};
+use crate::args::{DataArgs, RecompressArgs, StatsArgs};
 use crate::output::{Exit, bytes, count, line, note};
 use serde_json::json;
 use service::keeper::messages::Stats;
 use std::io::Write;
+use store::Recompressed;
 
 pub(crate) fn rebuild(args: &DataArgs) -> Result<(), Exit> {
     let keeper = open(&args.data, Missing::Refuse)?;
@@ -20,6 +21,58 @@ pub(crate) fn rebuild(args: &DataArgs) -> Result<(), Exit> {
         count(stats.totals.messages),
         count(stats.leaves)
     ))
+}
+
+pub(crate) fn recompress(args: &RecompressArgs) -> Result<(), Exit> {
+    let keeper = open(&args.data.data, Missing::Refuse)?;
+    log_run(&*keeper)?;
+    let bar = byte_bar(0);
+    let done = keeper.recompress(args.seal, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let done = done?;
+    if args.json {
+        line(json!({
+            "volumes": done.volumes,
+            "bytes_before": done.before_bytes,
+            "bytes_after": done.after_bytes,
+            "not_worth": done.not_worth,
+            "damaged": done.damaged,
+            "no_room": done.no_room,
+        }))?;
+    } else {
+        print_recompressed(&done)?;
+    }
+    match done.damaged.as_slice() {
+        [] => Ok(()),
+        damaged => Err(Exit::Damage(format!(
+            "volumes {damaged:?} are damaged and were left as they are; coffer verify says where"
+        ))),
+    }
+}
+
+fn print_recompressed(done: &Recompressed) -> Result<(), Exit> {
+    line(format_args!(
+        "packed anew: {} volumes, {} before, {} now",
+        count(done.volumes),
+        bytes(done.before_bytes),
+        bytes(done.after_bytes)
+    ))?;
+    if done.not_worth > 0 {
+        let left = count(done.not_worth);
+        line(format_args!(
+            "left:        {left} volumes, which would not become smaller"
+        ))?;
+    }
+    if done.no_room > 0 {
+        let left = count(done.no_room);
+        line(format_args!(
+            "left:        {left} volumes, for want of room on the disk"
+        ))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn checkpoint(args: &DataArgs) -> Result<(), Exit> {

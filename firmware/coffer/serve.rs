@@ -15,6 +15,7 @@ use service::tls::{TlsIdentity, TlsServer};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use store::Options;
 
 /// A minute, in milliseconds.
 const MINUTE_MS: u16 = 60_000;
@@ -23,7 +24,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     host::raise_file_limit();
     let signals = host::stop_signals()
         .map_err(|error| Exit::cannot(format!("cannot wait for signals: {error}")))?;
-    let keeper = Arc::new(open_as_owner(&args.data.data)?);
+    let options = Options {
+        upkeep: !args.no_upkeep,
+        ..host::options()
+    };
+    let keeper = Arc::new(open_as_owner(&args.data.data, options)?);
     let hostname = args.hostname.clone().unwrap_or_else(host::hostname);
     let identity = certificate(&keeper, &hostname).map_err(Exit::cannot)?;
     let tls = Arc::new(TlsServer::new(&identity).map_err(Exit::cannot)?);

@@ -62,6 +62,8 @@ pub(crate) struct Built {
     /// Size of the tree at the checkpoint in this batch.
     pub(crate) checkpoint_size: Option<u64>,
     pub(crate) wants_durable: bool,
+    /// Who wants the volume to be sealed behind this batch.
+    pub(crate) wants_seal: Vec<Answer<()>>,
 }
 
 /// An answer that is given once the batch is durable.
@@ -158,6 +160,7 @@ impl<'a> Batch<'a> {
                 self.built.wants_durable = true;
                 self.built.answers.push(Answered::Done(answer));
             }
+            Work::Seal(answer) => self.built.wants_seal.push(answer),
         }
     }
 
@@ -380,12 +383,14 @@ impl<'a> Batch<'a> {
                 answers,
                 deferred,
                 wants_durable,
+                wants_seal,
                 ..
             } = self.built;
             return Built {
                 answers,
                 deferred,
                 wants_durable,
+                wants_seal,
                 ..Built::default()
             };
         }

@@ -5,13 +5,13 @@
 //! more is taken until the archive is opened again.
 
 use crate::batch::{Answered, Batch, Built, Surroundings};
-use crate::catalog::{self, Entries, VolumeEntry, Watermark};
+use crate::catalog::{self, Entries, Packing, VolumeEntry, Watermark};
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result, chain};
 use crate::frame::{FrameHeader, HEADER_BYTES};
 use crate::merkle::{Appender, Hash, TILE_WIDTH, TileSource};
 use crate::prepare::PreparedFrames;
-use crate::queue::{Queue, Work};
+use crate::queue::{Answer, Queue, Work};
 use crate::record::{FrameRun, RecordKind, RecordPacker, Seal};
 use crate::room::Reserve;
 use crate::spool::FOLDER as SPOOL;
@@ -111,6 +111,10 @@ impl Committer {
                 .answers
                 .into_iter()
                 .for_each(|answer| answer.refuse(repeat(&error)));
+            built
+                .wants_seal
+                .into_iter()
+                .for_each(|answer| answer.give(Err(repeat(&error))));
             return built
                 .deferred
                 .into_iter()
@@ -231,6 +235,7 @@ impl Committer {
             Ok(()) => {
                 self.shared.publish(self.position.leaves, built.documents);
                 answers.for_each(Answered::give);
+                self.seal_for(built.wants_seal);
             }
             Err(error) => {
                 // The indexer must not hear of leaves that the catalog does not know: it would pass them over.
@@ -240,7 +245,23 @@ impl Committer {
                 );
                 self.latched = Some(chain(&error));
                 answers.for_each(|answer| answer.give_without_catalog(repeat(&error)));
+                built
+                    .wants_seal
+                    .into_iter()
+                    .for_each(|answer| answer.give(Err(repeat(&error))));
             }
+        }
+    }
+
+    /// Seals the open volume, full or not, unless nothing is in it.
+    fn seal_for(&mut self, wanted: Vec<Answer<()>>) {
+        if wanted.is_empty() {
+            return;
+        }
+        let is_empty = self.position.leaves < self.volume.header.first_sequence;
+        let rolled = if is_empty { Ok(()) } else { self.roll() };
+        for answer in wanted {
+            answer.give(rolled.as_ref().map_err(repeat).copied());
         }
     }
 
@@ -265,10 +286,17 @@ impl Committer {
         let leaves = self.position.leaves + 1 - self.volume.header.first_sequence;
         let full = self.position.offset >= self.shared.options.volume_bytes_max
             || leaves >= VOLUME_LEAVES_MAX;
+        if full || self.sealed.is_some() {
+            self.roll()?;
+        }
+        Ok(())
+    }
+
+    /// Seals the open volume and begins the next one.
+    fn roll(&mut self) -> Result<()> {
         let digest = match self.sealed {
             Some(digest) => digest,
-            None if full => self.write_seal()?,
-            None => return Ok(()),
+            None => self.write_seal()?,
         };
         let sealed = self.volume.header.number;
         let next = next_header(
@@ -287,6 +315,7 @@ impl Committer {
         let entry = VolumeEntry {
             sealed: true,
             digest,
+            packing: Packing::AsWritten,
         };
         let entries = Entries {
             volumes: vec![(sealed, entry)],

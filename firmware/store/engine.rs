@@ -12,6 +12,7 @@ use crate::queue::Queue;
 use crate::reader::Reader;
 use crate::recovery;
 use crate::room;
+use crate::upkeep::{self, Upkeep};
 use crate::volume_files::VolumeFiles;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,6 +36,8 @@ pub struct Options {
     pub volume_bytes_max: u64,
     /// Threads that take words apart for the index, at least one.
     pub index_threads: usize,
+    /// Whether sealed volumes are recompressed while no mail comes.
+    pub upkeep: bool,
 }
 
 /// Length at which a volume is sealed, in bytes: read again as a whole in a second, and small against any disk.
@@ -43,6 +46,7 @@ pub const VOLUME_BYTES_MAX: u64 = 256 << 20;
 /// What all threads of the archive share.
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) archive_id: [u8; 16],
     pub(crate) catalog: Catalog,
     pub(crate) files: Arc<VolumeFiles>,
     pub(crate) reader: Reader,
@@ -50,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) boot_id: [u8; 16],
     pub(crate) options: Options,
+    pub(crate) upkeep: upkeep::Control,
     progress: Mutex<Progress>,
     moved: Condvar,
 }
@@ -212,6 +217,11 @@ impl Shared {
         progress.closing
     }
 
+    /// Tells whether the archive is being closed.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.progress().closing
+    }
+
     fn close(&self) {
         self.progress().closing = true;
         self.moved.notify_all();
@@ -225,6 +235,7 @@ pub(crate) struct Engine {
     pub(crate) queue: Queue,
     committer: Option<JoinHandle<()>>,
     indexer: Option<JoinHandle<()>>,
+    upkeep: Option<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -289,11 +300,13 @@ impl Engine {
             reader: Reader::new(files.clone()),
             files,
             disk,
+            archive_id,
             catalog,
             signer,
             clock: options.clock.clone(),
             boot_id: options.boot_id,
             options,
+            upkeep: upkeep::Control::default(),
             progress: Mutex::default(),
             moved: Condvar::new(),
         });
@@ -303,8 +316,14 @@ impl Engine {
         let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         let indexer = Indexer::open(shared.clone(), &index)?;
         shared.publish(position.leaves, Vec::new());
+        let upkeep = Upkeep::new(shared.clone());
+        let upkeep = shared
+            .options
+            .upkeep
+            .then(|| thread("upkeep", || upkeep.run()));
         Ok(Self {
             shared,
+            upkeep: upkeep.transpose()?,
             index,
             queue,
             committer: Some(thread("committer", move || committer.run())?),
@@ -368,8 +387,12 @@ impl Drop for Engine {
         self.queue.close();
         let committed = self.committer.take().map(JoinHandle::join);
         self.shared.close();
-        let indexed = self.indexer.take().map(JoinHandle::join);
-        if matches!(committed, Some(Err(_))) || matches!(indexed, Some(Err(_))) {
+        let threads = [committed].into_iter().chain(
+            [&mut self.indexer, &mut self.upkeep].map(|thread| thread.take().map(JoinHandle::join)),
+        );
+        // All of them are waited for.
+        let ended: Vec<_> = threads.flatten().collect();
+        if ended.iter().any(std::thread::Result::is_err) {
             tracing::error!("a thread of the archive ended by a panic");
         }
     }

@@ -102,8 +102,12 @@ pub(crate) struct FramePacker {
 
 impl FramePacker {
     pub(crate) fn new() -> Self {
+        Self::with_level(LEVEL)
+    }
+
+    pub(crate) fn with_level(level: i32) -> Self {
         let compressor =
-            zstd::bulk::Compressor::new(LEVEL).expect("the level is one that zstd has");
+            zstd::bulk::Compressor::new(level).expect("the level is one that zstd has");
         Self { compressor }
     }
 

@@ -37,10 +37,13 @@ mod indexer;
 mod prepare;
 mod queue;
 mod reader;
+mod recompress;
 mod recovery;
 mod spool;
 mod survey;
+mod upkeep;
 mod verify;
+mod volume_check;
 
 mod error;
 mod store;
@@ -53,6 +56,8 @@ mod fault_tests;
 mod format_tests;
 #[cfg(test)]
 mod journal_tests;
+#[cfg(test)]
+mod recompress_tests;
 #[cfg(test)]
 mod store_tests;
 
@@ -74,4 +79,5 @@ pub use spool::{Body, MEMORY_BYTES_MAX, Spool, SpoolWriter};
 pub use state::{State, StateTable};
 pub use store::{DiskUse, ProvenLeaf, Store};
 pub use survey::{Piece, RecordPiece, survey};
+pub use upkeep::Recompressed;
 pub use verify::{Finding, VerifyOptions, VerifyReport};

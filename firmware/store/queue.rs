@@ -82,6 +82,8 @@ pub(crate) enum Work {
     Checkpoint(Answer<()>),
     /// Make the catalog durable.
     Flush(Answer<()>),
+    /// Seal the open volume if there is anything in it.
+    Seal(Answer<()>),
 }
 
 impl Work {
@@ -104,7 +106,9 @@ impl Work {
         match self {
             Self::Deposit(_, answer) => answer.give(Err(error)),
             Self::Log(_, answer) => answer.give(Err(error)),
-            Self::Checkpoint(answer) | Self::Flush(answer) => answer.give(Err(error)),
+            Self::Checkpoint(answer) | Self::Flush(answer) | Self::Seal(answer) => {
+                answer.give(Err(error));
+            }
         }
     }
 }

@@ -72,6 +72,14 @@ pub(crate) struct Record<'a> {
     pub(crate) body: &'a [u8],
 }
 
+impl Record<'_> {
+    /// The record as it stands in its payload, header included.
+    pub(crate) fn stored<'p>(&self, payload: &'p [u8]) -> &'p [u8] {
+        let start = self.inner as usize;
+        &payload[start..start + RECORD_HEADER_BYTES + self.body.len()]
+    }
+}
+
 fn checksum(kind: u8, body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&[kind]), body)
 }

@@ -3,7 +3,9 @@
 //! A missing or older catalog follows the volumes from its watermark; a torn tail is cut off. The same walk rebuilds everything.
 
 use crate::batch::leaf_hash;
-use crate::catalog::{self, CatalogView, Entries, FurtherReception, Place, VolumeEntry, Watermark};
+use crate::catalog::{
+    self, CatalogView, Entries, FurtherReception, Packing, Place, VolumeEntry, Watermark,
+};
 use crate::disk::{DiskFile, Open};
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
@@ -12,6 +14,7 @@ use crate::leaf::{self, BadLeaf, Leaf, LeafBody};
 use crate::merkle::{Appender, Hash};
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
 use crate::volume::{self, Found, Frame, Volume, VolumeHeader, next_header};
+use crate::volume_check::Expected;
 use archive::{ContentRef, Digest};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -54,6 +57,8 @@ pub(crate) fn catch_up(
         };
     }
     check_numbers(&numbers, last, position)?;
+    volume::remove_left_over(&*shared.disk)?;
+    position = follow_swaps(shared, archive_id, position)?;
     let mut walk = Walk::open(shared, archive_id, position, last, durable)?;
     while let Some(end) = walk.volume(position.volume, watch)? {
         walk.flush(watch)?;
@@ -90,6 +95,7 @@ fn first_volume(shared: &Shared, archive_id: [u8; 16], position: Watermark) -> R
         previous_digest: [0; 32],
         first_sequence: 1,
         first_batch: 1,
+        recompressed: false,
     };
     Volume::create(&*shared.disk, header)?;
     let position = Watermark {
@@ -102,6 +108,66 @@ fn first_volume(shared: &Shared, archive_id: [u8; 16], position: Watermark) -> R
         .catalog
         .apply(&Entries::default(), &[], position, true)?;
     Ok(position)
+}
+
+/// Gives new places to the records of volumes that were swapped without the catalog's hearing of it; gives the position to go on from.
+fn follow_swaps(
+    shared: &Shared,
+    archive_id: [u8; 16],
+    mut position: Watermark,
+) -> Result<Watermark> {
+    let view = shared.catalog.read()?;
+    for number in 1..=position.volume {
+        let entry = view.volume(number)?.unwrap_or_default();
+        // What damage hides of a header is not believed.
+        let Ok(volume) = shared.files.file(view.volumes(), number) else {
+            continue;
+        };
+        let Ok(header) = volume.read_header() else {
+            continue;
+        };
+        let packing = packing_of(&header, &volume)?;
+        let is_known = match entry.packing {
+            Packing::Recompressed(_) => packing == entry.packing,
+            Packing::AsWritten | Packing::NotWorth => packing == Packing::AsWritten,
+        };
+        if is_known {
+            continue;
+        }
+        tracing::info!(volume = number, "the volume has become another file");
+        let expected = Expected {
+            view: &view,
+            archive_id,
+            number,
+            until: None,
+        };
+        let mut places = expected
+            .check(&volume, &mut |_| true)?
+            .map(|checked| checked.places)
+            .unwrap_or_default();
+        places
+            .leaves
+            .retain(|(sequence, ..)| *sequence <= position.leaves);
+        places
+            .checkpoints
+            .retain(|(size, _)| *size <= position.leaves);
+        let entry = VolumeEntry { packing, ..entry };
+        shared
+            .catalog
+            .swap_volume(number, entry, places, || Ok(()))?;
+        if number == position.volume {
+            // It was sealed and swapped since: what the catalog lacks of it lies anywhere in it.
+            position.offset = volume::HEADER_BYTES;
+        }
+    }
+    Ok(position)
+}
+
+fn packing_of(header: &VolumeHeader, volume: &Volume) -> Result<Packing> {
+    Ok(match header.recompressed {
+        true => Packing::Recompressed(volume.length()?),
+        false => Packing::AsWritten,
+    })
 }
 
 /// Refuses to go on without the volume that is written; another one that is missing costs what was in it.
@@ -154,6 +220,8 @@ struct Walk<'a> {
     tree: Appender,
     /// Behind the last batch that was taken in.
     position: Watermark,
+    /// Where the walk began.
+    begin: Watermark,
     /// How many leaves are known to have been durable.
     durable: u64,
     /// Number of the volume that is written.
@@ -222,6 +290,7 @@ impl<'a> Walk<'a> {
             view,
             tree,
             position,
+            begin: position,
             durable,
             last,
             entries: Entries::default(),
@@ -265,7 +334,7 @@ impl<'a> Walk<'a> {
             seal = self.take_batch(&volume, &mut open)?.or(seal);
         }
         match seal {
-            Some(seal) => self.sealed(volume.header, seal).map(Some),
+            Some(seal) => self.sealed(&volume, seal).map(Some),
             None if number < self.last => self.unsealed(number).map(Some),
             None => self.end_tail(&volume).map(|()| None),
         }
@@ -323,6 +392,7 @@ impl<'a> Walk<'a> {
             previous_digest: before.as_ref().map_or([0; 32], |seal| seal.volume_digest),
             first_sequence: before.map_or(1, |seal| seal.end()),
             first_batch: 1,
+            recompressed: false,
         };
         let disk = &*self.shared.disk;
         let writable = number == self.last;
@@ -476,6 +546,9 @@ impl<'a> Walk<'a> {
         let Some(sequence) = leaf::sequence_of(body) else {
             return Ok(());
         };
+        if self.is_known(sequence) {
+            return Ok(());
+        }
         self.fill_gap(sequence, place.volume)?;
         if sequence != self.position.leaves + 1 {
             tracing::error!(
@@ -523,6 +596,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// A frame of a recompressed volume may hold leaves from before the watermark beside newer ones.
+    fn is_known(&self, sequence: u64) -> bool {
+        sequence <= self.begin.leaves && self.position.volume == self.begin.volume
+    }
+
     /// Size of a message in bytes; 0 when damage took it.
     fn size_of(&self, message: u64) -> Result<u64> {
         if let Some(size_bytes) = self.new_messages.get(&message) {
@@ -558,9 +636,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn sealed(&mut self, header: VolumeHeader, seal: Seal) -> Result<SealedEnd> {
-        self.fill_gap(seal.end(), header.number)?;
-        self.sealed_by(header, seal.volume_digest)
+    fn sealed(&mut self, volume: &Volume, seal: Seal) -> Result<SealedEnd> {
+        self.fill_gap(seal.end(), volume.header.number)?;
+        let packing = packing_of(&volume.header, volume)?;
+        self.sealed_by(volume.header.clone(), seal.volume_digest, packing)
     }
 
     /// Goes on behind a volume that is missing or has lost its seal, by what the next one's header says of it.
@@ -582,14 +661,22 @@ impl<'a> Walk<'a> {
             previous_digest: [0; 32],
             first_sequence: 0,
             first_batch: 0,
+            recompressed: false,
         };
-        self.sealed_by(header, next.map_or([0; 32], |next| next.previous_digest))
+        let digest = next.map_or([0; 32], |next| next.previous_digest);
+        self.sealed_by(header, digest, Packing::AsWritten)
     }
 
-    fn sealed_by(&mut self, header: VolumeHeader, digest: [u8; 32]) -> Result<SealedEnd> {
+    fn sealed_by(
+        &mut self,
+        header: VolumeHeader,
+        digest: [u8; 32],
+        packing: Packing,
+    ) -> Result<SealedEnd> {
         let entry = VolumeEntry {
             sealed: true,
             digest,
+            packing,
         };
         self.entries.volumes.push((header.number, entry));
         Ok(SealedEnd { header, digest })

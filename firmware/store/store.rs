@@ -18,6 +18,7 @@ use crate::reader::StoredLeaf;
 use crate::record::CheckpointRecord;
 use crate::spool::{Body, Spool, SpoolWriter};
 use crate::state::{State, StateTable};
+use crate::upkeep::{self, Recompressed};
 use crate::{catalog, index, volume};
 use archive::access::Asker;
 use archive::query::Query;
@@ -528,6 +529,19 @@ impl Store {
         )?
         .wait()
         .map(drop)
+    }
+
+    /// Recompresses all sealed volumes now, with the open one sealed before if `seal` is set.
+    ///
+    /// `watch` is told how many bytes were read, and of how many.
+    pub fn recompress(&self, seal: bool, watch: &mut dyn FnMut(u64, u64)) -> Result<Recompressed> {
+        let engine = self.engine()?;
+        if seal {
+            let (answer, pending) = Answer::new();
+            engine.queue.put(Work::Seal(answer));
+            pending.wait()?;
+        }
+        upkeep::recompress_now(&engine.shared, watch)
     }
 
     /// Reads the whole archive and checks it; it changes nothing.

@@ -207,7 +207,8 @@ impl Check<'_> {
                     }
                 }
                 Found::Frame(frame) => {
-                    if frame.header.batch < self.batch || frame.header.batch > self.batch + 1 {
+                    let leaps = frame.header.batch > self.batch + 1 && !header.recompressed;
+                    if frame.header.batch < self.batch || leaps {
                         self.batch_gap(&name, at, frame.header.batch);
                     }
                     self.batch = frame.header.batch;
@@ -278,6 +279,7 @@ impl Check<'_> {
                     previous_digest: self.previous_digest,
                     first_sequence: self.tree.size() + 1,
                     first_batch: self.batch + 1,
+                    recompressed: false,
                 });
             }
             Err(error) => return Err(error),

@@ -4,7 +4,7 @@
 
 use crate::catalog::Watermark;
 use crate::digest::Hasher;
-use crate::disk::{Disk, DiskFile, Open};
+use crate::disk::{BESIDE_SUFFIX, Disk, DiskFile, Open};
 use crate::encoding::Bytes;
 use crate::error::{DiskContext, Error, Result};
 use crate::frame::{self, BadPayload, FrameHeader, HEADER_BYTES as FRAME_HEADER_BYTES};
@@ -20,6 +20,10 @@ pub(crate) const HEADER_BYTES: u64 = 256;
 const MAGIC: [u8; 8] = *b"\x89CFVOL\r\n";
 const VERSION: u16 = 1;
 
+/// Offset of the form in the header, and the forms.
+const FORM_OFFSET: usize = 160;
+const FORM_RECOMPRESSED: u8 = 1;
+
 /// Bytes read at once while looking for the next sound frame after damage.
 const SEARCH_BYTES: usize = 64 << 10;
 
@@ -32,6 +36,8 @@ pub(crate) struct VolumeHeader {
     pub(crate) previous_digest: [u8; 32],
     pub(crate) first_sequence: u64,
     pub(crate) first_batch: u64,
+    /// Whether its records were packed anew into larger frames, after it was sealed.
+    pub(crate) recompressed: bool,
 }
 
 impl VolumeHeader {
@@ -44,6 +50,7 @@ impl VolumeHeader {
             previous_digest: [0; 32],
             first_sequence: 0,
             first_batch: 0,
+            recompressed: false,
         }
     }
 
@@ -60,6 +67,11 @@ impl VolumeHeader {
         out.extend_from_slice(&self.first_sequence.to_le_bytes());
         out.extend_from_slice(&self.first_batch.to_le_bytes());
         out.resize(252, 0);
+        out[FORM_OFFSET] = if self.recompressed {
+            FORM_RECOMPRESSED
+        } else {
+            0
+        };
         let checksum = crc32c::crc32c(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
         out.try_into().expect("the fields are 256 bytes long")
@@ -76,6 +88,7 @@ impl VolumeHeader {
         if header[..8] != MAGIC || checksum != crc32c::crc32c(&header[..252]) {
             return Err(damaged("the header of the volume does not hold"));
         }
+        let recompressed = header[FORM_OFFSET] == FORM_RECOMPRESSED;
         let mut bytes = Bytes(&header[8..]);
         let read = |bytes: &mut Bytes| {
             let (version, length, cipher) = (bytes.u16()?, bytes.u16()?, bytes.u16()?);
@@ -87,6 +100,7 @@ impl VolumeHeader {
                 previous_digest: bytes.array()?,
                 first_sequence: bytes.u64()?,
                 first_batch: bytes.u64()?,
+                recompressed,
             };
             Some((version, length, cipher, header))
         };
@@ -117,6 +131,7 @@ pub(crate) fn next_header(
         previous_digest: digest,
         first_sequence: position.leaves + 1,
         first_batch: position.batch + 1,
+        recompressed: false,
     }
 }
 
@@ -135,6 +150,29 @@ pub(crate) fn volume_digest(header: &VolumeHeader, leaf_hashes: &[Hash]) -> [u8;
 /// The name of a volume's file.
 pub(crate) fn file_name(number: u64) -> String {
     format!("{FOLDER}/{number:08}.vol")
+}
+
+/// The name under which what is to replace a volume is written.
+pub(crate) fn name_beside(number: u64) -> String {
+    format!("{}{BESIDE_SUFFIX}", file_name(number))
+}
+
+/// Gives the file beside a volume the volume's name, durably.
+pub(crate) fn take_name(disk: &dyn Disk, number: u64) -> Result<()> {
+    let (from, to) = (name_beside(number), file_name(number));
+    disk.rename(Path::new(&from), Path::new(&to))
+        .on("rename", &from)?;
+    disk.sync_dir(Path::new(FOLDER)).on("sync", FOLDER)
+}
+
+/// Removes what a crash left beside volumes.
+pub(crate) fn remove_left_over(disk: &dyn Disk) -> Result<()> {
+    let names = disk.list(Path::new(FOLDER)).on("list", FOLDER)?;
+    let left = |name: &&PathBuf| name.to_string_lossy().ends_with(BESIDE_SUFFIX);
+    for name in names.iter().filter(left) {
+        disk.remove(name).on("remove", name.display())?;
+    }
+    Ok(())
 }
 
 /// Numbers of the volumes that are there, ascending.
@@ -179,15 +217,24 @@ pub(crate) struct Volume {
 impl Volume {
     /// Makes a new volume; its header and name are durable afterwards.
     pub(crate) fn create(disk: &dyn Disk, header: VolumeHeader) -> Result<Self> {
-        let name = file_name(header.number);
         // A file of this name without an acknowledged batch may be left from a crash: it is written anew.
+        let volume = Self::write_new(disk, file_name(header.number), header)?;
+        volume.sync()?;
+        disk.sync_dir(Path::new(FOLDER)).on("sync", FOLDER)?;
+        Ok(volume)
+    }
+
+    /// Makes the file that is to take the place of a sealed volume, under a name beside it; nothing of it is durable yet.
+    pub(crate) fn create_beside(disk: &dyn Disk, header: VolumeHeader) -> Result<Self> {
+        Self::write_new(disk, name_beside(header.number), header)
+    }
+
+    fn write_new(disk: &dyn Disk, name: String, header: VolumeHeader) -> Result<Self> {
         let file = disk
             .open(Path::new(&name), Open::Create)
             .on("create", &name)?;
         file.set_len(0).on("empty", &name)?;
         file.write_all_at(0, &header.encode()).on("write", &name)?;
-        file.sync_data().on("sync", &name)?;
-        disk.sync_dir(Path::new(FOLDER)).on("sync", FOLDER)?;
         Ok(Self { header, name, file })
     }
 
@@ -401,6 +448,7 @@ mod tests {
             previous_digest: [2; 32],
             first_sequence: 99,
             first_batch: 12,
+            recompressed: true,
         };
         let bytes = header.encode();
         assert_eq!(VolumeHeader::decode(&bytes, "v").expect("sound"), header);

@@ -108,7 +108,6 @@ impl VolumeFiles {
     ///
     /// # Errors
     /// Those of both. When the file has its name and the catalog its old places, the old file is read on until the archive is closed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "recompression uses it"))]
     pub(crate) fn swap(
         &self,
         number: u64,
@@ -168,6 +167,7 @@ mod tests {
             previous_digest: [0; 32],
             first_sequence: 1,
             first_batch: 1,
+            recompressed: false,
         }
     }
 

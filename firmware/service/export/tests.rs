@@ -37,6 +37,7 @@ impl Archive {
             boot_id: [7; 16],
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
+            upkeep: false,
         };
         let keeper = LocalKeeper::open(&folder.path().join("data"), options, &mut |_| ())
             .expect("a new archive");

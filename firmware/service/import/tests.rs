@@ -26,6 +26,7 @@ impl TestKeeper {
             boot_id: [7; 16],
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
+            upkeep: false,
         };
         let disk = Arc::new(RealDisk::new(folder.path()));
         let store = Store::open(disk, options, &mut |_| ()).expect("a new archive");

@@ -6,7 +6,7 @@ use super::messages::{
 };
 use super::{Failure, Keeper, Watch};
 use archive::Digest;
-use store::VerifyReport;
+use store::{Recompressed, VerifyReport};
 
 /// Asks and takes the one answer that fits.
 macro_rules! ask {
@@ -96,6 +96,11 @@ impl dyn Keeper + '_ {
     /// Makes catalog and index again from the volumes.
     pub fn rebuild(&self, watch: Watch) -> Result<(), Failure> {
         ask!(self, Request::Rebuild, watch, Response::Done => ())
+    }
+
+    /// Recompresses all sealed volumes, the open one too if it is to be sealed before.
+    pub fn recompress(&self, seal: bool, watch: Watch) -> Result<Recompressed, Failure> {
+        ask!(self, Request::Recompress { seal }, watch, Response::Recompressed(done) => done)
     }
 
     /// Makes everything last that is only derived, and found.

@@ -276,6 +276,9 @@ impl Keeper for LocalKeeper {
                 self.store.rebuild(&mut |done| watch(done, 0))?;
                 Response::Done
             }
+            Request::Recompress { seal } => {
+                Response::Recompressed(self.store.recompress(seal, watch)?)
+            }
             Request::Flush => {
                 self.store.flush()?;
                 Response::Done

@@ -1,7 +1,7 @@
 //! What can be said between the keeper and everyone else: one typed set of messages, in the process and over the socket.
 
 use serde::{Deserialize, Serialize};
-use store::{DiskUse, Totals, VerifyReport};
+use store::{DiskUse, Recompressed, Totals, VerifyReport};
 
 /// A question to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,11 @@ pub enum Request {
     Accounts,
     /// Gives the certificate of the box's own authority.
     Authority,
+    /// Recompresses all sealed volumes.
+    Recompress {
+        /// Whether the open volume is sealed before.
+        seal: bool,
+    },
 }
 
 /// A message on its way in.
@@ -184,6 +189,8 @@ pub enum Response {
     Names(Vec<String>),
     /// To `Authority`.
     Authority(AuthorityCertificate),
+    /// To `Recompress`.
+    Recompressed(Recompressed),
 }
 
 /// A receipt, as [`store::Receipt`].

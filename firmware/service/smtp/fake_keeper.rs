@@ -54,6 +54,7 @@ impl FakeKeeper {
             boot_id: [1; 16],
             volume_bytes_max: VOLUME_BYTES_MAX,
             index_threads: 1,
+            upkeep: false,
         };
         let store = Store::open(Arc::new(disk.clone()), options, &mut |_| {})
             .expect("a store on an empty disk");

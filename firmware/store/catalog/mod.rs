@@ -17,7 +17,7 @@
 //! | receptions | message (5), origin (8), sequence number (5) | nothing; all receptions of a message but the first, which is the next leaf |
 //! | ids | first 8 bytes of the SHA-256 of a Message-ID, message (5) | nothing |
 //! | groups | first 16 bytes of the digest of the normal form, message (5) | nothing |
-//! | volumes | volume number | sealed (1), volume digest (32) |
+//! | volumes | volume number | sealed (1), volume digest (32), packing (1), length if it was recompressed (8) |
 //! | checkpoints | tree size | place (12) |
 //!
 //! A place is volume (4), frame (5), inner (3). An origin is the first 8 bytes of the SHA-256 of where an arrival came from.
@@ -182,16 +182,50 @@ pub(crate) struct FurtherReception {
 }
 
 /// What is known of a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VolumeEntry {
     pub(crate) sealed: bool,
     pub(crate) digest: [u8; 32],
+    pub(crate) packing: Packing,
+}
+
+/// How far a sealed volume has come with being recompressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// It is as it was written.
+    #[default]
+    AsWritten,
+    /// It is as it was written, and recompressing it saves too little.
+    NotWorth,
+    /// It was recompressed, to a file of so many bytes.
+    Recompressed(u64),
+}
+
+impl Packing {
+    fn encode(self) -> (u8, u64) {
+        match self {
+            Self::AsWritten => (0, 0),
+            Self::NotWorth => (1, 0),
+            Self::Recompressed(length_bytes) => (2, length_bytes),
+        }
+    }
+
+    fn decode(bytes: &mut Bytes) -> Option<Self> {
+        match (bytes.u8()?, bytes.u64()?) {
+            (0, _) => Some(Self::AsWritten),
+            (1, _) => Some(Self::NotWorth),
+            (_, length_bytes) => Some(Self::Recompressed(length_bytes)),
+        }
+    }
 }
 
 impl VolumeEntry {
     fn encode(&self) -> Vec<u8> {
         let mut out = vec![u8::from(self.sealed)];
         out.extend_from_slice(&self.digest);
+        let (packing, length_bytes) = self.packing.encode();
+        out.push(packing);
+        out.extend_from_slice(&length_bytes.to_le_bytes());
         out
     }
 
@@ -199,6 +233,7 @@ impl VolumeEntry {
         Some(Self {
             sealed: bytes.u8()? == 1,
             digest: bytes.array()?,
+            packing: Packing::decode(&mut bytes)?,
         })
     }
 }
@@ -323,9 +358,39 @@ impl Catalog {
         self.write(&pending, None)
     }
 
-    /// Takes over new places of what is known already, all of them durably or none; views taken before keep the old ones.
-    #[cfg_attr(not(test), expect(dead_code, reason = "recompression uses it"))]
-    pub(crate) fn replace_places(&self, entries: &Entries) -> Result<()> {
+    /// Gives the records of a sealed volume new places, in one durable commit: `rename` gives the new file its name just before.
+    ///
+    /// A content that has its place in another volume keeps it; views taken before keep the old places and the old file.
+    pub(crate) fn swap_volume(
+        &self,
+        number: u64,
+        entry: VolumeEntry,
+        mut places: Entries,
+        rename: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        // Nobody gives a content another place meanwhile.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        places.contents = self.read()?.contents_in(number, places.contents)?;
+        places.volumes = vec![(number, entry)];
+        let mut replaced = Pending::default();
+        replaced.add(&places, &[]);
+        let pending = self.current().pending.clone();
+        let pending = pending.read().unwrap_or_else(PoisonError::into_inner);
+        let transaction = self.prepare(&pending, Some(&replaced))?;
+        let commit = || self.commit(transaction, &pending);
+        self.files.swap(number, rename, commit)
+    }
+
+    /// Notes what is known of a volume; durable.
+    pub(crate) fn put_volume(&self, number: u64, entry: VolumeEntry) -> Result<()> {
+        self.replace(&Entries {
+            volumes: vec![(number, entry)],
+            ..Entries::default()
+        })
+    }
+
+    /// Takes over other values of what is known already, all of them durably or none.
+    fn replace(&self, entries: &Entries) -> Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = self.current().pending.clone();
         let mut replaced = Pending::default();
@@ -336,12 +401,20 @@ impl Catalog {
     /// Writes what waits, and lets new views begin behind it; `writing` is held.
     fn write(&self, pending: &RwLock<Pending>, replaced: Option<&Pending>) -> Result<()> {
         let pending = pending.read().unwrap_or_else(PoisonError::into_inner);
+        self.commit(self.prepare(&pending, replaced)?, &pending)
+    }
+
+    fn prepare(&self, pending: &Pending, replaced: Option<&Pending>) -> Result<WriteTransaction> {
         let transaction = begin_write(&self.database)?;
-        tables::put(&transaction, &pending)?;
+        tables::put(&transaction, pending)?;
         if let Some(replaced) = replaced {
             tables::put(&transaction, replaced)?;
         }
-        tables::put_meta(&transaction, &pending)?;
+        tables::put_meta(&transaction, pending)?;
+        Ok(transaction)
+    }
+
+    fn commit(&self, transaction: WriteTransaction, pending: &Pending) -> Result<()> {
         transaction.commit().doing("write")?;
         let transaction = self.database.begin_read().doing("read")?;
         let tables = Arc::new(Tables::open(&transaction)?);
@@ -570,7 +643,7 @@ mod tests {
             moved.contents.push((content(message), place(2, message)));
         }
         let before = catalog.read().expect("open");
-        catalog.replace_places(&moved).expect("written");
+        catalog.replace(&moved).expect("written");
         check(&before, 20, 1);
         check(&catalog.read().expect("open"), 20, 2);
         drop((before, catalog));

@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::merkle::{Hash, TileSource};
 use crate::record::RecordKind;
 use crate::volume_files::VolumeSet;
-use archive::Digest;
+use archive::{ContentRef, Digest};
 use redb::ReadOnlyTable;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -59,6 +59,24 @@ impl CatalogView {
             None => Ok(self.tables.known(digest)?.content),
             found => Ok(found),
         }
+    }
+
+    /// Those of a volume's contents that have their place in it, each by its first copy.
+    pub(super) fn contents_in(
+        &self,
+        number: u64,
+        contents: Vec<(ContentRef, Place)>,
+    ) -> Result<Vec<(ContentRef, Place)>> {
+        let mut seen = HashSet::new();
+        let mut found = Vec::with_capacity(contents.len());
+        for (content, place) in contents {
+            let known = self.content(&content.digest)?;
+            if known.is_some_and(|(_, known)| known.volume == number) && seen.insert(content.digest)
+            {
+                found.push((content, place));
+            }
+        }
+        Ok(found)
     }
 
     /// Sequence number of the message with this digest.
