@@ -14,6 +14,7 @@ use archive::{
 use mail::{Piece, Recipe};
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Unpacked frames kept in memory, in bytes: about sixty frames, so that the messages of a page of results are unpacked once.
@@ -189,21 +190,24 @@ impl Reader {
         content: ContentRef,
         out: &mut dyn Write,
     ) -> Result<()> {
+        self.pieces(view, content)?
+            .copy(self, content.length_bytes, out)
+    }
+
+    /// Opens a content for reading it piece by piece.
+    fn pieces(&self, view: &CatalogView, content: ContentRef) -> Result<ContentPieces> {
         let not_found = || Error::NotFound(format!("content {}", content.digest));
         let (_, place) = view.content(&content.digest)?.ok_or_else(not_found)?;
-        let mut written = 0;
         let volume = self.volume(view, place.volume)?;
-        let mut frame = place.frame;
-        let mut inner = place.inner;
-        loop {
-            let payload = self.frame(&volume, frame)?;
-            write_segments(&payload, inner, content, &mut written, out)?;
-            if written >= content.length_bytes {
-                return Ok(());
-            }
-            frame = volume.after(frame)?;
-            inner = 0;
-        }
+        Ok(ContentPieces {
+            payload: self.frame(&volume, place.frame)?,
+            volume,
+            content,
+            frame: place.frame,
+            inner: place.inner,
+            segment: 0..0,
+            read: 0,
+        })
     }
 
     /// Writes a message exactly as it came.
@@ -226,7 +230,8 @@ impl Reader {
                 let mut source = ContentSource {
                     reader: self,
                     view,
-                    skeleton: Skeleton::new(*skeleton),
+                    skeleton: *skeleton,
+                    open: None,
                     pieces,
                 };
                 mail::put_together(&recipe(pieces), &mut source, &mut checked)
@@ -272,7 +277,8 @@ impl Reader {
                 let mut source = ContentSource {
                     reader: self,
                     view,
-                    skeleton: Skeleton::new(*skeleton),
+                    skeleton: *skeleton,
+                    open: None,
                     pieces,
                 };
                 mail::reading_copy(&recipe(pieces), &mut source, out).map_err(Error::Body)
@@ -307,28 +313,63 @@ fn damaged(place: Place, how: &str) -> Error {
     }
 }
 
-/// Writes the segments of a content that lie in a payload from `inner` on.
-fn write_segments(
-    payload: &[u8],
-    inner: u32,
+/// A content on its way out: holds one frame at a time.
+struct ContentPieces {
+    volume: Arc<OpenVolume>,
     content: ContentRef,
-    written: &mut u64,
-    out: &mut dyn Write,
-) -> Result<()> {
-    for record in Records::from(payload, inner).filter(|record| record.kind == RecordKind::Content)
-    {
-        let Some(segment) = Segment::decode(record.body) else {
-            continue;
-        };
-        if segment.content == content && segment.offset == *written {
-            out.write_all(segment.bytes).map_err(Error::Body)?;
-            *written += segment.bytes.len() as u64;
+    frame: u64,
+    payload: Arc<Vec<u8>>,
+    /// Where the next record of the frame begins.
+    inner: u32,
+    /// What is left of the segment at hand, as a part of the payload.
+    segment: Range<usize>,
+    /// Bytes of the content in the segments so far.
+    read: u64,
+}
+
+impl ContentPieces {
+    /// Writes the next bytes.
+    fn copy(&mut self, reader: &Reader, mut length_bytes: u64, out: &mut dyn Write) -> Result<()> {
+        while length_bytes > 0 {
+            if self.segment.is_empty() {
+                self.next_segment(reader)?;
+            }
+            let count = (self.segment.len() as u64).min(length_bytes);
+            let end = self.segment.start + count as usize;
+            out.write_all(&self.payload[self.segment.start..end])
+                .map_err(Error::Body)?;
+            self.segment.start = end;
+            length_bytes -= count;
         }
-        if *written >= content.length_bytes {
-            break;
-        }
+        Ok(())
     }
-    Ok(())
+
+    /// Goes to the next segment that holds anything; those of one content may have other records between them.
+    fn next_segment(&mut self, reader: &Reader) -> Result<()> {
+        while !self.find_segment() {
+            self.frame = self.volume.after(self.frame)?;
+            self.payload = reader.frame(&self.volume, self.frame)?;
+            self.inner = 0;
+        }
+        Ok(())
+    }
+
+    fn find_segment(&mut self) -> bool {
+        for record in Records::from(&self.payload, self.inner) {
+            let stored = record.stored(&self.payload).len();
+            let end = record.inner as usize + stored;
+            let segment = Segment::decode(record.body)
+                .filter(|_| record.kind == RecordKind::Content)
+                .filter(|segment| segment.content == self.content && segment.offset == self.read);
+            if let Some(segment) = segment.filter(|segment| !segment.bytes.is_empty()) {
+                self.segment = end - segment.bytes.len()..end;
+                self.read += segment.bytes.len() as u64;
+                self.inner = end as u32;
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// The recipe of stored pieces, as the `mail` room has it.
@@ -359,49 +400,28 @@ pub(crate) fn recipe(pieces: &[StoredPiece]) -> Recipe {
     }
 }
 
-/// A skeleton that is read when its first bytes are asked for.
-struct Skeleton {
-    content: ContentRef,
-    bytes: Option<Vec<u8>>,
-    next: usize,
-}
-
-impl Skeleton {
-    fn new(content: ContentRef) -> Self {
-        Self {
-            content,
-            bytes: None,
-            next: 0,
-        }
-    }
-}
-
 /// Gives the `mail` room what it puts together.
 struct ContentSource<'a> {
     reader: &'a Reader,
     view: &'a CatalogView,
-    skeleton: Skeleton,
+    skeleton: ContentRef,
+    /// The skeleton, opened when its first bytes are asked for.
+    open: Option<ContentPieces>,
     pieces: &'a [StoredPiece],
 }
 
 impl mail::Source for ContentSource<'_> {
     fn skeleton(&mut self, length_bytes: u64, out: &mut dyn Write) -> io::Result<()> {
-        if self.skeleton.bytes.is_none() {
-            let mut bytes = Vec::new();
-            self.reader
-                .content(self.view, self.skeleton.content, &mut bytes)
-                .map_err(io::Error::other)?;
-            self.skeleton.bytes = Some(bytes);
-        }
-        let bytes = self.skeleton.bytes.as_deref().unwrap_or_default();
-        let end = self
-            .skeleton
-            .next
-            .saturating_add(length_bytes as usize)
-            .min(bytes.len());
-        out.write_all(&bytes[self.skeleton.next..end])?;
-        self.skeleton.next = end;
-        Ok(())
+        let Self { reader, view, .. } = *self;
+        let open = match &mut self.open {
+            Some(open) => open,
+            closed => {
+                let pieces = reader.pieces(view, self.skeleton);
+                closed.insert(pieces.map_err(io::Error::other)?)
+            }
+        };
+        open.copy(reader, length_bytes, out)
+            .map_err(io::Error::other)
     }
 
     fn content(&mut self, ordinal: usize, out: &mut dyn Write) -> io::Result<()> {

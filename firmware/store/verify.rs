@@ -20,9 +20,13 @@ use archive::{ContentRef, Digest, Message, MessageForm, Reception, ReportForm};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Most findings that are listed one by one; more are counted.
 const FINDINGS_MAX: usize = 10_000;
+
+/// Frames that are read and unpacked ahead: a few MiB as they are written, at most 16 MiB each.
+const FRAMES_AHEAD: usize = 4;
 
 /// What to hold the archive against.
 #[derive(Clone, Debug, Default)]
@@ -122,6 +126,23 @@ fn total_bytes(shared: &Shared, view: &CatalogView, last: u64, offset: u64) -> R
     Ok(lengths.sum::<Result<u64>>()? + offset)
 }
 
+/// Reads and unpacks the frames of a volume ahead of who checks them, until that one wants no more.
+fn read_ahead(volume: &Volume, until: u64, frames: &SyncSender<(u64, Result<Found>)>) {
+    let mut at = volume::HEADER_BYTES;
+    while at < until {
+        let found = volume.find_at(at);
+        let next = match &found {
+            Ok(Found::Frame(frame)) => Some(at + frame.header.frame_bytes()),
+            Ok(Found::Damage { next }) => *next,
+            Ok(Found::End) | Err(_) => None,
+        };
+        let (Ok(()), Some(next)) = (frames.send((at, found)), next) else {
+            return;
+        };
+        at = next;
+    }
+}
+
 /// Reads the checkpoint that the caller brought; an unreadable or badly signed one is a finding.
 fn outside_checkpoint(
     how: &VerifyOptions,
@@ -191,34 +212,13 @@ impl Check<'_> {
         let header = self.header(&volume)?;
         self.volume_leaves.clear();
         let first_leaf = self.tree.size();
-        let mut at = volume::HEADER_BYTES;
-        let mut seal = None;
-        while at < until {
-            match self.find(&volume, at)? {
-                Found::End => break,
-                Found::Damage { next } => {
-                    let numbers = self.numbers_in(number, at, next.unwrap_or(until));
-                    let what = format!("the bytes are no sound frame{}", named(&numbers));
-                    self.named.extend(&numbers);
-                    self.found(&name, Some(at), numbers, what);
-                    match next {
-                        Some(next) => at = next,
-                        None => break,
-                    }
-                }
-                Found::Frame(frame) => {
-                    let leaps = frame.header.batch > self.batch + 1 && !header.recompressed;
-                    if frame.header.batch < self.batch || leaps {
-                        self.batch_gap(&name, at, frame.header.batch);
-                    }
-                    self.batch = frame.header.batch;
-                    seal = self.payload(&volume, at, &frame.payload).or(seal);
-                    at += frame.header.frame_bytes();
-                    watch(self.done_bytes + at, self.total_bytes);
-                }
-            }
-        }
-        self.done_bytes += at;
+        let (end, seal) = std::thread::scope(|scope| {
+            let (sender, found) = sync_channel(FRAMES_AHEAD);
+            let ahead = volume.clone();
+            scope.spawn(move || read_ahead(&ahead, until, &sender));
+            self.frames(&volume, &header, until, found, watch)
+        })?;
+        self.done_bytes += end;
         self.end_of_volume(&header, first_leaf, seal, until == u64::MAX);
         Ok(())
     }
@@ -235,19 +235,51 @@ impl Check<'_> {
         }
     }
 
-    fn find(&mut self, volume: &Volume, at: u64) -> Result<Found> {
-        match volume.find_at(at) {
+    /// Checks what the other thread has read and unpacked; says where it ended.
+    fn frames(
+        &mut self,
+        volume: &Volume,
+        header: &VolumeHeader,
+        until: u64,
+        found: Receiver<(u64, Result<Found>)>,
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<(u64, Option<Seal>)> {
+        let (mut end, mut seal) = (volume::HEADER_BYTES, None);
+        for (at, found) in found {
+            match self.readable(at, found)? {
+                Found::End => break,
+                Found::Damage { next } => {
+                    let numbers = self.numbers_in(volume.header.number, at, next.unwrap_or(until));
+                    let what = format!("the bytes are no sound frame{}", named(&numbers));
+                    self.named.extend(&numbers);
+                    self.found(volume.name(), Some(at), numbers, what);
+                    end = next.unwrap_or(at);
+                }
+                Found::Frame(frame) => {
+                    let leaps = frame.header.batch > self.batch + 1 && !header.recompressed;
+                    if frame.header.batch < self.batch || leaps {
+                        self.batch_gap(volume.name(), at, frame.header.batch);
+                    }
+                    self.batch = frame.header.batch;
+                    seal = self.payload(volume, at, &frame.payload).or(seal);
+                    end = at + frame.header.frame_bytes();
+                    watch(self.done_bytes + end, self.total_bytes);
+                }
+            }
+        }
+        Ok((end, seal))
+    }
+
+    /// Bytes that the disk does not give are damage, too.
+    fn readable(&mut self, at: u64, found: Result<Found>) -> Result<Found> {
+        match found {
             Err(Error::Disk {
                 operation,
                 name,
                 source,
             }) => {
-                self.found(
-                    &name,
-                    Some(at),
-                    Vec::new(),
-                    format!("cannot {operation} it: {source}"),
-                );
+                let what = format!("cannot {operation} it: {source}");
+                self.found(&name, Some(at), Vec::new(), what);
                 Ok(Found::Damage { next: None })
             }
             other => other,
