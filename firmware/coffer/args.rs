@@ -185,6 +185,12 @@ pub(crate) struct VerifyArgs {
     /// A checkpoint that was kept outside (see `coffer checkpoint`)
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
+    /// Mend what does not hold first, from the copy that --copy names, and that copy likewise
+    #[arg(long, requires = "copy", requires = "data")]
+    pub(crate) mend: bool,
+    /// The directory of another copy of the archive, for --mend
+    #[arg(long, value_name = "DIR2", requires = "mend")]
+    pub(crate) copy: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,8 +4,9 @@ use crate::archive_access::{Missing, byte_bar, log_run, open};
 use crate::args::VerifyArgs;
 use crate::output::{Exit, bytes, count, line};
 use serde_json::json;
+use service::keeper::Keeper;
 use std::path::Path;
-use store::{Finding, VerifyReport};
+use store::{Finding, MendReport, Mended, Side, VerifyReport};
 
 /// Findings printed for people; `--json` has all.
 const FINDINGS_SHOWN_MAX: usize = 100;
@@ -17,7 +18,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Exit> {
         .map(read_checkpoint)
         .transpose()?;
     match (&args.data, &args.export) {
-        (Some(data), _) => archive(data, args.key, checkpoint, args.json),
+        (Some(data), _) => archive(data, args.copy.as_deref(), args.key, checkpoint, args.json),
         (None, Some(export)) => crate::export::verify(
             export,
             args.key.as_deref(),
@@ -41,12 +42,14 @@ fn read_checkpoint(path: &Path) -> Result<String, Exit> {
 
 fn archive(
     data: &Path,
+    copy: Option<&Path>,
     key: Option<String>,
     checkpoint: Option<String>,
     as_json: bool,
 ) -> Result<(), Exit> {
     let keeper = open(data, Missing::Refuse)?;
     log_run(&*keeper)?;
+    let mended = copy.map(|copy| mend(&*keeper, copy)).transpose()?;
     keeper.checkpoint()?;
     let bar = byte_bar(0);
     let report = keeper.verify(key, checkpoint, &mut |done, total| {
@@ -56,11 +59,17 @@ fn archive(
     bar.finish_and_clear();
     let report = report?;
     if as_json {
-        print_json(&report)?
+        print_json(&report, mended.as_ref())?
     } else {
+        mended.iter().try_for_each(print_mended)?;
         print(&report)?
     }
+    let left_on_copy = mended.map_or(0, |mended| mended.left_on_copy.len() as u64);
     match report.findings.len() as u64 + report.more_findings {
+        0 if left_on_copy > 0 => Err(Exit::Damage(format!(
+            "{} things on the other copy do not hold and could not be mended",
+            count(left_on_copy)
+        ))),
         0 => Ok(()),
         1 => Err(Exit::Damage(format!(
             "1 thing does not hold in {}",
@@ -71,6 +80,50 @@ fn archive(
             count(many),
             data.display()
         ))),
+    }
+}
+
+/// Mends from the copy before the archive is read.
+fn mend(keeper: &dyn Keeper, copy: &Path) -> Result<MendReport, Exit> {
+    // The keeper may have another working directory.
+    let copy = std::path::absolute(copy).map_err(Exit::cannot)?;
+    let bar = byte_bar(0).with_message("volumes");
+    let report = keeper.mend(&copy, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn print_mended(report: &MendReport) -> Result<(), Exit> {
+    for mended in report.mended.iter().take(FINDINGS_SHOWN_MAX) {
+        line(format_args!(
+            "mended: {}{} at byte {}, {}: {}",
+            on_copy(mended.side),
+            mended.place,
+            mended.offset,
+            bytes(mended.length_bytes),
+            mended.what
+        ))?;
+    }
+    for finding in report.left_on_copy.iter().take(FINDINGS_SHOWN_MAX) {
+        line(format_args!(
+            "damage: {}{}",
+            on_copy(Side::Copy),
+            sentence(finding)
+        ))?;
+    }
+    if report.wants_rebuild {
+        line("the catalog was made while bytes were lost that are back now: run coffer rebuild")?;
+    }
+    Ok(())
+}
+
+fn on_copy(side: Side) -> &'static str {
+    match side {
+        Side::Own => "",
+        Side::Copy => "the other copy's ",
     }
 }
 
@@ -109,8 +162,7 @@ fn sentence(finding: &Finding) -> String {
     }
 }
 
-fn print_json(report: &VerifyReport) -> Result<(), Exit> {
-    let finding = |finding: &Finding| json!({"place": finding.place, "offset": finding.offset, "numbers": finding.numbers, "what": finding.what});
+fn print_json(report: &VerifyReport, mended: Option<&MendReport>) -> Result<(), Exit> {
     line(json!({
         "holds": report.findings.is_empty(),
         "messages": report.messages,
@@ -121,7 +173,29 @@ fn print_json(report: &VerifyReport) -> Result<(), Exit> {
         "checkpoints": report.checkpoints,
         "root": hex(&report.root),
         "signer_checked": report.signer_checked,
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
         "more_findings": report.more_findings,
+        "mended": mended.map(mended_json),
     }))
+}
+
+fn finding_json(finding: &Finding) -> serde_json::Value {
+    json!({"place": finding.place, "offset": finding.offset, "numbers": finding.numbers, "what": finding.what})
+}
+
+fn mended_json(report: &MendReport) -> serde_json::Value {
+    let mended = |mended: &Mended| {
+        json!({
+            "on_copy": mended.side == Side::Copy,
+            "place": mended.place,
+            "offset": mended.offset,
+            "length_bytes": mended.length_bytes,
+            "what": mended.what,
+        })
+    };
+    json!({
+        "mended": report.mended.iter().map(mended).collect::<Vec<_>>(),
+        "left_on_copy": report.left_on_copy.iter().map(finding_json).collect::<Vec<_>>(),
+        "wants_rebuild": report.wants_rebuild,
+    })
 }

@@ -1,7 +1,7 @@
 //! The room that makes it durable: volumes, catalog and index of the archive, and the only code that writes its disks.
 //!
 //! FORMAT.md gives the bytes. Read `store` for what an open archive can do, then `prepare` (what happens to a message before),
-//! `committer` and `batch` (the one order of everything), `recovery` (after a crash), `verify`.
+//! `committer` and `batch` (the one order of everything), `recovery` (after a crash), `verify`, `recompress` and `mend`.
 //!
 //! It holds no sockets and decides nothing about retention or access: those are rules of the `archive` room.
 
@@ -34,6 +34,7 @@ mod committer;
 mod engine;
 mod facts;
 mod indexer;
+mod mend;
 mod prepare;
 mod queue;
 mod reader;
@@ -57,6 +58,8 @@ mod format_tests;
 #[cfg(test)]
 mod journal_tests;
 #[cfg(test)]
+mod mend_tests;
+#[cfg(test)]
 mod recompress_tests;
 #[cfg(test)]
 mod store_tests;
@@ -71,6 +74,7 @@ pub use leaf::{
     Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event,
     encode_reception,
 };
+pub use mend::{MendReport, Mended, Side};
 pub use prepare::Deposit;
 pub use queue::{Novelty, Pending, Receipt};
 pub use reader::StoredLeaf;

@@ -9,6 +9,7 @@ use crate::error::{DiskContext, Error, Result};
 use crate::identity::{self, Identity};
 use crate::index::{Found, Page};
 use crate::leaf::LeafBody;
+use crate::mend::{self, MendReport};
 use crate::merkle::inclusion_proof;
 use crate::note::{Note, Signer, Verifier};
 use crate::prepare::{self, Deposit};
@@ -542,6 +543,22 @@ impl Store {
             pending.wait()?;
         }
         upkeep::recompress_now(&engine.shared, watch)
+    }
+
+    /// Mends what does not hold in the volumes of this disk from another copy of the archive, and the other way round.
+    ///
+    /// What was mended is written into the audit log. `watch` is told how many volumes of how many are done.
+    ///
+    /// # Errors
+    /// `NotAnArchive` when the disk holds no copy of this archive. What cannot be mended is no error.
+    pub fn mend(&self, copy: &dyn Disk, watch: &mut dyn FnMut(u64, u64)) -> Result<MendReport> {
+        mend::check_copy(copy, &self.identity.archive)?;
+        let engine = self.engine()?;
+        let report = mend::mend_all(&engine.shared, copy, watch)?;
+        for event in mend::events(&report) {
+            self.log(0, event)?.wait()?;
+        }
+        Ok(report)
     }
 
     /// Reads the whole archive and checks it; it changes nothing.

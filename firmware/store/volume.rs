@@ -284,6 +284,20 @@ impl Volume {
         Ok(Self { header, name, file })
     }
 
+    /// Opens a volume without looking at its header.
+    pub(crate) fn open_unread(disk: &dyn Disk, number: u64, write: bool) -> Result<Self> {
+        Self::open_headless(disk, VolumeHeader::unknown(number), write)
+    }
+
+    /// Takes any file for a volume, without looking at its header.
+    pub(crate) fn over(number: u64, file: Box<dyn DiskFile>) -> Self {
+        Self {
+            header: VolumeHeader::unknown(number),
+            name: file_name(number),
+            file,
+        }
+    }
+
     /// Opens a volume for reading frames, whether or not its header holds.
     pub(crate) fn open_for_frames(disk: &dyn Disk, number: u64) -> Result<Self> {
         match Self::open(disk, number, false) {

@@ -6,7 +6,8 @@ use super::messages::{
 };
 use super::{Failure, Keeper, Watch};
 use archive::Digest;
-use store::{Recompressed, VerifyReport};
+use std::path::Path;
+use store::{MendReport, Recompressed, VerifyReport};
 
 /// Asks and takes the one answer that fits.
 macro_rules! ask {
@@ -101,6 +102,12 @@ impl dyn Keeper + '_ {
     /// Recompresses all sealed volumes, the open one too if it is to be sealed before.
     pub fn recompress(&self, seal: bool, watch: Watch) -> Result<Recompressed, Failure> {
         ask!(self, Request::Recompress { seal }, watch, Response::Recompressed(done) => done)
+    }
+
+    /// Mends damaged volumes from the copy in another directory, and that copy likewise.
+    pub fn mend(&self, copy: &Path, watch: Watch) -> Result<MendReport, Failure> {
+        let copy = copy.to_owned();
+        ask!(self, Request::Mend { copy }, watch, Response::Mended(report) => report)
     }
 
     /// Makes everything last that is only derived, and found.

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use store::disk::{Disk, RealDisk};
 use store::index::{Order, Page, snippet};
 use store::note::Verifier;
-use store::{Body, Deposit, Options, Receipt, Spool, StateTable, Store, Summary, VerifyOptions};
+use store::{
+    Body, Deposit, MendReport, Options, Receipt, Spool, StateTable, Store, Summary, VerifyOptions,
+};
 
 /// Threads that read the texts of a page: with more, the others of a computer would feel each page.
 const SNIPPET_THREADS_MAX: usize = 4;
@@ -166,6 +168,16 @@ impl LocalKeeper {
         Ok(Response::Verified(self.store.verify(&options, watch)?))
     }
 
+    /// Mends from a copy that nobody else has open.
+    fn mend(&self, copy: &Path, watch: Watch) -> Result<MendReport, Failure> {
+        if !copy.join("identity").exists() {
+            let text = format!("there is no archive in {}", copy.display());
+            return Err(Failure::BadRequest(text));
+        }
+        let _lock = DirectoryLock::take(copy)?;
+        Ok(self.store.mend(&*data_disk(copy), watch)?)
+    }
+
     fn put_account(&self, name: &str, password: Option<&str>) -> Result<(), Failure> {
         if name.is_empty() || name.chars().any(char::is_control) {
             return Err(Failure::BadRequest(format!(
@@ -279,6 +291,7 @@ impl Keeper for LocalKeeper {
             Request::Recompress { seal } => {
                 Response::Recompressed(self.store.recompress(seal, watch)?)
             }
+            Request::Mend { copy } => Response::Mended(self.mend(&copy, watch)?),
             Request::Flush => {
                 self.store.flush()?;
                 Response::Done

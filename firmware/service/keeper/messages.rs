@@ -1,7 +1,8 @@
 //! What can be said between the keeper and everyone else: one typed set of messages, in the process and over the socket.
 
 use serde::{Deserialize, Serialize};
-use store::{DiskUse, Recompressed, Totals, VerifyReport};
+use std::path::PathBuf;
+use store::{DiskUse, MendReport, Recompressed, Totals, VerifyReport};
 
 /// A question to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,11 @@ pub enum Request {
     Recompress {
         /// Whether the open volume is sealed before.
         seal: bool,
+    },
+    /// Mends damaged volumes from another copy.
+    Mend {
+        /// The other copy's directory.
+        copy: PathBuf,
     },
 }
 
@@ -191,6 +197,8 @@ pub enum Response {
     Authority(AuthorityCertificate),
     /// To `Recompress`.
     Recompressed(Recompressed),
+    /// To `Mend`.
+    Mended(MendReport),
 }
 
 /// A receipt, as [`store::Receipt`].
