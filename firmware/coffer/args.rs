@@ -76,7 +76,7 @@ pub(crate) struct ServeArgs {
     /// The name this host gives itself in SMTP; the system's own if left out
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
-    /// Leave sealed volumes as they are, instead of packing them anew while no mail comes
+    /// Leave sealed volumes alone, instead of packing them anew and reading them once a month while no mail comes
     #[arg(long)]
     pub(crate) no_upkeep: bool,
 }

@@ -316,6 +316,7 @@ impl Committer {
             sealed: true,
             digest,
             packing: Packing::AsWritten,
+            read_at_us: (self.shared.clock)().at_us,
         };
         let entries = Entries {
             volumes: vec![(sealed, entry)],

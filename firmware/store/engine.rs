@@ -316,7 +316,7 @@ impl Engine {
         let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         let indexer = Indexer::open(shared.clone(), &index)?;
         shared.publish(position.leaves, Vec::new());
-        let upkeep = Upkeep::new(shared.clone());
+        let upkeep = Upkeep::new(shared.clone(), queue.clone());
         let upkeep = shared
             .options
             .upkeep

@@ -202,6 +202,10 @@ fn mend(expected: &Expected, to: &dyn Disk, from: &dyn Disk) -> Result<MendedAnd
         };
         Ok((Vec::new(), before.damage.iter().map(left).collect()))
     };
+    // Sound bytes that are other ones are no damage: they may be mail that only this disk has.
+    if before.damage.iter().any(|damage| damage.differs) {
+        return all_left("it is not the volume that the other copy has, and stays as it is");
+    }
     let source = match Volume::open(from, number, false) {
         Ok(source) => Arc::new(source),
         Err(error) => return all_left(&format!("the other copy does not help: {}", chain(&error))),
@@ -245,7 +249,7 @@ fn mend(expected: &Expected, to: &dyn Disk, from: &dyn Disk) -> Result<MendedAnd
         .filter(|(_, range)| !still(range));
     let mended = mended.map(|(damage, range)| Damage {
         bytes: range.clone(),
-        what: damage.what.clone(),
+        ..damage.clone()
     });
     let left = after.damage.iter().map(|damage| {
         let what = format!(
@@ -310,6 +314,9 @@ impl DiskFile for Patched {
             .clamp(offset, end);
         let mut read = |volume: &Volume, from: u64, until: u64| {
             let part = &mut bytes[(from - offset) as usize..(until - offset) as usize];
+            if part.is_empty() {
+                return Ok(());
+            }
             volume.read_at(from, part).map_err(io::Error::other)
         };
         read(&self.own, offset, own_end)?;

@@ -2,11 +2,13 @@
 
 use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
-use crate::store_tests::{bytes, message, open_with, put, smtp, verify, with_attachment};
+use crate::store_tests::{bytes, message, open_with, options, put, smtp, verify, with_attachment};
 use crate::volume::{self, Found, Volume};
-use crate::{Error, MendReport, Side, Store};
+use crate::{Error, MendReport, Moment, Side, Store};
 use archive::EventKind;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const VOLUME_BYTES_MAX: u64 = 4_000;
 
@@ -63,6 +65,39 @@ fn frames(disk: &SimDisk, number: u64) -> Vec<(u64, u64)> {
 
 fn mend(store: &Store, copy: &SimDisk) -> MendReport {
     store.mend(copy, &mut |_, _| {}).expect("readable")
+}
+
+#[test]
+fn damage_is_found_by_itself_after_a_month() {
+    let (disk, _) = two_disks();
+    spoil(&disk, 2, 700, 3);
+    let store = open_with(&disk, VOLUME_BYTES_MAX);
+    let leaves = store.progress().expect("open").0;
+    drop(store);
+    let mut options = options(VOLUME_BYTES_MAX);
+    options.upkeep = true;
+    let clock = options.clock.clone();
+    options.clock = Arc::new(move || {
+        let now = clock();
+        Moment {
+            at_us: now.at_us + 31 * 24 * 3600 * 1_000_000,
+            ..now
+        }
+    });
+    let store = Store::open(Arc::new(disk.clone()), options, &mut |_| {}).expect("opens");
+    let until = Instant::now() + Duration::from_secs(60);
+    while store.progress().expect("open").0 == leaves {
+        assert!(Instant::now() < until, "nobody is told");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let told = store.leaf(leaves + 1).expect("logged").leaf.body;
+    let is_alarm = |event: &archive::Event| {
+        event.kind == EventKind::Alarm && event.text.contains("00000002.vol")
+    };
+    assert!(
+        matches!(&told, crate::LeafBody::Event(event) if is_alarm(event)),
+        "{told:?}"
+    );
 }
 
 /// What happens to a disk before it is mended.

@@ -113,6 +113,7 @@ fn attempt(shared: &Shared, number: u64, step: Step) -> Result<Outcome> {
             .as_ref()
             .map_or([0; 32], |seal| seal.volume_digest),
         packing,
+        read_at_us: (shared.clock)().at_us,
     };
     if after_bytes * 100 > before.end * (100 - SAVED_PERCENT_MIN) {
         shared

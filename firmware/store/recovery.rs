@@ -677,6 +677,7 @@ impl<'a> Walk<'a> {
             sealed: true,
             digest,
             packing,
+            read_at_us: (self.shared.clock)().at_us,
         };
         self.entries.volumes.push((header.number, entry));
         Ok(SealedEnd { header, digest })

@@ -1,11 +1,16 @@
-//! Upkeep: what the archive does with its sealed volumes while nobody needs the machine: recompressing them, one at a time.
+//! Upkeep: what the archive does with its sealed volumes while nobody needs the machine: recompressing them, one at a time, and reading
+//! each of them once a month, so that damage is known while another copy still has the bytes. Damage becomes an alarm in the audit log.
 //!
 //! A thread of the engine with the lowest priority. It works only while no mail comes, in slices of one frame, and ends within one when
 //! the archive is closed: what it had begun is then given up. Whoever asks for it now ([`recompress_now`]) does it without pauses.
 
+use crate::catalog::VolumeEntry;
 use crate::engine::Shared;
 use crate::error::Result;
+use crate::queue::{Answer, Queue, Work};
 use crate::recompress::{self, Outcome};
+use crate::volume_check::{Damage, Expected};
+use archive::{Event, EventKind};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +21,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long no mail must have come before the thread works: an import never pauses as long.
 const QUIET: Duration = Duration::from_secs(2);
+
+/// How often each sealed volume is read, in microseconds: a month.
+const READ_EVERY_US: i64 = 30 * 24 * 3600 * 1_000_000;
+
+/// Bytes of volumes that are read for this in a second at most: a slow disk keeps most of its time for others.
+const READ_BYTES_PER_S: u64 = 32 << 20;
 
 /// The lowest priority that a thread can have on Linux.
 const NICE: i32 = 19;
@@ -115,6 +126,7 @@ pub(crate) fn recompress_now(
 /// The thread.
 pub(crate) struct Upkeep {
     shared: Arc<Shared>,
+    queue: Queue,
     /// Volumes in which something does not hold: not looked at again before the next start.
     damaged: HashSet<u64>,
     quiet: Quiet,
@@ -127,10 +139,11 @@ struct Quiet {
 }
 
 impl Upkeep {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, queue: Queue) -> Self {
         let leaves = shared.leaves();
         Self {
             shared,
+            queue,
             damaged: HashSet::new(),
             quiet: Quiet {
                 leaves,
@@ -144,7 +157,7 @@ impl Upkeep {
         // Without it the pauses alone keep it out of the way.
         let _ = rustix::process::setpriority_process(None, NICE);
         while !self.shared.wait_for(Some(LOOK_EVERY), |_| false) {
-            if let Err(error) = self.round() {
+            if let Err(error) = self.recompress().and_then(|()| self.read_what_is_due()) {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the upkeep of the volumes stops until the next start"
@@ -154,7 +167,7 @@ impl Upkeep {
         }
     }
 
-    fn round(&mut self) -> Result<()> {
+    fn recompress(&mut self) -> Result<()> {
         for number in recompress::waiting(&self.shared)? {
             if self.damaged.contains(&number) {
                 continue;
@@ -173,6 +186,81 @@ impl Upkeep {
             }
         }
         Ok(())
+    }
+}
+
+impl Upkeep {
+    /// Reads the sealed volumes that were not read for a month.
+    fn read_what_is_due(&mut self) -> Result<()> {
+        let view = self.shared.catalog.read()?;
+        for number in 1..view.watermark()?.volume {
+            let due = (self.shared.clock)().at_us - READ_EVERY_US;
+            if view
+                .volume(number)?
+                .is_some_and(|entry| entry.read_at_us <= due)
+                && !self.read(number)?
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a volume and tells of damage; false when it was broken off.
+    fn read(&mut self, number: u64) -> Result<bool> {
+        let shared = self.shared.clone();
+        let quiet = &mut self.quiet;
+        let _busy = shared.upkeep.take();
+        let view = shared.catalog.read()?;
+        let (Some(entry), Ok(volume)) = (
+            view.volume(number)?,
+            shared.files.file_by_name(view.volumes(), number),
+        ) else {
+            return Ok(true);
+        };
+        let expected = Expected {
+            view: &view,
+            archive_id: shared.archive_id,
+            number,
+            until: None,
+        };
+        let mut before = 0;
+        let checked = expected.check(&volume, &mut |at| {
+            let pause_ms = (at - before) * 1000 / READ_BYTES_PER_S;
+            before = at;
+            !shared.wait_for(Some(Duration::from_millis(pause_ms)), |_| false)
+                && quiet.wait(&shared)
+        })?;
+        let Some(checked) = checked else {
+            return Ok(false);
+        };
+        let read_at_us = (shared.clock)().at_us;
+        let entry = VolumeEntry {
+            read_at_us,
+            ..entry
+        };
+        shared.catalog.put_volume(number, entry)?;
+        self.alarm(volume.name(), &checked.damage);
+        Ok(true)
+    }
+
+    fn alarm(&self, name: &str, damage: &[Damage]) {
+        let Some(first) = damage.first() else { return };
+        let text = format!(
+            "{name} is damaged in {} places, first at byte {}: {}",
+            damage.len(),
+            first.bytes.start,
+            first.what
+        );
+        tracing::error!("{text}");
+        let event = Event {
+            kind: EventKind::Alarm,
+            text,
+            ..Event::default()
+        };
+        // Nobody waits for it: a full reserve or a closing archive lets it be, and the next reading tells again.
+        let (answer, _) = Answer::new();
+        self.queue.put(Work::Log(Box::new((0, event)), answer));
     }
 }
 

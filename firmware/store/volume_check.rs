@@ -25,6 +25,8 @@ pub(crate) struct Damage {
     pub(crate) bytes: Range<u64>,
     /// Why, in plain words.
     pub(crate) what: String,
+    /// The bytes are sound in themselves, but not those that belong there.
+    pub(crate) differs: bool,
 }
 
 /// What reading a volume shows.
@@ -141,7 +143,7 @@ impl<'a> Check<'a> {
             {
                 check.header = Some(header);
             }
-            Ok(_) => check.hurt(0..volume::HEADER_BYTES, "the header is another volume's"),
+            Ok(_) => check.differs(0..volume::HEADER_BYTES, "the header is another volume's"),
             Err(Error::Damaged { .. }) => {
                 check.hurt(0..volume::HEADER_BYTES, "the header does not hold");
             }
@@ -151,8 +153,19 @@ impl<'a> Check<'a> {
     }
 
     fn hurt(&mut self, bytes: Range<u64>, what: impl Into<String>) {
-        let what = what.into();
-        self.damage.push(Damage { bytes, what });
+        self.damage.push(Damage {
+            bytes,
+            what: what.into(),
+            differs: false,
+        });
+    }
+
+    fn differs(&mut self, bytes: Range<u64>, what: impl Into<String>) {
+        self.damage.push(Damage {
+            bytes,
+            what: what.into(),
+            differs: true,
+        });
     }
 
     fn frame(&mut self, bytes: Range<u64>, frame: Frame) {
@@ -278,7 +291,7 @@ impl<'a> Check<'a> {
         if holds {
             self.seal = Some((seal, bytes));
         } else {
-            self.hurt(bytes, "the digest in its seal does not hold");
+            self.differs(bytes, "the digest in its seal does not hold");
         }
         Ok(())
     }
@@ -292,7 +305,7 @@ impl<'a> Check<'a> {
                 None => self.expected.leaf_hash(sequence),
             };
             if known.is_some_and(|known| known != hash) {
-                self.hurt(bytes, format!("number {sequence} has another hash"));
+                self.differs(bytes, format!("number {sequence} has another hash"));
             }
         }
     }
@@ -305,6 +318,7 @@ fn apart(mut damage: Vec<Damage>) -> Vec<Damage> {
         let overlaps = next.bytes.start < before.bytes.end;
         if overlaps {
             before.bytes.end = before.bytes.end.max(next.bytes.end);
+            before.differs |= next.differs;
         }
         overlaps
     });

@@ -17,7 +17,7 @@
 //! | receptions | message (5), origin (8), sequence number (5) | nothing; all receptions of a message but the first, which is the next leaf |
 //! | ids | first 8 bytes of the SHA-256 of a Message-ID, message (5) | nothing |
 //! | groups | first 16 bytes of the digest of the normal form, message (5) | nothing |
-//! | volumes | volume number | sealed (1), volume digest (32), packing (1), length if it was recompressed (8) |
+//! | volumes | volume number | sealed (1), volume digest (32), packing (1), length if it was recompressed (8), when it was read last (8) |
 //! | checkpoints | tree size | place (12) |
 //!
 //! A place is volume (4), frame (5), inner (3). An origin is the first 8 bytes of the SHA-256 of where an arrival came from.
@@ -187,6 +187,8 @@ pub(crate) struct VolumeEntry {
     pub(crate) sealed: bool,
     pub(crate) digest: [u8; 32],
     pub(crate) packing: Packing,
+    /// When all of it was read and checked last, microseconds since 1970; 0 never.
+    pub(crate) read_at_us: i64,
 }
 
 /// How far a sealed volume has come with being recompressed.
@@ -226,6 +228,7 @@ impl VolumeEntry {
         let (packing, length_bytes) = self.packing.encode();
         out.push(packing);
         out.extend_from_slice(&length_bytes.to_le_bytes());
+        out.extend_from_slice(&self.read_at_us.to_le_bytes());
         out
     }
 
@@ -234,6 +237,7 @@ impl VolumeEntry {
             sealed: bytes.u8()? == 1,
             digest: bytes.array()?,
             packing: Packing::decode(&mut bytes)?,
+            read_at_us: bytes.i64()?,
         })
     }
 }
