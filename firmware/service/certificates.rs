@@ -178,6 +178,7 @@ mod tests {
             boot_id: [0; 16],
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
+            upkeep: false,
         };
         let keeper = LocalKeeper::open(folder.path(), options, &mut |_| {});
         test(keeper.expect("the archive opens").store().state());
