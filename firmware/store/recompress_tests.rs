@@ -226,12 +226,13 @@ fn it_is_done_by_itself_while_no_mail_comes() {
     let mut options = options(VOLUME_BYTES_MAX);
     options.upkeep = true;
     let store = Store::open(Arc::new(disk.clone()), options, &mut |_| {}).expect("opens");
+    // The one with the attachment would not become smaller.
     let until = Instant::now() + Duration::from_secs(60);
     while recompressed(&disk)
         .iter()
         .filter(|swapped| **swapped)
         .count()
-        < 3
+        < 2
     {
         assert!(Instant::now() < until, "it is never done");
         std::thread::sleep(Duration::from_millis(50));
