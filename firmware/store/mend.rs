@@ -10,6 +10,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::engine::Shared;
 use crate::error::{Error, Result, chain};
 use crate::identity::Identity;
+use crate::upkeep::Hurry;
 use crate::verify::Finding;
 use crate::volume::{self, Volume};
 use crate::volume_check::{Checked, Damage, Expected};
@@ -80,6 +81,7 @@ pub(crate) fn mend_all(
     copy: &dyn Disk,
     watch: &mut dyn FnMut(u64, u64),
 ) -> Result<MendReport> {
+    let _hurry = Hurry::begin(&shared.upkeep);
     let last = shared.catalog.read()?.watermark()?.volume;
     let mut report = MendReport::default();
     for number in 1..=last {

@@ -48,10 +48,10 @@ impl Control {
 }
 
 /// Lets the thread work without pauses while it lives.
-struct Hurry<'a>(&'a Control);
+pub(crate) struct Hurry<'a>(&'a Control);
 
 impl<'a> Hurry<'a> {
-    fn begin(control: &'a Control) -> Self {
+    pub(crate) fn begin(control: &'a Control) -> Self {
         control.hurried.fetch_add(1, Ordering::SeqCst);
         Self(control)
     }
