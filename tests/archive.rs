@@ -129,6 +129,14 @@ impl Archive {
         serde_json::from_slice(&self.run("import", &arguments)).expect("import prints JSON")
     }
 
+    /// Imports what comes through the standard input and gives the counts that `--json` prints.
+    #[track_caller]
+    pub fn import_input(&self, input: &[u8]) -> Value {
+        let arguments = self.with_data("import", &[&"--json", &"-"]);
+        let ran = crate::run_with_input(binary(), &arguments, input);
+        serde_json::from_slice(&ran.ok()).expect("import prints JSON")
+    }
+
     /// Finds all messages that match.
     #[track_caller]
     pub fn search(&self, query: &str) -> Vec<Hit> {

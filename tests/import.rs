@@ -48,6 +48,27 @@ fn an_mbox_gives_the_messages_that_were_put_into_it() {
 }
 
 #[test]
+fn an_mbox_comes_through_the_standard_input() {
+    let folder = Folder::new("stdin");
+    let archive = Archive::at(folder.join("data"));
+    let from = "From c@x.example Mon Mar  3 08:15:02 2025\n";
+    let messages =
+        ["eins", "zwei"].map(|name| format!("Subject: {name}\nFrom: a@x.example\n\n{name}\n"));
+    let mbox: String = messages
+        .iter()
+        .map(|message| format!("{from}{message}\n"))
+        .collect();
+    let counts = archive.import_input(mbox.as_bytes());
+    assert_eq!(counts["new_messages"], 2, "{counts}");
+    let expected = messages
+        .iter()
+        .map(|message| digest_of(message.as_bytes()))
+        .collect();
+    assert_same(&archive.digests(""), &expected);
+    archive.verify();
+}
+
+#[test]
 fn a_maildir_gives_its_messages_with_its_folders() {
     let folder = Folder::new("maildir");
     let archive = Archive::at(folder.join("data"));

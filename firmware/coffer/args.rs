@@ -85,7 +85,10 @@ pub(crate) struct ServeArgs {
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Files and folders: eml, mbox, Maildir
+    /// Files and folders: eml, mbox, Maildir; a pipe or `-` (standard input) holds an mbox or one message
+    ///
+    /// What comes through a pipe is not known when it comes again: an import of one that was broken off begins anew, and keeps
+    /// each arrival again whose place in the pipe has changed.
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Unwrap journal reports; otherwise they are kept as they are

@@ -1,4 +1,4 @@
-//! Import of mail files: eml files, mbox files and Maildir folders, as many as there are, in bounded memory.
+//! Import of mail files: eml files, mbox files and Maildir folders, as many as there are, and of pipes, in bounded memory.
 //!
 //! An import that was broken off is simply run again: the archive knows each message by its bytes and each arrival by where it
 //! came from, so nothing is kept twice. What cannot be read or is no mail is listed, and the import goes on; when the archive
@@ -20,14 +20,16 @@ use mail::Oddities;
 use progress::Ledger;
 use reading::{Done, Finder, Item, Outcome, Shared, Worker};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread;
 use store::{Novelty, Receipt};
-use walk::{Found, walk};
+use walk::{Found, is_standard_input, walk};
 use window::Window;
 
 /// Threads that bring messages to the keeper: taking mail apart is work for the processor, and each may read 16 MiB at once.
@@ -39,7 +41,7 @@ const LISTED_AT_ONCE: usize = 256;
 /// An import to be run.
 #[derive(Clone, Debug, Default)]
 pub struct Import {
-    /// Files and folders.
+    /// Files, folders and pipes; `-` is the standard input. A pipe holds an mbox or one message.
     pub paths: Vec<PathBuf>,
     /// Whether journal reports are unwrapped; otherwise they are kept as the messages that they are.
     pub unwrap_journal: bool,
@@ -117,7 +119,17 @@ impl Import {
     /// Makes the paths such that they name the same from wherever the import is run.
     fn absolute_paths(&self) -> Result<Vec<PathBuf>, ImportError> {
         let absolute = |path: &PathBuf| {
-            path.canonicalize().map_err(|source| ImportError::Path {
+            if is_standard_input(path) {
+                return Ok(path.clone());
+            }
+            // A pipe that the shell made has a name that leads nowhere.
+            let is_pipe = fs::metadata(path).is_ok_and(|of| of.file_type().is_fifo());
+            let absolute = if is_pipe {
+                std::path::absolute(path)
+            } else {
+                path.canonicalize()
+            };
+            absolute.map_err(|source| ImportError::Path {
                 path: path.clone(),
                 source,
             })
@@ -129,9 +141,13 @@ impl Import {
     fn count(&self) -> (u64, u64) {
         let (mut files, mut bytes) = (0, 0);
         let _to_the_end = walk(&self.paths, &mut |found| {
-            if let Found::File { length_bytes, .. } = found {
-                files += 1;
-                bytes += length_bytes;
+            match found {
+                Found::File { length_bytes, .. } => {
+                    files += 1;
+                    bytes += length_bytes;
+                }
+                Found::Stream { .. } => files += 1,
+                Found::Odd { .. } => {}
             }
             ControlFlow::Continue(())
         });

@@ -26,7 +26,7 @@ pub trait Watcher {
 pub struct Progress {
     /// Bytes of the input that are done with: their messages are durable.
     pub bytes_done: u64,
-    /// Bytes of the whole input, as counted at the start.
+    /// Bytes of the whole input, as counted at the start; of a pipe those that came so far.
     pub bytes_total: u64,
     /// Messages that are done with.
     pub messages: u64,
@@ -67,7 +67,7 @@ impl fmt::Display for Odd {
 pub struct ImportReport {
     /// Files of the input.
     pub files: u64,
-    /// Their bytes.
+    /// Their bytes, as far as they are known.
     pub bytes: u64,
     /// Messages read; of a dry run nothing else is counted.
     pub messages: u64,
@@ -137,8 +137,9 @@ impl<'a> Ledger<'a> {
 
     /// Says that so many bytes more are done with.
     pub(super) fn done(&mut self, bytes: u64) {
-        // A file may have grown since it was counted.
-        self.bytes_done = (self.bytes_done + bytes).min(self.report.bytes);
+        // A file may have grown since it was counted, and nothing was known of a pipe.
+        self.bytes_done += bytes;
+        self.report.bytes = self.report.bytes.max(self.bytes_done);
         if self
             .told
             .is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL)
@@ -209,7 +210,7 @@ mod tests {
         assert_eq!(watcher.odd, ODD_KEPT_MAX + 5);
         assert!(watcher.told.len() < 1000, "{}", watcher.told.len());
         let last = watcher.told.last().expect("the end is told");
-        assert_eq!((last.bytes_done, last.bytes_total), (10_000, 10_000));
+        assert_eq!((last.bytes_done, last.bytes_total), (20_010, 20_010));
     }
 
     #[test]

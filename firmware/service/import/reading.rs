@@ -5,7 +5,7 @@
 //! back can be put in order again in bounded memory.
 
 use super::sources::{self, FileKind, HEAD_BYTES};
-use super::walk::{Found, Place, walk};
+use super::walk::{Found, Place, is_standard_input, walk};
 use super::window::{Window, weight_bytes};
 use super::{Import, oddities};
 use crate::keeper::{Answer, Failure, Keeper};
@@ -14,6 +14,7 @@ use mail::{MboxReader, Oddities};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +48,7 @@ pub(super) struct Item {
 enum Work {
     /// A file that is one message.
     File(SourceKind),
-    /// A message of an mbox file.
+    /// A message of an mbox file or a pipe.
     Body {
         body: Body,
         reception: Box<Reception>,
@@ -92,6 +93,7 @@ impl Finder<'_> {
         let paths = &self.shared.import.paths;
         let _is_stopped = walk(paths, &mut |found| match found {
             Found::Odd { path, what } => self.left_out(path, None, 0, what),
+            Found::Stream { path } => self.stream(path),
             Found::File {
                 path,
                 length_bytes,
@@ -115,6 +117,42 @@ impl Finder<'_> {
             // Mail programs keep lists of their own there.
             FileKind::NotMail(_) if place == Place::MaildirRoot => ControlFlow::Continue(()),
             FileKind::NotMail(what) => self.left_out(path, None, length_bytes, what),
+        }
+    }
+
+    fn stream(&mut self, path: PathBuf) -> ControlFlow<()> {
+        let opened = open_stream(&path).and_then(|mut file| Ok((read_head(&mut file)?, file)));
+        let (head, file) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.left_out(path, None, 0, unreadable(&error)),
+        };
+        match sources::kind_of(&head) {
+            FileKind::Mbox => self.mbox(&path, head.chain_file(file)),
+            FileKind::Message => self.message_stream(path, &mut head.chain_file(file)),
+            FileKind::NotMail(what) => self.left_out(path, None, head.len() as u64, what),
+        }
+    }
+
+    fn message_stream(&mut self, path: PathBuf, source: &mut impl Read) -> ControlFlow<()> {
+        let mut writer = BodyWriter::new(self.shared.keeper);
+        let read = copy(source, &mut writer);
+        let body = match (read, writer.failure.take()) {
+            (Err(error), None) => return self.left_out(path, None, 0, unreadable(&error)),
+            (_, Some(failure)) => Err(failure),
+            (Ok(()), None) => writer.finish(),
+        };
+        let reception = Box::new(Reception {
+            source: SourceKind::EmlFile,
+            key: key_of(&path),
+            ..Reception::default()
+        });
+        match body {
+            Ok(body) => {
+                let length_bytes = body.length_bytes();
+                let work = Work::Body { body, reception };
+                self.job(path, None, length_bytes, length_bytes, work)
+            }
+            Err(failure) => self.item(path, None, 0, Outcome::Failed(failure)),
         }
     }
 
@@ -242,6 +280,13 @@ fn as_flow(goes_on: bool) -> ControlFlow<()> {
 
 fn unreadable(error: &io::Error) -> String {
     format!("cannot be read: {error}")
+}
+
+fn open_stream(path: &Path) -> io::Result<File> {
+    if is_standard_input(path) {
+        return Ok(io::stdin().as_fd().try_clone_to_owned()?.into());
+    }
+    File::open(path)
 }
 
 fn read_head(file: &mut File) -> io::Result<Vec<u8>> {
@@ -407,7 +452,7 @@ fn modified_at(file: &File) -> Option<i64> {
     i64::try_from(since.as_secs()).ok()
 }
 
-fn copy(file: &mut File, writer: &mut BodyWriter) -> io::Result<()> {
+fn copy(file: &mut impl Read, writer: &mut BodyWriter) -> io::Result<()> {
     let mut bytes = vec![0; READ_BYTES];
     loop {
         match file.read(&mut bytes)? {

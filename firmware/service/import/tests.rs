@@ -434,3 +434,34 @@ fn many_messages_pass_through_the_window() {
         count as u64
     );
 }
+
+#[test]
+fn a_pipe_gives_its_messages_as_they_come() {
+    let from = "From c@x.example Mon Mar  3 08:15:02 2025\n";
+    let many: String = (0..1500)
+        .map(|i| format!("{from}{}\n", message(&format!("mbox {i}"))))
+        .collect();
+    let large = format!("{}{}", message("large"), "0123456789\n".repeat(200_000));
+    for (bytes, count) in [(many, 1500), (large, 1), (String::new(), 0)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let (keeper, mut notes) = (TestKeeper::new(), Notes::default());
+        let report = thread::scope(|scope| {
+            scope.spawn(|| fs::write(&pipe, &bytes).expect("somebody reads"));
+            import(&pipe).run(&keeper, &mut notes).expect("imported")
+        });
+        assert_eq!(
+            (report.files, report.messages, report.new_messages),
+            (1, count, count)
+        );
+        assert_eq!(report.left_out, u64::from(count == 0));
+        // The end of an mbox behind its last message is not counted.
+        let uncounted = bytes.len() as u64 - report.bytes;
+        assert!(uncounted < 100, "{uncounted} bytes");
+        let path = pipe.display().to_string();
+        for (_, receptions) in keeper.all() {
+            assert_eq!(receptions[0].key.path, path);
+        }
+    }
+}

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Names of one folder held in memory; a folder with more is listed once for every so many of them.
@@ -34,6 +35,8 @@ pub(super) enum Found {
         length_bytes: u64,
         place: Place,
     },
+    /// A pipe that was named, or the standard input: its length is known at its end only, and it can be read once.
+    Stream { path: PathBuf },
     /// Something that is passed over.
     Odd { path: PathBuf, what: String },
 }
@@ -41,11 +44,23 @@ pub(super) enum Found {
 /// Takes what is found; a break ends the walk.
 pub(super) type Visit<'a> = dyn FnMut(Found) -> ControlFlow<()> + 'a;
 
-/// Walks over files and folders in the given order; the paths are absolute.
+/// The name of the standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// Tells whether a path that was named is the standard input.
+pub(super) fn is_standard_input(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT)
+}
+
+/// Walks over files and folders in the given order; the paths are absolute, or that of the standard input.
 pub(super) fn walk(paths: &[PathBuf], visit: &mut Visit) -> ControlFlow<()> {
     // What the user names is followed even if it is a link.
     paths.iter().try_for_each(|path| match fs::metadata(path) {
+        _ if is_standard_input(path) => visit(Found::Stream { path: path.clone() }),
         Ok(metadata) if metadata.is_dir() => walk_folder(path, visit),
+        Ok(metadata) if metadata.file_type().is_fifo() => {
+            visit(Found::Stream { path: path.clone() })
+        }
         Ok(metadata) => visit_file(path.clone(), &metadata, place_of(path.parent()), visit),
         Err(error) => visit(unreadable(path.clone(), &error)),
     })
@@ -212,6 +227,7 @@ mod tests {
                     };
                     format!("{mark}{name}")
                 }
+                Found::Stream { path } => format!("stream {}", path.display()),
                 Found::Odd { path, what } => {
                     format!(
                         "odd {} {what}",
@@ -289,7 +305,7 @@ mod tests {
         let mut found = Vec::new();
         let _ = walk(&[folder.to_owned()], &mut |item| {
             let (path, rest) = match item {
-                Found::File { path, .. } => (path, None),
+                Found::File { path, .. } | Found::Stream { path } => (path, None),
                 Found::Odd { path, what } => (path, Some(what)),
             };
             let name = path
