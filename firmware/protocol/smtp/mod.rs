@@ -50,6 +50,7 @@ mod auth;
 mod command;
 mod content;
 mod envelope;
+mod envelope_room;
 mod event;
 mod input;
 mod options;
@@ -63,6 +64,7 @@ mod transcript;
 
 pub use auth::Credentials;
 pub use envelope::{Body, Envelope, Recipient, TlsInfo};
+pub use envelope_room::EnvelopeRoom;
 pub use event::{Abort, Event, Outcome};
 pub use input::READ_LEN_MAX;
 pub use options::{Options, Peer};

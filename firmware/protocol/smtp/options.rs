@@ -3,6 +3,8 @@
 //! The times a peer may take lie in `patience`.
 
 use super::TlsInfo;
+use super::envelope_room::EnvelopeRoom;
+use std::sync::Arc;
 
 /// 150 MiB: the largest message that the common providers let through, base64 included.
 /// A larger one is refused with 552.
@@ -15,6 +17,13 @@ pub(crate) const RECIPIENTS_MAX: usize = 50_000;
 /// 16 MiB of addresses and parameters of one transaction: 50,000 recipients of 335 bytes. Above it the
 /// answer is the same 452; a session never holds more.
 pub(crate) const ENVELOPE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// 64 KiB of addresses and parameters that every session may hold: some hundred recipients, and 64 MiB for a thousand sessions.
+const ENVELOPE_FREE_BYTES: usize = 64 * 1024;
+
+/// 64 MiB that all sessions together may hold beyond that: four of the largest envelopes. Above it the answer is 452, too, and
+/// senders bring the rest when others are done.
+const ENVELOPES_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// 4096 bytes with CRLF: the 512 of RFC 5321 §4.5.3.1.4, and all that its extensions add (RCPT with ORCPT
 /// in UTF-8 is the longest). A longer line is skipped and answered 500.
@@ -34,6 +43,8 @@ pub struct Options {
     pub recipients_max: usize,
     /// Limits the addresses and parameters of one transaction, in bytes.
     pub envelope_max_bytes: usize,
+    /// Limits the addresses and parameters of all sessions with these options together.
+    pub envelope_room: Arc<EnvelopeRoom>,
     /// Limits a command line, in bytes with CRLF; at least 512.
     pub line_max_bytes: usize,
     /// Limits the refused commands since the last stored message.
@@ -52,6 +63,7 @@ impl Options {
             size_max_bytes: SIZE_MAX_BYTES,
             recipients_max: RECIPIENTS_MAX,
             envelope_max_bytes: ENVELOPE_MAX_BYTES,
+            envelope_room: Arc::new(EnvelopeRoom::new(ENVELOPE_FREE_BYTES, ENVELOPES_MAX_BYTES)),
             line_max_bytes: LINE_MAX_BYTES,
             errors_max: ERRORS_MAX,
             starttls: false,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::auth::{self, AuthError, Exchange};
 use super::command::{self, Command, Mail};
 use super::content::{Scanner, Step as ContentStep};
+use super::envelope_room::EnvelopeShare;
 use super::input::{Input, Line};
 use super::patience::Patience;
 use super::reply::{Reply, write_hello};
@@ -46,6 +47,8 @@ pub struct Session {
     tls: Option<TlsInfo>,
     authenticated_as: Option<String>,
     transaction: Transaction,
+    /// What the envelope takes of the room of all, until its message is stored or given up.
+    share: EnvelopeShare,
     deferred: Option<String>,
     shutting_down: bool,
     errors: u32,
@@ -113,6 +116,7 @@ impl Session {
             tls: peer.tls,
             authenticated_as: None,
             transaction: Transaction::None,
+            share: EnvelopeShare::new(options.envelope_room.clone()),
             deferred: None,
             shutting_down: false,
             errors: 0,
@@ -196,6 +200,7 @@ impl Session {
             return;
         }
         self.await_command();
+        self.share.release();
         self.errors = 0;
         self.commands_without_message = 0;
         self.answer(match outcome {
@@ -440,6 +445,7 @@ impl Session {
                 let len_with = *len_bytes + held_bytes(&recipient);
                 if envelope.recipients.len() >= self.options.recipients_max
                     || len_with > self.options.envelope_max_bytes
+                    || !self.share.grow_to(len_with)
                 {
                     Reply::TooManyRecipients // RFC 5321 §4.5.3.1.10: the sender sends the rest anew
                 } else {
@@ -597,6 +603,7 @@ impl Session {
             too_large: true, ..
         } = transaction
         {
+            self.share.release();
             self.await_command();
             return self.answer(self.too_large());
         }
@@ -687,6 +694,7 @@ impl Session {
     /// Drops the transaction; a message that had begun is aborted.
     fn abort(&mut self, why: Abort) {
         self.patience.content_ended();
+        self.share.release();
         let transaction = std::mem::replace(&mut self.transaction, Transaction::None);
         if let Transaction::Open {
             too_large: false, ..
