@@ -45,6 +45,7 @@ mod survey;
 mod upkeep;
 mod verify;
 mod volume_check;
+mod workroom;
 
 mod error;
 mod store;

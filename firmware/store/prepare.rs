@@ -10,6 +10,7 @@ use crate::error::{DiskContext, Error, Result};
 use crate::facts::Facts;
 use crate::record::{FrameRun, RecordKind, RecordPacker, SEGMENT_BYTES_MAX, Segment, Slot};
 use crate::spool::{Body, FOLDER, Spool};
+use crate::workroom::Share;
 use archive::{
     Base64Shape, ContentRef, Digest, Journal, Message, MessageForm, Reception, ReportForm,
     StoredPiece,
@@ -20,6 +21,9 @@ use std::ops::Range;
 
 /// Longest part of a message that is read for its meaning, in bytes, attachments left out; a longer one is found by what stands before.
 pub(crate) const READING_BYTES_MAX: usize = 16 << 20;
+
+/// What writing the frames of one large message takes in memory, in bytes: segment, payload, finished frames, and zstd's tables.
+const FRAMING_BYTES: u64 = 8 << 20;
 
 /// Finished frames are written to the spool from this size on, in bytes.
 const FLUSH_BYTES: usize = 1 << 20;
@@ -34,6 +38,8 @@ pub(crate) struct Prepared {
     pub(crate) frames: Option<PreparedFrames>,
     pub(crate) actor: u64,
     pub(crate) prompt: bool,
+    /// The memory that a large message takes until the committer has taken it in.
+    _share: Option<Share>,
 }
 
 /// A content in memory.
@@ -237,24 +243,35 @@ fn prepare_message(
     })
     .map_err(Error::Body)?;
     let scanned = scan.finish();
-    let reading_copy = reading_copy(body, &range, &scanned.recipe)?;
     let message = scanned.message(range.end - range.start);
-    let facts = Facts::read(&reading_copy, &message, scanned.group, &reception);
+    let text_bytes = reading_bytes(&scanned.recipe);
+    let (mut share, mut frames) = (None, None);
+    if !scanned.kept {
+        // Its text lies in memory twice: as it came, and as it reads.
+        share = Some(spool.workroom().take(FRAMING_BYTES + 2 * text_bytes));
+        frames = Some(write_frames(spool, body, range.clone(), &message)?);
+    }
+    let copy = reading_copy(body, &range, &scanned.recipe, text_bytes)?;
+    let facts = Facts::read(&copy, &message, scanned.group, &reception);
+    if let Some(share) = &mut share {
+        share.shrink_to(facts.document.body.len() as u64);
+    }
+    let contents = if scanned.kept {
+        scanned.contents
+    } else {
+        Vec::new()
+    };
     let mut prepared = Prepared {
         message,
         reception,
         facts,
-        contents: Vec::new(),
-        frames: None,
+        contents,
+        frames,
         actor,
         prompt,
+        _share: share,
     };
-    if scanned.kept {
-        prepared.contents = scanned.contents.into_iter().collect();
-        prepared.drop_doubles();
-    } else {
-        prepared.frames = Some(write_frames(spool, body, range, &prepared.message)?);
-    }
+    prepared.drop_doubles();
     Ok(prepared)
 }
 
@@ -311,26 +328,42 @@ impl Prepared {
     }
 }
 
+/// A content that reading does not need.
+fn is_taken_out(piece: &Piece) -> bool {
+    matches!(piece, Piece::Base64 { is_text: false, .. })
+}
+
+fn length_bytes(piece: &Piece) -> u64 {
+    piece
+        .encoded_bytes()
+        .expect("the recipe was made from these bytes")
+}
+
+/// How many bytes of a message are read for their meaning.
+fn reading_bytes(recipe: &Recipe) -> u64 {
+    let pieces = recipe.pieces.iter().filter(|piece| !is_taken_out(piece));
+    let sum: u64 = pieces.map(length_bytes).sum();
+    sum.min(READING_BYTES_MAX as u64)
+}
+
 /// The bytes of a message without the contents that reading does not need; at most [`READING_BYTES_MAX`].
 fn reading_copy<'a>(
     body: &'a Body,
     range: &Range<u64>,
     recipe: &Recipe,
+    text_bytes: u64,
 ) -> Result<std::borrow::Cow<'a, [u8]>> {
-    let taken_out = |piece: &Piece| matches!(piece, Piece::Base64 { is_text: false, .. });
     if let Body::Memory(bytes) = body
-        && !recipe.pieces.iter().any(taken_out)
+        && !recipe.pieces.iter().any(is_taken_out)
     {
         return Ok(bytes[range.start as usize..range.end as usize].into());
     }
-    let mut copy = Vec::new();
+    let mut copy = Vec::with_capacity(text_bytes as usize);
     let mut at = range.start;
     for piece in &recipe.pieces {
-        let length = piece
-            .encoded_bytes()
-            .expect("the recipe was made from these bytes");
+        let length = length_bytes(piece);
         let room = (READING_BYTES_MAX - copy.len()) as u64;
-        if !taken_out(piece) {
+        if !is_taken_out(piece) {
             body.each_chunk(at..at + length.min(room), |chunk| {
                 copy.extend_from_slice(chunk);
                 Ok(())

@@ -4,6 +4,7 @@
 
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{DiskContext, Result};
+use crate::workroom::Workroom;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io;
@@ -74,6 +75,7 @@ impl Body {
 pub struct Spool {
     disk: Arc<dyn Disk>,
     made: AtomicU64,
+    workroom: Workroom,
 }
 
 impl Spool {
@@ -83,10 +85,7 @@ impl Spool {
         for name in disk.list(Path::new(FOLDER)).on("list", FOLDER)? {
             disk.remove(&name).on("remove", name.display())?;
         }
-        Ok(Self {
-            disk,
-            made: AtomicU64::new(0),
-        })
+        Ok(Self::beside(disk))
     }
 
     /// Opens the spool of a directory that another process owns.
@@ -94,7 +93,13 @@ impl Spool {
         Self {
             disk,
             made: AtomicU64::new(0),
+            workroom: Workroom::default(),
         }
+    }
+
+    /// Where large messages are prepared.
+    pub(crate) fn workroom(&self) -> &Workroom {
+        &self.workroom
     }
 
     /// Makes a file that vanishes when it is closed.
@@ -165,6 +170,8 @@ impl SpoolWriter<'_> {
         let at = self.length_bytes - self.memory.len() as u64;
         file.write_all_at(at, &self.memory).on("write", FOLDER)?;
         self.memory.clear();
+        // From now on less is gathered between two writes.
+        self.memory.shrink_to(2 * CHUNK_BYTES);
         self.file = Some(file);
         Ok(())
     }
