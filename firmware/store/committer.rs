@@ -37,7 +37,6 @@ pub(crate) struct Committer {
     batches_since_durable: u32,
     /// Size of the tree at the newest checkpoint.
     checkpoint_size: u64,
-    latched: Option<String>,
     /// The digest in the seal of the open volume, when the next one could not be made yet.
     sealed: Option<[u8; 32]>,
 }
@@ -62,7 +61,6 @@ impl Committer {
             checkpoint_size: view.last_checkpoint(u64::MAX)?.map_or(0, |(size, _)| size),
             packer: RecordPacker::new(),
             batches_since_durable: 0,
-            latched: None,
             sealed: None,
             shared,
             queue,
@@ -75,11 +73,11 @@ impl Committer {
     pub(crate) fn run(mut self) {
         let _at_end = AtEnd(self.queue.clone());
         while let Some(work) = self.queue.take() {
-            match &self.latched {
-                Some(why) => work
+            match self.shared.check_latch() {
+                Err(latched) => work
                     .into_iter()
-                    .for_each(|work| work.refuse(Error::Latched(why.clone()))),
-                None => self.commit(work),
+                    .for_each(|work| work.refuse(repeat(&latched))),
+                Ok(()) => self.commit(work),
             }
         }
         if let Err(error) = self.trim() {
@@ -199,7 +197,7 @@ impl Committer {
 
     /// Gives back what was written ahead.
     fn trim(&self) -> Result<()> {
-        if self.latched.is_none() && self.volume.length()? > self.position.offset {
+        if self.shared.check_latch().is_ok() && self.volume.length()? > self.position.offset {
             self.volume.cut(self.position.offset)?;
         }
         Ok(())
@@ -221,7 +219,7 @@ impl Committer {
         // Damage is that of a message in the spool: only this batch had it.
         let passes = error.is_full() || matches!(error, Error::Damaged { .. });
         if cut.is_err() || !passes {
-            self.latched = Some(chain(error));
+            self.shared.latch(chain(error));
         }
     }
 
@@ -243,7 +241,7 @@ impl Committer {
                     error = &error as &dyn std::error::Error,
                     "the catalog cannot follow"
                 );
-                self.latched = Some(chain(&error));
+                self.shared.latch(chain(&error));
                 answers.for_each(|answer| answer.give_without_catalog(repeat(&error)));
                 built
                     .wants_seal
@@ -430,6 +428,7 @@ fn repeat(error: &Error) -> Error {
             available_bytes: *available_bytes,
             needed_bytes: *needed_bytes,
         },
+        Error::Latched(why) => Error::Latched(why.clone()),
         full if full.is_full() => Error::Full {
             available_bytes: 0,
             needed_bytes: 0,

@@ -16,7 +16,7 @@ use crate::upkeep::{self, Upkeep};
 use crate::volume_files::VolumeFiles;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 /// Documents kept for the indexer, in bytes of their text: it then need not read the messages again.
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) upkeep: upkeep::Control,
     progress: Mutex<Progress>,
     moved: Condvar,
+    /// Why nothing more is taken until the archive is opened again.
+    latched: OnceLock<String>,
 }
 
 /// How far the archive and the index have come.
@@ -105,12 +107,31 @@ impl Shared {
         let mut progress = self.progress();
         progress.leaves = leaves;
         for document in documents {
-            if progress.document_bytes < DOCUMENT_BYTES_MAX {
-                progress.document_bytes += weight_bytes(&document);
+            let bytes = progress.document_bytes + weight_bytes(&document);
+            if bytes <= DOCUMENT_BYTES_MAX {
+                progress.document_bytes = bytes;
                 progress.documents.insert(document.sequence, document);
             }
         }
+        drop(progress);
+        // Whoever wakes up while the lock is held has to wait again.
         self.moved.notify_all();
+    }
+
+    /// Says that nothing more is taken; the first reason is the one that counts.
+    pub(crate) fn latch(&self, why: String) {
+        let _ = self.latched.set(why);
+    }
+
+    /// Tells whether work is taken.
+    ///
+    /// # Errors
+    /// `Latched` when it is not.
+    pub(crate) fn check_latch(&self) -> Result<()> {
+        match self.latched.get() {
+            Some(why) => Err(Error::Latched(why.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Number of leaves that are durable and in the catalog.
@@ -309,6 +330,7 @@ impl Engine {
             upkeep: upkeep::Control::default(),
             progress: Mutex::default(),
             moved: Condvar::new(),
+            latched: OnceLock::new(),
         });
         let durable = index.watermark()?.unwrap_or(0).max(durable);
         let position = recovery::catch_up(&shared, archive_id, durable, watch)?;

@@ -166,6 +166,8 @@ impl Queue {
             return work.refuse(Error::Closed);
         }
         waiting.push(work);
+        drop(waiting);
+        // Whoever wakes up while the lock is held has to wait again.
         filled.notify_one();
     }
 

@@ -74,15 +74,7 @@ impl Reserve {
     /// # Errors
     /// `Full` when it does not.
     pub(crate) fn for_mail(&self, weight_bytes: u64) -> Result<()> {
-        let room = self.room()?;
-        let needed_bytes = weight_bytes + margin(&room);
-        if room.available_bytes < needed_bytes {
-            return Err(Error::Full {
-                available_bytes: room.available_bytes,
-                needed_bytes,
-            });
-        }
-        Ok(())
+        for_mail(&*self.disk, weight_bytes)
     }
 
     /// Tells how many bytes may be written ahead of mail; none on a disk that is nearly full.
@@ -116,6 +108,22 @@ impl Reserve {
             self.file.set_len(self.length_bytes).on("shorten", FILE)?;
         }
     }
+}
+
+/// Tells whether mail of this weight fits on a disk.
+///
+/// # Errors
+/// `Full` when it does not.
+pub(crate) fn for_mail(disk: &dyn Disk, weight_bytes: u64) -> Result<()> {
+    let room = disk.room().on("ask for the room of", "the disk")?;
+    let needed_bytes = weight_bytes + margin(&room);
+    if room.available_bytes < needed_bytes {
+        return Err(Error::Full {
+            available_bytes: room.available_bytes,
+            needed_bytes,
+        });
+    }
+    Ok(())
 }
 
 /// What mail leaves free on this disk, in bytes.

@@ -20,7 +20,7 @@ use crate::record::CheckpointRecord;
 use crate::spool::{Body, Spool, SpoolWriter};
 use crate::state::{State, StateTable};
 use crate::upkeep::{self, Recompressed};
-use crate::{catalog, index, volume};
+use crate::{catalog, index, room, volume};
 use archive::access::Asker;
 use archive::query::Query;
 use archive::{Digest, Event, EventKind, Reception};
@@ -181,6 +181,15 @@ impl Store {
     /// The origin of this archive's checkpoints.
     pub fn origin(&self) -> String {
         origin_of(&self.identity.archive)
+    }
+
+    /// Tells whether mail would be taken now, so that a sender need not send it in vain.
+    ///
+    /// # Errors
+    /// Why it would not: `Rebuilding`, `Latched`, `Full`.
+    pub fn takes_mail(&self) -> Result<()> {
+        self.engine()?.shared.check_latch()?;
+        room::for_mail(&*self.disk, 0)
     }
 
     /// Takes a message in; it is durable once the answer is there.

@@ -468,6 +468,31 @@ fn a_damaged_byte_is_named_and_the_rest_stays_readable() {
     assert_eq!(find(&store, "text").len(), 20);
 }
 
+/// Takes so much room that not even an empty message fits.
+fn fill_up(disk: &SimDisk) {
+    let room = disk.room().expect("it lives");
+    let file = disk.open(Path::new("else"), Open::Create).expect("made");
+    let used = room
+        .available_bytes
+        .saturating_sub(room.total_bytes / 20 - 1);
+    file.set_len(used).expect("room");
+}
+
+#[test]
+fn a_disk_that_failed_is_known_before_mail_comes() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    store.takes_mail().expect("an open archive");
+    let (at_step, kind) = (disk.steps() + 1, FaultKind::ErrorOnce);
+    disk.set_fault(Some(Fault { at_step, kind }));
+    let mail = Body::Memory(message(1, "Text"));
+    let pending = store.deposit(mail, smtp(&["x@y.example"]));
+    pending
+        .and_then(|pending| pending.wait())
+        .expect_err("the disk fails");
+    assert!(matches!(store.takes_mail(), Err(Error::Latched(_))));
+}
+
 #[test]
 fn a_full_disk_refuses_mail_keeps_the_log_and_recovers() {
     let disk = SimDisk::with_capacity(24 << 20);
@@ -488,6 +513,8 @@ fn a_full_disk_refuses_mail_keeps_the_log_and_recovers() {
     });
     assert!(refused.as_ref().is_some_and(Error::is_full), "{refused:?}");
     assert!(kept.len() > 10);
+    fill_up(&disk);
+    assert!(matches!(store.takes_mail(), Err(Error::Full { .. })));
     store
         .log(1, archive::Event::default())
         .and_then(|pending| pending.wait())
@@ -496,6 +523,7 @@ fn a_full_disk_refuses_mail_keeps_the_log_and_recovers() {
         assert!(&bytes(&store, receipt.number) == mail);
     }
     disk.set_capacity(200 << 20);
+    store.takes_mail().expect("there is room again");
     put(
         &store,
         &with_attachment(999, 200_000),

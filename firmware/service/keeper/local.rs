@@ -232,6 +232,10 @@ impl Keeper for LocalKeeper {
         self.store.spool()
     }
 
+    fn takes_mail(&self) -> Result<(), Failure> {
+        Ok(self.store.takes_mail()?)
+    }
+
     fn deposit(&self, body: Body, deposit: Deposit) -> Result<Answer<Receipt>, Failure> {
         let pending = self.store.deposit(body, deposit)?;
         Ok(Answer::new(|| pending.wait().map_err(Failure::from)))

@@ -30,6 +30,14 @@ pub trait Keeper: Send + Sync {
     /// Where large mail waits on its way in.
     fn spool(&self) -> &Spool;
 
+    /// Tells whether mail is taken now, so that a sender need not send it in vain.
+    ///
+    /// # Errors
+    /// Why it is not; the sender is to come again.
+    fn takes_mail(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Hands a message over; it is durable once the answer is there. Many may be under way at once.
     fn deposit(&self, body: Body, deposit: Deposit) -> Result<Answer<Receipt>, Failure>;
 

@@ -27,6 +27,9 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// 20 seconds for a message to wait until fewer others are under way; meanwhile its sender waits for 354.
 const SLOT_PATIENCE: Duration = Duration::from_secs(20);
 
+/// 1 second between two questions whether mail is taken: a sender may still bring what came too late for the answer.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
 /// Actor id of mail that came by SMTP (the store's FORMAT.md, "Actors").
 const ACTOR_SMTP: u64 = 2;
 
@@ -56,6 +59,8 @@ pub(super) struct Conversation<'a> {
     clock: &'a dyn Fn() -> Duration,
     session: Session,
     message: Option<Incoming<'a>>,
+    /// When it was asked last whether mail is taken.
+    asked_at: Option<Duration>,
     buffer: Vec<u8>,
 }
 
@@ -87,6 +92,7 @@ impl<'a> Conversation<'a> {
             clock,
             session,
             message: None,
+            asked_at: None,
             buffer,
         }
     }
@@ -131,13 +137,33 @@ impl<'a> Conversation<'a> {
             return self.session.shut_down();
         }
         let result = self.stream.read(&mut self.buffer);
-        self.session.tick((self.clock)());
+        let now = (self.clock)();
+        self.session.tick(now);
         match result {
-            Ok(count @ 1..) => self.receive(count),
+            Ok(count @ 1..) => {
+                self.ask_whether_mail_is_taken(now);
+                self.receive(count);
+            }
             Err(error) if is_wait(&error) => {}
             _ if self.connection.is_stopping() => self.session.shut_down(),
             _ => self.session.input_ended(),
         }
+    }
+
+    /// Puts mail off from MAIL on while the archive takes none, so that nobody sends it in vain.
+    fn ask_whether_mail_is_taken(&mut self, now: Duration) {
+        let is_known = self.asked_at.is_some_and(|at| now < at + ASK_EVERY);
+        if is_known || self.message.is_some() {
+            return;
+        }
+        self.asked_at = Some(now);
+        let refusal = self.server.keeper.takes_mail().err();
+        if let Some(failure) = &refusal {
+            let peer = self.connection.peer();
+            warn!(%peer, %failure, "mail is put off: the archive takes none");
+        }
+        self.session
+            .defer_mail(refusal.map(|failure| failure.to_string()));
     }
 
     fn receive(&mut self, count: usize) {

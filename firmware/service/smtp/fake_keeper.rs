@@ -25,6 +25,8 @@ pub(super) enum Plan {
     Keep,
     Know,
     Fail(Failure),
+    /// No mail is taken, and it says so when it is asked.
+    TakeNone(Failure),
     FailLater(Failure),
     /// Tells that it was asked, and answers when it is told to.
     Hold {
@@ -116,13 +118,20 @@ impl Keeper for FakeKeeper {
         self.store.spool()
     }
 
+    fn takes_mail(&self) -> Result<(), Failure> {
+        match &*self.plan.lock().expect("no panic before") {
+            Plan::TakeNone(failure) => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
     fn deposit(&self, body: Body, deposit: Deposit) -> Result<Answer<Receipt>, Failure> {
         let mut plan = self.plan.lock().expect("no panic before");
         let at_once = |receipt| Ok(Answer::new(move || Ok(receipt)));
         match &mut *plan {
             Plan::Keep => at_once(self.receipt(&body, deposit, Novelty::NewMessage)),
             Plan::Know => at_once(self.receipt(&body, deposit, Novelty::NewReception)),
-            Plan::Fail(failure) => Err(failure.clone()),
+            Plan::Fail(failure) | Plan::TakeNone(failure) => Err(failure.clone()),
             Plan::FailLater(failure) => {
                 let failure = failure.clone();
                 Ok(Answer::new(move || Err(failure)))

@@ -463,6 +463,21 @@ fn failures_let_the_sender_come_again() {
 }
 
 #[test]
+fn an_archive_that_takes_no_mail_says_so_before_it_comes() {
+    let scene = Scene::new(FakeKeeper::new(Plan::TakeNone(Failure::Later(
+        "the archive is rebuilt".to_owned(),
+    ))));
+    let mut client = scene.client();
+    client.ask("EHLO mail.example", "250");
+    client.ask(
+        "MAIL FROM:<a@x.example>",
+        "451 4.3.2 the archive is rebuilt",
+    );
+    scene.keeper.plan(Plan::Keep);
+    scene.client().send_message("x\r\n", "250");
+}
+
+#[test]
 fn a_full_spool_swallows_the_message_and_puts_it_off() {
     let scene = Scene::new(FakeKeeper::new(Plan::Keep));
     scene.keeper.disk.set_capacity(0);
