@@ -38,6 +38,7 @@ pub(crate) fn options() -> Options {
         volume_bytes_max: store::VOLUME_BYTES_MAX,
         index_threads: std::thread::available_parallelism().map_or(1, |count| count.get().min(2)),
         upkeep: false,
+        follower_patience: store::FOLLOWER_PATIENCE,
     }
 }
 

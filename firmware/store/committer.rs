@@ -1,11 +1,12 @@
 //! The committer: the one thread that writes volumes, and so the one order of everything in the archive.
 //!
-//! It takes finished work, appends it as one batch, syncs once, brings the catalog up to date and only then answers.
+//! It takes finished work, appends it as one batch on both disks, syncs once, brings the catalog up to date and only then answers.
 //! After a failed write the volume is cut back to what was durable. Want of room passes; any other failure latches: nothing
 //! more is taken until the archive is opened again.
 
 use crate::batch::{Answered, Batch, Built, Surroundings};
 use crate::catalog::{self, Entries, Packing, VolumeEntry, Watermark};
+use crate::copies::Turn;
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result, chain};
 use crate::frame::{FrameHeader, HEADER_BYTES};
@@ -16,6 +17,7 @@ use crate::record::{FrameRun, RecordKind, RecordPacker, Seal};
 use crate::room::Reserve;
 use crate::spool::FOLDER as SPOOL;
 use crate::volume::{self, Volume, next_header, volume_digest};
+use archive::Event;
 use std::sync::Arc;
 
 /// Most leaves of a volume: bounds its seal at 8 MiB.
@@ -55,6 +57,7 @@ impl Committer {
     pub(crate) fn open(shared: Arc<Shared>, queue: Queue, position: Watermark) -> Result<Self> {
         let view = shared.catalog.read()?;
         let tree = Appender::open(&view, position.leaves).map_err(catalog::tree_error)?;
+        shared.copies.turn().opened_at(position)?;
         Ok(Self {
             volume: Volume::open(&*shared.disk, position.volume, true)?,
             reserve: Reserve::open(shared.disk.clone())?,
@@ -89,7 +92,8 @@ impl Committer {
     }
 
     fn commit(&mut self, work: Vec<Work>) {
-        let work = self.admit(work);
+        let mut work = self.admit(work);
+        let news = self.add_news(&mut work);
         let tree_before = self.tree.clone();
         let built = match self.build(work) {
             Ok(built) => built,
@@ -118,7 +122,16 @@ impl Committer {
                 .into_iter()
                 .for_each(|work| work.refuse(repeat(&error)));
         }
+        self.shared.copies.turn().told(news);
         self.publish(built);
+    }
+
+    /// Lets the archive tell of changes of its membership; gives their count.
+    fn add_news(&self, work: &mut Vec<Work>) -> usize {
+        let turn = self.shared.copies.turn();
+        let event = |event: &Event| Work::Log(Box::new((0, event.clone())), Answer::new().0);
+        work.extend(turn.news().iter().map(event));
+        turn.news().len()
     }
 
     /// Keeps the work that fits on the disk; the rest is refused.
@@ -164,23 +177,28 @@ impl Committer {
         Ok(batch.finish())
     }
 
-    /// Writes and syncs a batch, and moves the position behind it.
+    /// Writes and syncs a batch on both disks, and moves the position behind it.
     fn write(&mut self, built: &Built) -> Result<()> {
+        let shared = self.shared.clone();
+        let mut turn = shared.copies.turn();
         let mut at = self.position.offset;
         for frames in &built.spooled {
-            copy_frames(&self.volume, at, frames, built.batch)?;
+            copy_frames(&mut turn, &self.volume, at, frames, built.batch)?;
             at += frames.length_bytes;
         }
         let end = at + built.run.bytes.len() as u64;
         let ahead_bytes = self.bytes_ahead(end)?;
-        self.volume.write_at(at, &built.run.bytes)?;
+        append(&mut turn, &self.volume, at, &built.run.bytes)?;
         if ahead_bytes > 0 {
-            self.volume.write_at(end, &vec![0; ahead_bytes])?;
+            append(&mut turn, &self.volume, end, &vec![0; ahead_bytes])?;
         }
+        turn.sync();
         self.volume.sync()?;
+        turn.settle()?;
         self.position.offset = end;
         self.position.batch = built.batch;
         self.position.leaves = built.leaves;
+        turn.moved_to(self.position);
         Ok(())
     }
 
@@ -198,7 +216,10 @@ impl Committer {
     /// Gives back what was written ahead.
     fn trim(&self) -> Result<()> {
         if self.shared.check_latch().is_ok() && self.volume.length()? > self.position.offset {
+            let mut turn = self.shared.copies.turn();
+            turn.cut(self.volume.header.number, self.position.offset);
             self.volume.cut(self.position.offset)?;
+            turn.settle()?;
         }
         Ok(())
     }
@@ -209,7 +230,11 @@ impl Committer {
             error = error as &dyn std::error::Error,
             "a batch could not be written"
         );
+        let mut turn = self.shared.copies.turn();
+        turn.cut(self.volume.header.number, self.position.offset);
         let cut = self.volume.cut(self.position.offset);
+        let cut = cut.and_then(|()| turn.settle());
+        drop(turn);
         if let Err(cut) = &cut {
             tracing::error!(
                 error = cut as &dyn std::error::Error,
@@ -290,11 +315,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Seals the open volume and begins the next one.
+    /// Seals the open volume and begins the next one, on both disks.
     fn roll(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        let mut turn = shared.copies.turn();
         let digest = match self.sealed {
             Some(digest) => digest,
-            None => self.write_seal()?,
+            None => self.write_seal(&mut turn)?,
         };
         let sealed = self.volume.header.number;
         let next = next_header(
@@ -304,12 +331,16 @@ impl Committer {
             (self.shared.clock)().at_us,
         );
         self.volume = Volume::create(&*self.shared.disk, next)?;
+        turn.create(&self.volume.header);
+        turn.settle()?;
         self.sealed = None;
         self.position = Watermark {
             volume: self.volume.header.number,
             offset: volume::HEADER_BYTES,
             ..self.position
         };
+        turn.moved_to(self.position);
+        drop(turn);
         let entry = VolumeEntry {
             sealed: true,
             digest,
@@ -326,7 +357,7 @@ impl Committer {
     }
 
     /// Writes the seal, once: when the next volume cannot be made, only that is tried again.
-    fn write_seal(&mut self) -> Result<[u8; 32]> {
+    fn write_seal(&mut self, turn: &mut Turn<'_>) -> Result<[u8; 32]> {
         let seal = self.seal()?;
         let mut run = FrameRun::default();
         let batch = self.position.batch + 1;
@@ -335,11 +366,14 @@ impl Committer {
             .record(RecordKind::Seal, &[&seal.encode()], &mut run);
         self.packer.close(true, &mut run);
         let end = self.position.offset + run.bytes.len() as u64;
-        self.volume.write_at(self.position.offset, &run.bytes)?;
+        append(turn, &self.volume, self.position.offset, &run.bytes)?;
+        turn.cut(self.volume.header.number, end);
         self.volume.trim(end)?;
         self.volume.sync()?;
+        turn.settle()?;
         self.position.batch = batch;
         self.position.offset = end;
+        turn.moved_to(self.position);
         self.sealed = Some(seal.volume_digest);
         Ok(seal.volume_digest)
     }
@@ -383,8 +417,20 @@ fn leaf_hashes(tiles: &impl TileSource<Error = Error>, first: u64, last: u64) ->
     Ok(hashes)
 }
 
+/// Writes bytes to both disks.
+fn append(turn: &mut Turn<'_>, volume: &Volume, offset: u64, bytes: &[u8]) -> Result<()> {
+    turn.append(volume.header.number, offset, bytes);
+    volume.write_at(offset, bytes)
+}
+
 /// Copies finished frames out of the spool and fills in their batch number.
-fn copy_frames(volume: &Volume, base: u64, frames: &PreparedFrames, batch: u64) -> Result<()> {
+fn copy_frames(
+    turn: &mut Turn<'_>,
+    volume: &Volume,
+    base: u64,
+    frames: &PreparedFrames,
+    batch: u64,
+) -> Result<()> {
     let ends = frames
         .starts
         .iter()
@@ -403,7 +449,7 @@ fn copy_frames(volume: &Volume, base: u64, frames: &PreparedFrames, batch: u64) 
             offset: start,
             how: "what was written there did not come back".to_owned(),
         })?;
-        volume.write_at(base + start, &bytes)?;
+        append(turn, volume, base + start, &bytes)?;
     }
     Ok(())
 }

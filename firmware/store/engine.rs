@@ -2,6 +2,7 @@
 
 use crate::catalog::{Catalog, Watermark};
 use crate::committer::Committer;
+use crate::copies::Copies;
 use crate::disk::Disk;
 use crate::error::{DiskContext, Error, Result};
 use crate::index::{DiskDirectory, Document, Index};
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Documents kept for the indexer, in bytes of their text: it then need not read the messages again.
 const DOCUMENT_BYTES_MAX: usize = 24 << 20;
@@ -38,6 +40,8 @@ pub struct Options {
     pub index_threads: usize,
     /// Whether sealed volumes are recompressed while no mail comes.
     pub upkeep: bool,
+    /// How long the second disk may take for a step, [`crate::FOLLOWER_PATIENCE`] but in tests.
+    pub follower_patience: Duration,
 }
 
 /// Length at which a volume is sealed, in bytes: read again as a whole in a second, and small against any disk.
@@ -47,6 +51,7 @@ pub const VOLUME_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) archive_id: [u8; 16],
+    pub(crate) copies: Arc<Copies>,
     pub(crate) catalog: Catalog,
     pub(crate) files: Arc<VolumeFiles>,
     pub(crate) reader: Reader,
@@ -214,13 +219,13 @@ impl Shared {
     /// Waits, for a limited time, until `is_due` says so or the archive is closed; tells whether it is being closed.
     pub(crate) fn wait_for(
         &self,
-        limit: Option<std::time::Duration>,
+        limit: Option<Duration>,
         is_due: impl Fn(&Progress) -> bool,
     ) -> bool {
         let mut progress = self.progress();
-        let end = limit.map(|limit| std::time::Instant::now() + limit);
+        let end = limit.map(|limit| Instant::now() + limit);
         while !progress.closing && !is_due(&progress) {
-            let rest = end.map(|end| end.saturating_duration_since(std::time::Instant::now()));
+            let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
             progress = match rest {
                 None => self
                     .moved
@@ -265,6 +270,7 @@ impl Engine {
     /// `durable` is how many leaves the caller knows to have been durable, beside what catalog and index tell.
     pub(crate) fn start(
         disk: Arc<dyn Disk>,
+        copies: Arc<Copies>,
         archive_id: [u8; 16],
         signer: Arc<Signer>,
         options: Options,
@@ -274,6 +280,7 @@ impl Engine {
         let start = |watch: &mut dyn FnMut(Watermark)| {
             Self::start_on(
                 disk.clone(),
+                copies.clone(),
                 archive_id,
                 signer.clone(),
                 options.clone(),
@@ -308,6 +315,7 @@ impl Engine {
 
     fn start_on(
         disk: Arc<dyn Disk>,
+        copies: Arc<Copies>,
         archive_id: [u8; 16],
         signer: Arc<Signer>,
         options: Options,
@@ -322,6 +330,7 @@ impl Engine {
             files,
             disk,
             archive_id,
+            copies,
             catalog,
             signer,
             clock: options.clock.clone(),

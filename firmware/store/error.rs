@@ -47,6 +47,9 @@ pub enum Error {
     /// The archive is not one, or not this one.
     #[error("not a Coffer archive: {0}")]
     NotAnArchive(String),
+    /// The second disk failed, or cannot be a copy.
+    #[error("the copy cannot follow: {0}")]
+    Follower(String),
     /// A write or sync failed before; nothing is taken until the archive is opened again.
     #[error("the archive takes nothing until it is opened again, because a write failed: {0}")]
     Latched(String),

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Bytes, Disk, DiskFile, Open, Room, check_name, folder_of};
 
@@ -64,6 +64,7 @@ pub enum Crash {
 #[derive(Clone, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    gate: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl SimDisk {
@@ -99,6 +100,26 @@ impl SimDisk {
     /// Tells whether the fault planned last did befall something.
     pub fn fault_was_hit(&self) -> bool {
         self.state().fault_was_hit
+    }
+
+    /// Lets whoever writes to a file or syncs one wait until [`SimDisk::release`].
+    pub fn hang(&self) {
+        *self.is_shut() = true;
+    }
+
+    /// Lets those go on who wait since [`SimDisk::hang`].
+    pub fn release(&self) {
+        *self.is_shut() = false;
+        self.gate.1.notify_all();
+    }
+
+    fn is_shut(&self) -> MutexGuard<'_, bool> {
+        self.gate.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass_gate(&self) {
+        let shut = self.is_shut();
+        drop(self.gate.1.wait_while(shut, |shut| *shut));
     }
 
     /// Ends the program and starts it again: open files become unusable, a dead or full disk works again, nothing is lost.
@@ -273,6 +294,7 @@ impl OpenFile {
     }
 
     fn writable_state(&self) -> io::Result<MutexGuard<'_, State>> {
+        self.disk.pass_gate();
         let state = self.state()?;
         if self.writable {
             Ok(state)
@@ -332,6 +354,7 @@ impl DiskFile for OpenFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.pass_gate();
         let mut state = self.state()?;
         let fault = state.step().inspect_err(|_| {
             // Linux forgets what it could not write and reports success the next time.

@@ -1,11 +1,13 @@
 //! Who this disk is: archive, disk, set, epoch and members, in a small text file (FORMAT.md, "identity"), and the lock of its owner.
 
 use crate::batch::random;
-use crate::disk::Disk;
+use crate::disk::{Disk, beside};
 use crate::error::{DiskContext, Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) const FILE: &str = "identity";
+
+const README: &str = "README.txt";
 
 /// An id of an archive, disk or set: 16 random bytes, shown as 32 hexadecimal digits.
 pub type Id = [u8; 16];
@@ -51,6 +53,47 @@ impl Identity {
             epoch: 1,
             members: vec![disk],
             unknown: Vec::new(),
+        }
+    }
+
+    /// The identity after a change of membership.
+    pub(crate) fn next(&self, members: Vec<Id>) -> Self {
+        Self {
+            epoch: self.epoch + 1,
+            members,
+            ..self.clone()
+        }
+    }
+
+    /// The identity once another disk has joined: above both epochs.
+    pub(crate) fn joined(&self, other: &Self, members: Vec<Id>) -> Self {
+        Self {
+            epoch: self.epoch.max(other.epoch) + 1,
+            ..self.next(members)
+        }
+    }
+
+    /// Makes the identity of a new disk that is to be a copy of this one; it is no member until it holds everything.
+    pub(crate) fn new_copy(&self) -> Self {
+        Self {
+            disk: random(),
+            members: vec![self.disk],
+            unknown: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Tells whether the disk was attached in this epoch.
+    pub(crate) fn lists(&self, disk: &Id) -> bool {
+        self.members.contains(disk)
+    }
+
+    /// The same membership, as another disk of the archive writes it.
+    pub(crate) fn of_disk(&self, other: &Self) -> Self {
+        Self {
+            disk: other.disk,
+            unknown: other.unknown.clone(),
+            ..self.clone()
         }
     }
 
@@ -120,6 +163,23 @@ impl Identity {
             unknown: lines.map(str::to_owned).collect(),
         })
     }
+}
+
+/// Names what keeps a directory without an identity from becoming one of an archive.
+pub(crate) fn stranger(disk: &dyn Disk) -> Result<Option<PathBuf>> {
+    let known = ["lock", "spool", "keeper.sock", README, "lost+found"];
+    let names = disk.list(Path::new("")).on("list", "the directory")?;
+    // A crash while the archive was being made may have left these.
+    let unfinished = [beside(Path::new(README)), beside(Path::new(FILE))];
+    Ok(names.into_iter().find(|name| {
+        !known.iter().any(|known| Path::new(known) == name.as_path()) && !unfinished.contains(name)
+    }))
+}
+
+/// Writes what tells a stranger how to read the disk.
+pub(crate) fn write_readme(disk: &dyn Disk) -> Result<()> {
+    disk.replace(Path::new(README), include_bytes!("README-disk.txt"))
+        .on("write", README)
 }
 
 #[cfg(test)]

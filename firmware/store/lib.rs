@@ -30,11 +30,16 @@ mod redb_backend;
 mod state;
 
 mod batch;
+mod catching_up;
 mod committer;
+mod copies;
 mod engine;
 mod facts;
+mod follower;
 mod indexer;
 mod mend;
+mod joining;
+mod membership;
 mod prepare;
 mod queue;
 mod reader;
@@ -43,6 +48,7 @@ mod recovery;
 mod spool;
 mod survey;
 mod upkeep;
+mod tip;
 mod verify;
 mod volume_check;
 mod workroom;
@@ -50,6 +56,8 @@ mod workroom;
 mod error;
 mod store;
 
+#[cfg(test)]
+mod copies_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
@@ -67,10 +75,12 @@ mod store_tests;
 
 pub use batch::random;
 pub use catalog::{Summary, Totals};
+pub use copies::{CopyState, FOLLOWER_PATIENCE};
 pub use digest::{Hasher, sha256};
 pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
 pub use error::{Error, Result, chain};
 pub use identity::{Id, Identity, hex};
+pub use joining::Opening;
 pub use leaf::{
     Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event,
     encode_reception,

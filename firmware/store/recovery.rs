@@ -6,7 +6,7 @@ use crate::batch::leaf_hash;
 use crate::catalog::{
     self, CatalogView, Entries, FurtherReception, Packing, Place, VolumeEntry, Watermark,
 };
-use crate::disk::{DiskFile, Open};
+use crate::disk::Open;
 use crate::engine::Shared;
 use crate::error::{DiskContext, Error, Result};
 use crate::indexer::read_facts;
@@ -725,7 +725,7 @@ impl<'a> Walk<'a> {
 
     /// It cannot be told for sure whether the tail mattered: it is kept beside the volume when it holds a sound frame.
     fn keep_tail(&self, volume: &Volume, end: u64, length: u64) -> Result<()> {
-        match self.copy_tail(volume, end, length) {
+        match volume::keep_cut(&*self.shared.disk, volume, end, length) {
             // Better to take mail than to keep what was most likely never acknowledged.
             Err(error) if error.is_full() => {
                 tracing::error!(
@@ -736,36 +736,6 @@ impl<'a> Walk<'a> {
             }
             copied => copied,
         }
-    }
-
-    fn copy_tail(&self, volume: &Volume, end: u64, length: u64) -> Result<()> {
-        let (name, file) = self.new_cut_file(volume.header.number, end)?;
-        let mut bytes = vec![0; 1 << 20];
-        let mut at = end;
-        while at < length {
-            let count = bytes.len().min((length - at) as usize);
-            volume.read_at(at, &mut bytes[..count])?;
-            file.write_all_at(at - end, &bytes[..count])
-                .on("write", &name)?;
-            at += count as u64;
-        }
-        file.sync_data().on("sync", &name)?;
-        let disk = &self.shared.disk;
-        disk.sync_dir(Path::new(volume::FOLDER))
-            .on("sync", volume::FOLDER)
-    }
-
-    /// Makes the file for a tail; one that an earlier crash left at the same place stays.
-    fn new_cut_file(&self, number: u64, end: u64) -> Result<(String, Box<dyn DiskFile>)> {
-        let first = format!("{}/{number:08}.cut-{end}", volume::FOLDER);
-        let further = (2..u32::MAX).map(|count| format!("{first}-{count}"));
-        for name in std::iter::once(first.clone()).chain(further) {
-            match self.shared.disk.open(Path::new(&name), Open::CreateNew) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                made => return made.on("create", &name).map(|file| (name, file)),
-            }
-        }
-        Err(Error::NotFound(format!("a free name like {first}")))
     }
 
     fn flush_if_much(&mut self, watch: &mut dyn FnMut(Watermark)) -> Result<()> {

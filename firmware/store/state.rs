@@ -1,12 +1,14 @@
 //! `state.redb`: ground that is not mail: settings, accounts and keys. Every commit is durable.
 //!
-//! Nothing of it ever enters a volume.
+//! Nothing of it ever enters a volume. What is written here is on the follower, too, before the call returns.
 
+use crate::copies::Copies;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::redb_backend::open_database;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::Path;
+use std::sync::Arc;
 
 const FILE: &str = "state.redb";
 
@@ -39,7 +41,12 @@ const ALL: [StateTable; 3] = [StateTable::Settings, StateTable::Accounts, StateT
 /// The open state file.
 pub struct State {
     database: Database,
+    /// The disks of the archive; none for the file on a follower.
+    copies: Option<Arc<Copies>>,
 }
+
+/// All that a state file holds.
+pub(crate) type Values = Vec<(StateTable, String, Vec<u8>)>;
 
 /// Names the operation of a redb error.
 trait StateContext<T> {
@@ -56,11 +63,11 @@ impl<T, E: Into<redb::Error>> StateContext<T> for std::result::Result<T, E> {
 }
 
 impl State {
-    pub(crate) fn open(disk: &dyn Disk) -> Result<Self> {
+    pub(crate) fn open(disk: &dyn Disk, copies: Option<Arc<Copies>>) -> Result<Self> {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = open_database(&builder, disk, Path::new(FILE)).doing("open")?;
-        let state = Self { database };
+        let state = Self { database, copies };
         state.make_tables()?;
         Ok(state)
     }
@@ -93,6 +100,51 @@ impl State {
 
     /// Writes a value, or removes it; durable afterwards. Tells whether there was one before.
     pub fn put(&self, table: StateTable, name: &str, value: Option<&[u8]>) -> Result<bool> {
+        let Some(copies) = &self.copies else {
+            return self.put_here(table, name, value);
+        };
+        let mut turn = copies.turn();
+        let existed = self.put_here(table, name, value)?;
+        turn.put(table, name, value);
+        turn.settle()?;
+        Ok(existed)
+    }
+
+    /// Reads everything.
+    pub(crate) fn values(&self) -> Result<Values> {
+        let transaction = self.database.begin_read().doing("read")?;
+        let mut values = Values::new();
+        for table in ALL {
+            let open = transaction.open_table(table.definition()).doing("read")?;
+            for entry in open.iter().doing("read")? {
+                let (name, value) = entry.doing("read")?;
+                values.push((table, name.value().to_owned(), value.value().to_vec()));
+            }
+        }
+        Ok(values)
+    }
+
+    /// Holds these values and no others afterwards; durable, or as before.
+    pub(crate) fn hold(&self, values: &Values) -> Result<()> {
+        if self.values()? == *values {
+            return Ok(());
+        }
+        let mut transaction = self.database.begin_write().doing("write")?;
+        transaction.set_two_phase_commit(true);
+        for table in ALL {
+            transaction
+                .delete_table(table.definition())
+                .doing("write")?;
+            let mut open = transaction.open_table(table.definition()).doing("write")?;
+            for (_, name, value) in values.iter().filter(|(of, ..)| *of == table) {
+                open.insert(name.as_str(), value.as_slice())
+                    .doing("write")?;
+            }
+        }
+        transaction.commit().doing("write")
+    }
+
+    fn put_here(&self, table: StateTable, name: &str, value: Option<&[u8]>) -> Result<bool> {
         let mut transaction = self.database.begin_write().doing("write")?;
         transaction.set_two_phase_commit(true);
         let existed = {

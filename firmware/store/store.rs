@@ -3,11 +3,13 @@
 use crate::batch::random;
 use crate::catalog::{Summary, Totals, Watermark};
 use crate::checkpoint::origin_of;
-use crate::disk::{Disk, beside};
+use crate::copies::{Copies, CopyState};
+use crate::disk::Disk;
 use crate::engine::{Engine, Options, remove_catalog, remove_index};
 use crate::error::{DiskContext, Error, Result};
 use crate::identity::{self, Identity};
 use crate::index::{Found, Page};
+use crate::joining::{Following, Meeting, Opening, meet, stay_apart};
 use crate::leaf::LeafBody;
 use crate::mend::{self, MendReport};
 use crate::merkle::inclusion_proof;
@@ -29,7 +31,6 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 const SIGNING_KEY: &str = "archive signing key";
 const MAC_KEY: &str = "archive mac key";
-const README: &str = "README.txt";
 
 /// Copies of a message that are named at most: a stranger can send one mail a million times with other trace fields.
 const COPIES_MAX: usize = 100;
@@ -38,12 +39,15 @@ const COPIES_MAX: usize = 100;
 pub struct Store {
     disk: Arc<dyn Disk>,
     identity: Identity,
-    state: State,
+    state: Arc<State>,
+    copies: Arc<Copies>,
     spool: Spool,
     signer: Arc<Signer>,
     options: Options,
     /// None while catalog and index are being rebuilt.
     engine: RwLock<Option<Engine>>,
+    /// Ends after the engine, whose last batches go to the follower, too.
+    _following: Option<Following>,
 }
 
 /// Bytes on the disk, by what they are.
@@ -75,35 +79,73 @@ impl Store {
     ///
     /// The caller holds the lock of the data directory.
     pub fn open(disk: Arc<dyn Disk>, options: Options, watch: &mut dyn FnMut(u64)) -> Result<Self> {
+        Self::open_with_copy(disk, None, options, &mut |opening| {
+            if let Opening::Catalog { leaves } = opening {
+                watch(leaves);
+            }
+        })
+    }
+
+    /// Opens the archive on a disk, with another disk that is to be a copy of it.
+    ///
+    /// The caller holds the locks of both.
+    ///
+    /// # Errors
+    /// `Follower` when the other disk can never be one; a passing failure of it keeps nothing from opening.
+    pub fn open_with_copy(
+        disk: Arc<dyn Disk>,
+        copy: Option<Arc<dyn Disk>>,
+        options: Options,
+        watch: &mut dyn FnMut(Opening),
+    ) -> Result<Self> {
         let identity = match Identity::read(&*disk)? {
             Some(identity) => identity,
-            None => new_archive(&*disk)?,
+            None => new_archive(&*disk, copy.as_deref())?,
+        };
+        let meeting = match &copy {
+            Some(copy) => Some(meet(&*disk, &identity, &**copy, watch)?),
+            None => None,
         };
         disk.create_dir(Path::new(volume::FOLDER))
             .on("create", volume::FOLDER)?;
-        let state = State::open(&*disk)?;
+        let copies = Arc::new(Copies::new(
+            disk.clone(),
+            identity.clone(),
+            copy,
+            options.clock.clone(),
+            options.follower_patience,
+        ));
+        let state = Arc::new(State::open(&*disk, Some(copies.clone()))?);
         let (seed, key_made) =
             state.get_or_make(StateTable::Keys, SIGNING_KEY, || random::<32>().to_vec())?;
         state.get_or_make(StateTable::Keys, MAC_KEY, || random::<32>().to_vec())?;
         let signer = Arc::new(signer(&identity, &seed)?);
         let spool = Spool::open(disk.clone())?;
-        let mut watch = |position: Watermark| watch(position.leaves);
+        let mut watch = |position: Watermark| {
+            watch(Opening::Catalog {
+                leaves: position.leaves,
+            });
+        };
         let engine = Engine::start(
             disk.clone(),
+            copies.clone(),
             identity.archive,
             signer.clone(),
             options.clone(),
             0,
             &mut watch,
         )?;
+        let following = follow(&copies, &state, meeting)?;
         let store = Self {
             disk,
             identity,
             state,
+            copies,
             spool,
             signer,
             options,
             engine: RwLock::new(Some(engine)),
+            _following: following,
         };
         store.first_events(key_made)?;
         Ok(store)
@@ -169,8 +211,18 @@ impl Store {
     }
 
     /// Who this disk is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Identity {
+        self.copies.turn().identity().clone()
+    }
+
+    /// The second disk while every batch is on it before it is answered.
+    pub fn copy_in_step(&self) -> Option<Arc<dyn Disk>> {
+        self.copies.copy_in_step().cloned()
+    }
+
+    /// What the second disk is to the archive now; none when there is no second disk.
+    pub fn copy_state(&self) -> Option<CopyState> {
+        self.copies.state()
     }
 
     /// The key that checks this archive's checkpoints.
@@ -520,6 +572,7 @@ impl Store {
         let (disk, signer) = (self.disk.clone(), self.signer.clone());
         let new = Engine::start(
             disk,
+            self.copies.clone(),
             self.identity.archive,
             signer,
             self.options.clone(),
@@ -598,16 +651,41 @@ impl std::ops::Deref for EngineGuard<'_> {
     }
 }
 
+/// Lets the second disk follow, or goes on alone; the membership is durable then.
+fn follow(
+    copies: &Arc<Copies>,
+    state: &Arc<State>,
+    meeting: Option<Meeting>,
+) -> Result<Option<Following>> {
+    let following = match meeting {
+        Some(Meeting::Joins) => Some(Following::start(copies, state.clone())?),
+        Some(Meeting::Apart(apart)) => {
+            stay_apart(copies, apart);
+            None
+        }
+        None => None,
+    };
+    match copies.state() {
+        Some(CopyState::InStep) => {}
+        Some(state) => copies.turn().go_on_alone(state.to_string())?,
+        None => {
+            let reason = "the archive was opened without its copy".to_owned();
+            copies.turn().go_on_alone(reason)?;
+        }
+    }
+    Ok(following)
+}
+
 /// Writes the identity of a new archive, unless the directory holds something else.
-fn new_archive(disk: &dyn Disk) -> Result<Identity> {
-    let known = ["lock", "spool", "keeper.sock", README, "lost+found"];
-    let names = disk.list(Path::new("")).on("list", "the data directory")?;
-    // A crash while the archive was being made may have left these.
-    let unfinished = [beside(Path::new(README)), beside(Path::new(identity::FILE))];
-    let stranger = names.iter().find(|name| {
-        !known.iter().any(|known| Path::new(known) == name.as_path()) && !unfinished.contains(name)
-    });
-    if let Some(stranger) = stranger {
+fn new_archive(disk: &dyn Disk, copy: Option<&dyn Disk>) -> Result<Identity> {
+    if let Some(copy) = copy
+        && Identity::read(copy)?.is_some()
+    {
+        let why = "it holds an archive, but the archive's own directory is empty; start with the copy's directory as \
+                   the archive, and this one as its copy";
+        return Err(Error::Follower(why.to_owned()));
+    }
+    if let Some(stranger) = identity::stranger(disk)? {
         let what = format!(
             "the directory has no identity file, but it holds: {}",
             stranger.display()
@@ -615,8 +693,7 @@ fn new_archive(disk: &dyn Disk) -> Result<Identity> {
         return Err(Error::NotAnArchive(what));
     }
     let identity = Identity::new();
-    disk.replace(Path::new(README), include_bytes!("README-disk.txt"))
-        .on("write", README)?;
+    identity::write_readme(disk)?;
     identity.write(disk)?;
     Ok(identity)
 }

@@ -25,6 +25,7 @@ pub(crate) fn options(volume_bytes_max: u64) -> Options {
         volume_bytes_max,
         index_threads: 1,
         upkeep: false,
+        follower_patience: crate::FOLLOWER_PATIENCE,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct VolumeHeader {
 
 impl VolumeHeader {
     /// Stands for a header that nobody has read, or that does not hold.
-    fn unknown(number: u64) -> Self {
+    pub(crate) fn unknown(number: u64) -> Self {
         Self {
             archive_id: [0; 16],
             number,
@@ -447,6 +447,34 @@ impl Volume {
         }
         Ok((None, all_zero))
     }
+}
+
+/// Keeps bytes of a volume that are to be cut off, in a file beside it; one that is there already stays.
+pub(crate) fn keep_cut(disk: &dyn Disk, volume: &Volume, from: u64, until: u64) -> Result<()> {
+    let (name, file) = new_cut_file(disk, volume.header.number, from)?;
+    let mut bytes = vec![0; 1 << 20];
+    let mut at = from;
+    while at < until {
+        let count = bytes.len().min((until - at) as usize);
+        volume.read_at(at, &mut bytes[..count])?;
+        file.write_all_at(at - from, &bytes[..count])
+            .on("write", &name)?;
+        at += count as u64;
+    }
+    file.sync_data().on("sync", &name)?;
+    disk.sync_dir(Path::new(FOLDER)).on("sync", FOLDER)
+}
+
+fn new_cut_file(disk: &dyn Disk, number: u64, from: u64) -> Result<(String, Box<dyn DiskFile>)> {
+    let first = format!("{FOLDER}/{number:08}.cut-{from}");
+    let further = (2..u32::MAX).map(|count| format!("{first}-{count}"));
+    for name in std::iter::once(first.clone()).chain(further) {
+        match disk.open(Path::new(&name), Open::CreateNew) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => return made.on("create", &name).map(|file| (name, file)),
+        }
+    }
+    Err(Error::NotFound(format!("a free name like {first}")))
 }
 
 #[cfg(test)]

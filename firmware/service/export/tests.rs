@@ -38,6 +38,7 @@ impl Archive {
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
             upkeep: false,
+            follower_patience: store::FOLLOWER_PATIENCE,
         };
         let keeper = LocalKeeper::open(&folder.path().join("data"), options, &mut |_| ())
             .expect("a new archive");

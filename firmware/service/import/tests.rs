@@ -27,6 +27,7 @@ impl TestKeeper {
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
             upkeep: false,
+            follower_patience: store::FOLLOWER_PATIENCE,
         };
         let disk = Arc::new(RealDisk::new(folder.path()));
         let store = Store::open(disk, options, &mut |_| ()).expect("a new archive");

@@ -20,6 +20,7 @@ fn options() -> Options {
         volume_bytes_max: store::VOLUME_BYTES_MAX,
         index_threads: 1,
         upkeep: false,
+        follower_patience: store::FOLLOWER_PATIENCE,
     }
 }
 

@@ -57,6 +57,7 @@ impl FakeKeeper {
             volume_bytes_max: VOLUME_BYTES_MAX,
             index_threads: 1,
             upkeep: false,
+            follower_patience: store::FOLLOWER_PATIENCE,
         };
         let store = Store::open(Arc::new(disk.clone()), options, &mut |_| {})
             .expect("a store on an empty disk");

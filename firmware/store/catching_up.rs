@@ -1,0 +1,265 @@
+//! Catching up: bytes of volumes are copied from one disk to another until both hold the same.
+//!
+//! Volumes are copied in order, so that what is there is always the beginning of the archive. A volume that ends early on the
+//! other disk is continued in place; one that differs inside, as after recompression, is copied beside and renamed. A sealed
+//! volume counts as equal when its length and both of its ends are: what is damaged inside is found and mended by reading.
+
+use crate::disk::{Disk, DiskFile, Open, beside};
+use crate::error::{DiskContext, Error, Result};
+use crate::tip::{End, Tail};
+use crate::volume::{self, Volume, file_name};
+use std::path::Path;
+
+/// Bytes copied at once: between two of them it can be stopped.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes compared at either end of a sealed volume: its header and first frame, and its seal.
+const ENDS_BYTES: u64 = 64 << 10;
+
+/// One disk that is to become like another.
+pub(crate) struct CatchingUp<'a> {
+    from: &'a dyn Disk,
+    to: &'a dyn Disk,
+    /// Behind the last whole batch that the second disk had: what lies behind may be cut off.
+    had: End,
+    /// The first volume that is not known to be equal.
+    next: u64,
+    /// Bytes of it that are known to be equal.
+    known: u64,
+}
+
+/// Hears how many bytes were copied; an error stops the copying.
+pub(crate) type Watch<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
+
+impl<'a> CatchingUp<'a> {
+    /// Makes `to` like `from`; `had` is where the whole batches of `to` end.
+    pub(crate) fn new(from: &'a dyn Disk, to: &'a dyn Disk, had: End) -> Self {
+        Self {
+            from,
+            to,
+            had,
+            next: 1,
+            known: 0,
+        }
+    }
+
+    /// Bytes of volumes up to the end, and how many of them are missing; passes over what is equal.
+    pub(crate) fn lacks(&mut self, end: End) -> Result<(u64, u64)> {
+        let (mut all, mut missing) = (0, 0);
+        for number in 1..=end.volume {
+            let length = self.length(number, end)?;
+            all += length;
+            if number < self.next {
+                continue;
+            }
+            let there = match number == self.next && self.known > 0 {
+                true => self.known,
+                false => self.likely_there(number, length, end)?,
+            };
+            if number == self.next && number < end.volume && there == length {
+                self.next += 1;
+                self.known = 0;
+            }
+            missing += length - there.min(length);
+        }
+        Ok((all, missing))
+    }
+
+    /// Up to where both are equal, once [`CatchingUp::go_on`] was there.
+    pub(crate) fn reached(&self) -> End {
+        End {
+            volume: self.next,
+            offset: self.known,
+        }
+    }
+
+    /// Bytes between there and the end.
+    pub(crate) fn behind(&self, end: End) -> Result<u64> {
+        let lengths = (self.next..=end.volume).map(|number| self.length(number, end));
+        Ok(lengths.sum::<Result<u64>>()? - self.known)
+    }
+
+    /// Length that a volume is to have.
+    pub(crate) fn length(&self, number: u64, end: End) -> Result<u64> {
+        if number == end.volume {
+            return Ok(end.offset);
+        }
+        let name = file_name(number);
+        let file = open(self.from, &name, Open::Read)?;
+        file.len().on("read", &name)
+    }
+
+    /// Bytes of a volume that need not be copied, as far as a glance tells.
+    fn likely_there(&self, number: u64, length: u64, end: End) -> Result<u64> {
+        let name = file_name(number);
+        if !self.to.exists(Path::new(&name)).on("look for", &name)? {
+            return Ok(0);
+        }
+        if number == self.had.volume {
+            return Ok(self.had.offset.min(length));
+        }
+        let equal = number < end.volume && self.ends_are_equal(&name, length)?;
+        Ok(if equal { length } else { 0 })
+    }
+
+    fn ends_are_equal(&self, name: &str, length: u64) -> Result<bool> {
+        let one = open(self.from, name, Open::Read)?;
+        let two = open(self.to, name, Open::Read)?;
+        if two.len().on("read", name)? != length {
+            return Ok(false);
+        }
+        let count = ENDS_BYTES.min(length);
+        for at in [0, length - count] {
+            if equal_bytes(name, &*one, &*two, at, at + count)? < at + count {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Copies what is missing up to the end, durably.
+    pub(crate) fn go_on(&mut self, end: End, watch: Watch<'_>) -> Result<()> {
+        while self.next <= end.volume {
+            let length = self.length(self.next, end)?;
+            self.volume(self.next, length, self.next < end.volume, watch)?;
+            if self.next == end.volume {
+                self.known = length;
+                break;
+            }
+            self.next += 1;
+            self.known = 0;
+        }
+        self.remove_behind(end)
+    }
+
+    fn volume(&self, number: u64, length: u64, sealed: bool, watch: Watch<'_>) -> Result<()> {
+        let name = file_name(number);
+        let source = open(self.from, &name, Open::Read)?;
+        let is_there = self.to.exists(Path::new(&name)).on("look for", &name)?;
+        if is_there && sealed && self.known == 0 && self.ends_are_equal(&name, length)? {
+            return Ok(());
+        }
+        let target = open(self.to, &name, Open::Create)?;
+        let target_length = target.len().on("read", &name)?;
+        let equal = match self.known {
+            0 => equal_bytes(&name, &*source, &*target, 0, length.min(target_length))?,
+            known => known,
+        };
+        let may_cut = number == self.had.volume && equal >= self.had.offset;
+        if equal < length.min(target_length) && !may_cut && self.known == 0 {
+            return self.replace(&name, &*source, length, watch);
+        }
+        if target_length > equal {
+            target.set_len(equal).on("cut", &name)?;
+        }
+        copy(&name, &*source, &*target, equal, length, watch)?;
+        target.sync_data().on("sync", &name)?;
+        self.sync_folder()
+    }
+
+    /// Copies a whole volume beside the one that differs, and puts it in its place.
+    fn replace(
+        &self,
+        name: &str,
+        source: &dyn DiskFile,
+        length: u64,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let beside = beside(Path::new(name));
+        let file = self.to.open(&beside, Open::Create).on("create", name)?;
+        file.set_len(0).on("empty", name)?;
+        copy(name, source, &*file, 0, length, watch)?;
+        file.sync_data().on("sync", name)?;
+        self.to
+            .rename(&beside, Path::new(name))
+            .on("rename", name)?;
+        self.sync_folder()
+    }
+
+    /// Removes volumes that were begun behind the end: they hold no leaf.
+    fn remove_behind(&self, end: End) -> Result<()> {
+        let behind = volume::numbers(self.to)?;
+        for number in behind.into_iter().filter(|number| *number > end.volume) {
+            let name = file_name(number);
+            self.to.remove(Path::new(&name)).on("remove", &name)?;
+        }
+        self.sync_folder()
+    }
+
+    fn sync_folder(&self) -> Result<()> {
+        self.to
+            .sync_dir(Path::new(volume::FOLDER))
+            .on("sync", volume::FOLDER)
+    }
+}
+
+/// Sets a tail aside that was never acknowledged, beside its volume, and cuts it off.
+pub(crate) fn set_tail_aside(disk: &dyn Disk, tail: Tail) -> Result<()> {
+    let volume = Volume::open(disk, tail.volume, true)?;
+    let length = volume.length()?;
+    volume::keep_cut(disk, &volume, tail.offset, length)?;
+    volume.cut(tail.offset)
+}
+
+fn open(disk: &dyn Disk, name: &str, how: Open) -> Result<Box<dyn DiskFile>> {
+    disk.open(Path::new(name), how).on("open", name)
+}
+
+/// Reads two files from `from` until they differ; gives where that is, at most `until`.
+fn equal_bytes(
+    name: &str,
+    one: &dyn DiskFile,
+    two: &dyn DiskFile,
+    from: u64,
+    until: u64,
+) -> Result<u64> {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    let mut at = from;
+    while at < until {
+        let count = CHUNK_BYTES.min((until - at) as usize);
+        left.resize(count, 0);
+        right.resize(count, 0);
+        one.read_exact_at(at, &mut left).on("read", name)?;
+        two.read_exact_at(at, &mut right).on("read", name)?;
+        if left != right {
+            let equal = left.iter().zip(&right).take_while(|(a, b)| a == b).count();
+            return Ok(at + equal as u64);
+        }
+        at += count as u64;
+    }
+    Ok(until.max(from))
+}
+
+/// Copies the bytes of a range.
+fn copy(
+    name: &str,
+    from: &dyn DiskFile,
+    to: &dyn DiskFile,
+    start: u64,
+    end: u64,
+    watch: Watch<'_>,
+) -> Result<()> {
+    let mut bytes = Vec::new();
+    let mut at = start;
+    while at < end {
+        let count = CHUNK_BYTES.min((end - at) as usize);
+        bytes.resize(count, 0);
+        from.read_exact_at(at, &mut bytes).on("read", name)?;
+        to.write_all_at(at, &bytes).on("write", name)?;
+        at += count as u64;
+        watch(count as u64)?;
+    }
+    Ok(())
+}
+
+/// Reads the bytes of a volume that the other disk lacks, in pieces.
+pub(crate) fn read_part(disk: &dyn Disk, part: Tail, end: u64) -> Result<Vec<u8>> {
+    let name = file_name(part.volume);
+    let file = open(disk, &name, Open::Read)?;
+    let length = usize::try_from(end.saturating_sub(part.offset))
+        .map_err(|_| Error::Follower("the part to be taken over is too large".to_owned()))?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(part.offset, &mut bytes)
+        .on("read", &name)?;
+    Ok(bytes)
+}

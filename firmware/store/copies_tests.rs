@@ -1,0 +1,332 @@
+//! Two disks of one archive, simulated: in step, detached, catching up, taking over, gone separate ways.
+
+use crate::copies::CopyState;
+use crate::disk::{Disk, Open};
+use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
+use crate::identity::Identity;
+use crate::store_tests::{bytes, message, options, put, smtp, verify, with_attachment};
+use crate::volume;
+use crate::{Error, LeafBody, Options, Receipt, Result, StateTable, Store};
+use archive::EventKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for a state before it fails.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Small, so that a test rolls volumes.
+const VOLUME_BYTES_MAX: u64 = 20_000;
+
+fn two_disk_options() -> Options {
+    Options {
+        follower_patience: Duration::from_millis(300),
+        ..options(VOLUME_BYTES_MAX)
+    }
+}
+
+fn try_open(disk: &SimDisk, copy: Option<&SimDisk>) -> Result<Store> {
+    let copy = copy.map(|copy| Arc::new(copy.clone()) as Arc<dyn Disk>);
+    Store::open_with_copy(
+        Arc::new(disk.clone()),
+        copy,
+        two_disk_options(),
+        &mut |_| {},
+    )
+}
+
+fn open_two(disk: &SimDisk, copy: &SimDisk) -> Store {
+    try_open(disk, Some(copy)).expect("the archive opens")
+}
+
+fn open_one(disk: &SimDisk) -> Store {
+    try_open(disk, None).expect("the archive opens")
+}
+
+/// Waits until the second disk is what the test expects.
+fn wait_for(store: &Store, what: &str, is_there: impl Fn(&CopyState) -> bool) -> CopyState {
+    let begin = Instant::now();
+    loop {
+        match store.copy_state() {
+            Some(state) if is_there(&state) => return state,
+            state => assert!(begin.elapsed() < WAIT, "not {what} in time: {state:?}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn wait_in_step(store: &Store) {
+    wait_for(store, "in step", |state| *state == CopyState::InStep);
+}
+
+fn is_detached(state: &CopyState) -> bool {
+    matches!(state, CopyState::Detached { .. })
+}
+
+/// Puts some mail in, enough for several volumes.
+fn put_some(store: &Store, from: u32, count: u32) -> Vec<(Receipt, Vec<u8>)> {
+    let mail = |id| match id % 3 {
+        0 => with_attachment(id, 7_000 + id as usize),
+        _ => message(id, &format!("wort{id} ").repeat(80)),
+    };
+    let mails = (from..from + count).map(mail);
+    mails
+        .map(|mail| (put(store, &mail, smtp(&["x@y.example"])), mail))
+        .collect()
+}
+
+fn check_kept(store: &Store, kept: &[(Receipt, Vec<u8>)]) {
+    for (receipt, mail) in kept {
+        assert!(bytes(store, receipt.number) == *mail);
+    }
+    assert_eq!(verify(store).findings, []);
+}
+
+/// Both disks hold the same volumes, but for free space at the end.
+fn check_same_volumes(one: &SimDisk, two: &SimDisk) {
+    let numbers = volume::numbers(one).expect("listed");
+    assert_eq!(numbers, volume::numbers(two).expect("listed"));
+    for number in numbers {
+        let read = |disk: &SimDisk| {
+            let name = volume::file_name(number);
+            let mut bytes = disk.read(Path::new(&name)).expect("readable");
+            let end = bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |at| at + 1);
+            bytes.truncate(end);
+            bytes
+        };
+        assert!(read(one) == read(two), "volume {number}");
+    }
+}
+
+fn identity(disk: &SimDisk) -> Identity {
+    Identity::read(disk).expect("readable").expect("there")
+}
+
+/// Kinds of the events in the archive that tell of its membership.
+fn membership_events(store: &Store) -> Vec<EventKind> {
+    let (leaves, _) = store.progress().expect("open");
+    let event = |number| match store.leaf(number).expect("readable").leaf.body {
+        LeafBody::Event(event) => Some(event.kind),
+        _ => None,
+    };
+    let told = |kind: &EventKind| {
+        matches!(
+            kind,
+            EventKind::MemberAttached | EventKind::MemberDetached | EventKind::Alarm
+        )
+    };
+    (1..=leaves).filter_map(event).filter(told).collect()
+}
+
+#[test]
+fn every_batch_is_on_both_disks() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let kept = put_some(&store, 0, 20);
+    store
+        .state()
+        .put(StateTable::Settings, "colour", Some(b"blue"))
+        .expect("kept");
+    // The power goes on both at once.
+    one.crash(Crash::LoseUnsynced);
+    two.crash(Crash::LoseUnsynced);
+    drop(store);
+    check_same_volumes(&one, &two);
+    assert!(volume::numbers(&two).expect("listed").len() > 2);
+    let (first, second) = (identity(&one), identity(&two));
+    assert_eq!((first.epoch, &first.members), (2, &second.members));
+    let store = open_one(&two);
+    check_kept(&store, &kept);
+    let colour = store.state().get(StateTable::Settings, "colour");
+    assert_eq!(colour.expect("readable").as_deref(), Some(&b"blue"[..]));
+    assert_eq!(store.key().to_string(), open_one(&one).key().to_string());
+}
+
+#[test]
+fn a_restart_changes_no_membership() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let kept = put_some(&open_two(&one, &two), 0, 5);
+    let before = identity(&one);
+    let store = open_two(&one, &two);
+    assert_eq!(store.copy_state(), Some(CopyState::InStep));
+    assert_eq!(store.identity(), before);
+    check_kept(&store, &kept);
+    assert_eq!(membership_events(&store), [EventKind::MemberAttached]);
+}
+
+#[test]
+fn a_disk_that_comes_later_catches_up() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let mut kept = put_some(&open_one(&one), 0, 30);
+    let store = open_two(&one, &two);
+    kept.extend(put_some(&store, 30, 10));
+    wait_in_step(&store);
+    kept.extend(put_some(&store, 40, 10));
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_kept(&open_one(&two), &kept);
+}
+
+/// Mail goes on when the follower fails, and it comes back by itself; `fails` breaks it, `mends` lets it work again.
+fn check_detached(fails: impl Fn(&SimDisk), mends: impl Fn(&SimDisk), expected_reason: &str) {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    let mut kept = put_some(&store, 0, 8);
+    fails(&two);
+    kept.extend(put_some(&store, 8, 8));
+    let state = wait_for(&store, "detached", is_detached);
+    let CopyState::Detached { reason, .. } = state else {
+        panic!("{state:?}")
+    };
+    assert!(reason.contains(expected_reason), "{reason}");
+    let alone = identity(&one);
+    assert_eq!(alone.members, [alone.disk]);
+    assert_eq!(alone.epoch, 3);
+    mends(&two);
+    wait_in_step(&store);
+    kept.extend(put_some(&store, 16, 8));
+    let told = [
+        EventKind::MemberAttached,
+        EventKind::MemberDetached,
+        EventKind::MemberAttached,
+    ];
+    assert_eq!(membership_events(&store), told);
+    drop(store);
+    check_same_volumes(&one, &two);
+    assert_eq!(identity(&one).members, identity(&two).members);
+    check_kept(&open_one(&two), &kept);
+}
+
+#[test]
+fn a_follower_that_fails_is_detached_and_comes_back() {
+    let fails = |disk: &SimDisk| {
+        let at_step = disk.steps() + 4;
+        let kind = FaultKind::Error;
+        disk.set_fault(Some(Fault { at_step, kind }));
+    };
+    check_detached(fails, SimDisk::reopen, "cannot");
+}
+
+#[test]
+fn a_full_follower_is_detached_and_comes_back() {
+    let fails = |disk: &SimDisk| {
+        let at_step = disk.steps() + 1;
+        let kind = FaultKind::Full;
+        disk.set_fault(Some(Fault { at_step, kind }));
+    };
+    check_detached(fails, SimDisk::reopen, "no storage space");
+}
+
+#[test]
+fn a_follower_that_hangs_is_detached_and_comes_back() {
+    check_detached(SimDisk::hang, SimDisk::release, "did not answer within");
+}
+
+#[test]
+fn closing_does_not_wait_for_a_disk_that_hangs() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    two.hang();
+    let kept = put_some(&store, 0, 2);
+    drop(store);
+    check_kept(&open_one(&one), &kept);
+    two.release();
+}
+
+#[test]
+fn the_copy_takes_over_and_the_old_disk_comes_back() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let mut kept = put_some(&open_two(&one, &two), 0, 10);
+    // The first disk is gone.
+    let store = open_one(&two);
+    assert_eq!(store.identity().epoch, 3);
+    kept.extend(put_some(&store, 10, 10));
+    drop(store);
+    // Back again, it takes in what it lacks before it opens.
+    let store = open_two(&one, &two);
+    check_kept(&store, &kept);
+    wait_in_step(&store);
+    kept.extend(put_some(&store, 20, 5));
+    drop(store);
+    check_same_volumes(&one, &two);
+    let (first, second) = (identity(&one), identity(&two));
+    assert_eq!((first.epoch, first.members), (4, second.members));
+    check_kept(&open_one(&two), &kept);
+}
+
+/// Both disks were in step, then each was started alone in this order; they are never made one.
+fn check_divergence(alone: &[usize]) {
+    let disks = [SimDisk::new(), SimDisk::new()];
+    let kept = put_some(&open_two(&disks[0], &disks[1]), 0, 6);
+    let mut own = [kept.clone(), kept];
+    for (round, at) in alone.iter().enumerate() {
+        let more = put_some(&open_one(&disks[*at]), 100 + 10 * round as u32, 3);
+        own[*at].extend(more);
+    }
+    let names = |disk: &SimDisk| disk.list(Path::new("volumes")).expect("listed");
+    for (data, copy) in [(0, 1), (1, 0)] {
+        let before = (identity(&disks[copy]), names(&disks[copy]));
+        let store = open_two(&disks[data], &disks[copy]);
+        assert_eq!(store.copy_state(), Some(CopyState::Diverged), "{alone:?}");
+        own[data].extend(put_some(&store, 200 + data as u32, 1));
+        check_kept(&store, &own[data]);
+        assert_eq!(membership_events(&store).last(), Some(&EventKind::Alarm));
+        drop(store);
+        assert_eq!((identity(&disks[copy]), names(&disks[copy])), before);
+    }
+    for (disk, kept) in disks.iter().zip(&own) {
+        check_kept(&open_one(disk), kept);
+    }
+}
+
+#[test]
+fn disks_that_went_separate_ways_are_never_merged() {
+    for alone in [&[0, 1][..], &[1, 0], &[0, 0, 1], &[1, 1, 0], &[0, 1, 0, 1]] {
+        check_divergence(alone);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_a_copy_is_left_alone() {
+    let (one, other, full) = (SimDisk::new(), SimDisk::new(), SimDisk::new());
+    drop(open_one(&one));
+    drop(open_one(&other));
+    let file = full.open(Path::new("letter.odt"), Open::Create);
+    drop(file.expect("made"));
+    for (copy, why) in [
+        (&other, "another archive"),
+        (&full, "letter.odt"),
+        (&one, "by hand"),
+    ] {
+        let steps = copy.steps();
+        match try_open(&one, Some(copy)) {
+            Err(Error::Follower(text)) => assert!(text.contains(why), "{text}"),
+            Err(error) => panic!("{error:?}"),
+            Ok(_) => panic!("opened with {why}"),
+        }
+        assert_eq!(copy.steps(), steps, "{why}");
+    }
+    // An empty directory in front of a full one: most likely the other way round.
+    assert!(matches!(
+        try_open(&SimDisk::new(), Some(&one)),
+        Err(Error::Follower(_))
+    ));
+}
+
+#[test]
+fn a_smaller_disk_is_not_admitted() {
+    let (one, two) = (SimDisk::new(), SimDisk::with_capacity(1 << 30));
+    let store = open_two(&one, &two);
+    assert!(matches!(
+        store.copy_state(),
+        Some(CopyState::TooSmall { .. })
+    ));
+    let kept = put_some(&store, 0, 3);
+    check_kept(&store, &kept);
+    assert!(two.list(Path::new("")).expect("listed").is_empty());
+}
