@@ -8,7 +8,7 @@ use service::keeper::{Failure, Keeper, LocalKeeper, SocketKeeper};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Options;
+use store::{Opening, Options};
 
 /// Actor id of the host's command line, see FORMAT.md.
 pub(crate) const COMMAND_LINE: u64 = 1;
@@ -39,9 +39,27 @@ pub(crate) fn open(data: &Path, missing: Missing) -> Result<Arc<dyn Keeper>, Exi
 
 /// Takes the directory for this process, with a line of progress while the catalog catches up.
 pub(crate) fn open_as_owner(data: &Path, options: Options) -> Result<LocalKeeper, Failure> {
-    let bar = spinner("catching up with the volumes");
-    let keeper = LocalKeeper::open(data, options, &mut |leaves| bar.set_position(leaves));
-    bar.finish_and_clear();
+    open_with_copy(data, None, options)
+}
+
+/// Takes the directory and the one of its copy, with a line of progress while either catches up.
+pub(crate) fn open_with_copy(
+    data: &Path,
+    copy: Option<&Path>,
+    options: Options,
+) -> Result<LocalKeeper, Failure> {
+    let entries = spinner("catching up with the volumes");
+    let mut volumes = None;
+    let keeper = LocalKeeper::open_with_copy(data, copy, options, &mut |opening| match opening {
+        Opening::Catalog { leaves } => entries.set_position(leaves),
+        Opening::Volumes {
+            done_bytes,
+            total_bytes,
+        } => volumes
+            .get_or_insert_with(|| byte_bar(total_bytes).with_message("from the copy"))
+            .set_position(done_bytes),
+    });
+    entries.finish_and_clear();
     keeper
 }
 

@@ -55,6 +55,9 @@ pub(crate) struct DataArgs {
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    /// A second directory, on another disk: everything is on both before it is answered
+    #[arg(long, value_name = "DIR")]
+    pub(crate) copy: Option<PathBuf>,
     /// Take mail by SMTP at this address and port (STARTTLS is offered); can be given again
     #[arg(long, value_name = "ADDR")]
     pub(crate) smtp: Vec<SocketAddr>,

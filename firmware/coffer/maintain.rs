@@ -4,9 +4,9 @@ use crate::archive_access::{Missing, byte_bar, log_run, open, spinner};
 use crate::args::{DataArgs, RecompressArgs, StatsArgs};
 use crate::output::{Exit, bytes, count, line, note};
 use serde_json::json;
-use service::keeper::messages::Stats;
+use service::keeper::messages::{CopyStats, Stats};
 use std::io::Write;
-use store::Recompressed;
+use store::{CopyState, Recompressed};
 
 pub(crate) fn rebuild(args: &DataArgs) -> Result<(), Exit> {
     let keeper = open(&args.data, Missing::Refuse)?;
@@ -117,6 +117,10 @@ fn as_json(stats: &Stats) -> serde_json::Value {
     let (totals, disk) = (&stats.totals, &stats.disk);
     json!({
         "archive": stats.archive,
+        "epoch": stats.epoch,
+        "members": stats.members,
+        "disk_id": stats.disk_id,
+        "copy": stats.copy.as_ref().map(copy_as_json),
         "key": stats.key,
         "messages": totals.messages,
         "receptions": totals.receptions,
@@ -137,6 +141,37 @@ fn as_json(stats: &Stats) -> serde_json::Value {
     })
 }
 
+/// The second disk: `state` is one of in-step, catching-up, detached, diverged, too-small, unknown.
+fn copy_as_json(copy: &CopyStats) -> serde_json::Value {
+    let mut object = json!({
+        "path": copy.path,
+        "says": copy.state.as_ref().map(ToString::to_string),
+        "state": match &copy.state {
+            None => "unknown",
+            Some(CopyState::InStep) => "in-step",
+            Some(CopyState::CatchingUp { .. }) => "catching-up",
+            Some(CopyState::Detached { .. }) => "detached",
+            Some(CopyState::Diverged) => "diverged",
+            Some(CopyState::TooSmall { .. }) => "too-small",
+        },
+    });
+    match &copy.state {
+        Some(CopyState::CatchingUp {
+            done_bytes,
+            total_bytes,
+        }) => {
+            object["done_bytes"] = json!(done_bytes);
+            object["total_bytes"] = json!(total_bytes);
+        }
+        Some(CopyState::Detached { since_us, reason }) => {
+            object["since_us"] = json!(since_us);
+            object["reason"] = json!(reason);
+        }
+        _ => {}
+    }
+    object
+}
+
 fn print(stats: &Stats) -> Result<(), Exit> {
     let (totals, disk) = (&stats.totals, &stats.disk);
     line(format_args!("archive:    {}", stats.archive))?;
@@ -155,5 +190,13 @@ fn print(stats: &Stats) -> Result<(), Exit> {
     line(format_args!("catalog:    {}", bytes(disk.catalog_bytes)))?;
     line(format_args!("index:      {}", bytes(disk.index_bytes)))?;
     line(format_args!("free:       {}", bytes(disk.available_bytes)))?;
+    if let Some(CopyStats {
+        path,
+        state: Some(state),
+        ..
+    }) = &stats.copy
+    {
+        line(format_args!("copy:       {path} ({state})"))?;
+    }
     line(format_args!("key:        {}", stats.key))
 }

@@ -1,6 +1,6 @@
 //! `coffer serve`: takes mail and keeps it, until it is asked to stop.
 
-use crate::archive_access::{COMMAND_LINE, open_as_owner};
+use crate::archive_access::{COMMAND_LINE, open_with_copy};
 use crate::args::ServeArgs;
 use crate::host;
 use crate::output::{Exit, line};
@@ -28,7 +28,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
         upkeep: !args.no_upkeep,
         ..host::options()
     };
-    let keeper = Arc::new(open_as_owner(&args.data.data, options)?);
+    let keeper = Arc::new(open_with_copy(
+        &args.data.data,
+        args.copy.as_deref(),
+        options,
+    )?);
     let hostname = args.hostname.clone().unwrap_or_else(host::hostname);
     let identity = certificate(&keeper, &hostname).map_err(Exit::cannot)?;
     let tls = Arc::new(TlsServer::new(&identity).map_err(Exit::cannot)?);
@@ -125,6 +129,9 @@ fn announce(args: &ServeArgs, keeper: &LocalKeeper, server: &SmtpServer) -> Resu
         line(format_args!("smtps: {address}"))?;
     }
     line(format_args!("data: {}", args.data.data.display()))?;
+    if let (Some(copy), Some(state)) = (&args.copy, keeper.copy_state()) {
+        line(format_args!("copy: {} ({state})", copy.display()))?;
+    }
     line(format_args!("key: {}", keeper.store().key()))?;
     line("ready")
 }

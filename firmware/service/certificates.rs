@@ -179,6 +179,7 @@ mod tests {
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
             upkeep: false,
+            follower_patience: store::FOLLOWER_PATIENCE,
         };
         let keeper = LocalKeeper::open(folder.path(), options, &mut |_| {});
         test(keeper.expect("the archive opens").store().state());

@@ -34,7 +34,7 @@ pub enum CopyState {
     },
     /// It is not written to.
     Detached {
-        /// Since when, microseconds since 1970.
+        /// Since when, microseconds since 1970; 0 since before the archive was opened.
         since_us: i64,
         /// Why, in plain words.
         reason: String,

@@ -177,7 +177,8 @@ fn check_detached(fails: impl Fn(&SimDisk), mends: impl Fn(&SimDisk), expected_r
     let store = open_two(&one, &two);
     let mut kept = put_some(&store, 0, 8);
     fails(&two);
-    kept.extend(put_some(&store, 8, 8));
+    // Enough for a new volume: a full disk still takes what does not grow.
+    kept.extend(put_some(&store, 8, 16));
     let state = wait_for(&store, "detached", is_detached);
     let CopyState::Detached { reason, .. } = state else {
         panic!("{state:?}")
@@ -188,7 +189,7 @@ fn check_detached(fails: impl Fn(&SimDisk), mends: impl Fn(&SimDisk), expected_r
     assert_eq!(alone.epoch, 3);
     mends(&two);
     wait_in_step(&store);
-    kept.extend(put_some(&store, 16, 8));
+    kept.extend(put_some(&store, 24, 8));
     let told = [
         EventKind::MemberAttached,
         EventKind::MemberDetached,

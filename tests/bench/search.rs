@@ -131,6 +131,7 @@ fn open(arguments: &Arguments) -> Outcome<LocalKeeper> {
         volume_bytes_max: VOLUME_BYTES_MAX,
         index_threads: 1,
         upkeep: false,
+        follower_patience: store::FOLLOWER_PATIENCE,
     };
     Ok(LocalKeeper::open(&arguments.data, options, &mut |_| ())?)
 }

@@ -25,6 +25,7 @@ fn options() -> Options {
         volume_bytes_max: 1 << 20,
         index_threads: 1,
         upkeep: false,
+        follower_patience: store::FOLLOWER_PATIENCE,
     }
 }
 

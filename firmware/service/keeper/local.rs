@@ -1,8 +1,8 @@
 //! The keeper in the process that owns the data directory.
 
 use super::messages::{
-    AuthorityCertificate, BodyRequest, Details, Entry, Hit, ProofEntry, Request, Response,
-    SearchPage, SearchRequest, Stats, WireAsker,
+    AuthorityCertificate, BodyRequest, CopyStats, Details, Entry, Hit, ProofEntry, Request,
+    Response, SearchPage, SearchRequest, Stats, WireAsker,
 };
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
@@ -10,13 +10,14 @@ use crate::certificates;
 use archive::access::OwnAddress;
 use archive::query::{Parsed, Query, parse};
 use archive::{Asker, Digest, Event};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::{Disk, RealDisk};
 use store::index::{Order, Page, snippet};
 use store::note::Verifier;
 use store::{
-    Body, Deposit, MendReport, Options, Receipt, Spool, StateTable, Store, Summary, VerifyOptions,
+    Body, CopyState, Deposit, MendReport, Opening, Options, Receipt, Spool, StateTable, Store,
+    Summary, VerifyOptions,
 };
 
 /// Threads that read the texts of a page: with more, the others of a computer would feel each page.
@@ -25,7 +26,10 @@ const SNIPPET_THREADS_MAX: usize = 4;
 /// The owner of a data directory.
 pub struct LocalKeeper {
     store: Store,
-    _lock: DirectoryLock,
+    copy: Option<PathBuf>,
+    /// Why the copy's directory cannot be used until the next start.
+    copy_trouble: Option<String>,
+    _locks: Vec<DirectoryLock>,
 }
 
 /// The disk of a data directory.
@@ -43,9 +47,42 @@ impl LocalKeeper {
         options: Options,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Self, Failure> {
+        Self::open_with_copy(data, None, options, &mut |opening| {
+            if let Opening::Catalog { leaves } = opening {
+                watch(leaves);
+            }
+        })
+    }
+
+    /// Takes a data directory, and a second one that is to be a copy of it.
+    ///
+    /// # Errors
+    /// As [`LocalKeeper::open`], and when the second one can never be a copy. Nothing else of it keeps the archive from opening.
+    pub fn open_with_copy(
+        data: &Path,
+        copy: Option<&Path>,
+        options: Options,
+        watch: &mut dyn FnMut(Opening),
+    ) -> Result<Self, Failure> {
         let lock = DirectoryLock::take(data)?;
-        let store = Store::open(data_disk(data), options, watch)?;
-        Ok(Self { store, _lock: lock })
+        let (copy_lock, copy_trouble) = match copy.map(DirectoryLock::take).transpose() {
+            Ok(lock) => (lock, None),
+            Err(in_use @ Failure::InUse(_)) => return Err(in_use),
+            // A dead second disk is no reason to take no mail.
+            Err(failure) => {
+                tracing::error!(%failure, "the copy cannot be used; mail goes on without it");
+                (None, Some(failure.to_string()))
+            }
+        };
+        let disk = copy_lock.as_ref().and(copy).map(data_disk);
+        let store = Store::open_with_copy(data_disk(data), disk, options, watch)
+            .map_err(|error| failure_of_opening(error, copy))?;
+        Ok(Self {
+            store,
+            copy: copy.map(Path::to_owned),
+            copy_trouble,
+            _locks: std::iter::once(lock).chain(copy_lock).collect(),
+        })
     }
 
     fn search(&self, request: SearchRequest) -> Result<SearchPage, Failure> {
@@ -142,8 +179,17 @@ impl LocalKeeper {
 
     fn stats(&self) -> Result<Stats, Failure> {
         let (leaves, indexed) = self.store.progress()?;
+        let identity = self.store.identity();
+        let copy = self.copy.as_ref().map(|path| CopyStats {
+            path: path.display().to_string(),
+            state: self.copy_state(),
+        });
         Ok(Stats {
-            archive: store::hex(&self.store.identity().archive),
+            archive: store::hex(&identity.archive),
+            disk_id: store::hex(&identity.disk),
+            epoch: identity.epoch,
+            members: identity.members.iter().map(store::hex).collect(),
+            copy,
             key: self.store.key().to_string(),
             totals: self.store.totals()?,
             disk: self.store.disk_use()?,
@@ -219,6 +265,15 @@ impl LocalKeeper {
             fingerprint: store::sha256(&authority.certificate_der).0,
             name: authority.name,
         })
+    }
+
+    /// What the copy is now; none without one, or before it was looked at.
+    pub fn copy_state(&self) -> Option<CopyState> {
+        let unusable = self.copy_trouble.clone().map(|reason| {
+            let since_us = 0;
+            CopyState::Detached { since_us, reason }
+        });
+        unusable.or_else(|| self.store.copy_state())
     }
 
     /// Gives the store, for what only its owner may do.
@@ -344,6 +399,16 @@ fn in_parts(
             .collect::<Result<Vec<_>, _>>()
             .map(|hits| hits.concat())
     })
+}
+
+/// Names the copy's directory where it is to blame.
+fn failure_of_opening(error: store::Error, copy: Option<&Path>) -> Failure {
+    match (&error, copy) {
+        (store::Error::Follower(why), Some(copy)) => {
+            Failure::BadRequest(format!("{} cannot be the copy: {why}", copy.display()))
+        }
+        _ => error.into(),
+    }
 }
 
 fn parsed(query: &str) -> Result<Parsed, Failure> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use store::{DiskUse, MendReport, Recompressed, Totals, VerifyReport};
+use store::{CopyState, DiskUse, MendReport, Recompressed, Totals, VerifyReport};
 
 /// A question to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,11 +300,28 @@ pub struct AuthorityCertificate {
     pub fingerprint: [u8; 32],
 }
 
+/// The second disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyStats {
+    /// Its directory.
+    pub path: String,
+    /// What it is now; none before it was looked at.
+    pub state: Option<CopyState>,
+}
+
 /// Figures of the archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Id of the archive, hexadecimal.
     pub archive: String,
+    /// Id of the disk, hexadecimal.
+    pub disk_id: String,
+    /// Number of the membership.
+    pub epoch: u64,
+    /// Ids of the disks that every batch is on before it is answered, hexadecimal.
+    pub members: Vec<String>,
+    /// The second disk, if one was given.
+    pub copy: Option<CopyStats>,
     /// Verifier key of its checkpoints.
     pub key: String,
     /// Sums.
