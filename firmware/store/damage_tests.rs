@@ -357,6 +357,33 @@ fn damaged_derived_data_is_made_again() {
     }
 }
 
+/// Postings with a flipped bit gave wrong answers, and verify called the archive sound.
+#[test]
+fn a_damaged_index_is_named_and_made_again() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let kept = fill(&store, 0..20);
+    store.flush().expect("flushed");
+    drop(store);
+    let names = disk
+        .list(Path::new(&crate::index::folder_name()))
+        .expect("listed");
+    let is_postings = |name: &&PathBuf| name.extension().is_some_and(|end| end == "idx");
+    let postings = names.iter().find(is_postings).expect("postings");
+    let half = disk.read(postings).expect("there").len() as u64 / 2;
+    spoil(&disk, &postings.display().to_string(), half, 1);
+    let store = open(&disk);
+    let findings = verify(&store).findings;
+    let place = postings.display().to_string();
+    assert!(
+        findings.iter().any(|finding| finding.place == place),
+        "{findings:?}"
+    );
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    assert_eq!(verify(&store).findings, []);
+    assert_eq!(find(&store, "gemeinsam").len(), kept.len());
+}
+
 #[test]
 fn catalogs_and_indexes_of_other_schemas_are_removed() {
     let disk = SimDisk::new();

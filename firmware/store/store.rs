@@ -6,9 +6,9 @@ use crate::checkpoint::origin_of;
 use crate::copies::{Copies, CopyState};
 use crate::disk::Disk;
 use crate::engine::{Engine, Options, remove_catalog, remove_index};
-use crate::error::{DiskContext, Error, Result};
+use crate::error::{DiskContext, Error, Result, chain};
 use crate::identity::{self, Identity};
-use crate::index::{Found, Page};
+use crate::index::{Found, Index, Page};
 use crate::joining::{Following, Meeting, Opening, meet, stay_apart};
 use crate::leaf::LeafBody;
 use crate::mend::{self, MendReport};
@@ -22,11 +22,12 @@ use crate::record::CheckpointRecord;
 use crate::spool::{Body, Spool, SpoolWriter};
 use crate::state::{State, StateTable};
 use crate::upkeep::{self, Recompressed};
+use crate::verify::Finding;
 use crate::{catalog, index, room, volume};
 use archive::access::Asker;
 use archive::query::Query;
 use archive::{Digest, Event, EventKind, Reception};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 const SIGNING_KEY: &str = "archive signing key";
@@ -630,13 +631,33 @@ impl Store {
         watch: &mut dyn FnMut(u64, u64),
     ) -> Result<crate::verify::VerifyReport> {
         let engine = self.engine()?;
-        crate::verify::verify(
+        let mut report = crate::verify::verify(
             &engine.shared,
             self.identity.archive,
             self.key(),
             how,
             watch,
-        )
+        )?;
+        report.findings.extend(index_findings(&engine.index));
+        Ok(report)
+    }
+}
+
+/// Says which files of the index do not hold.
+fn index_findings(index: &Index) -> Vec<Finding> {
+    let finding = |place: &Path, what: String| Finding {
+        place: place.display().to_string(),
+        offset: None,
+        numbers: Vec::new(),
+        what: format!("{what}; run coffer rebuild"),
+    };
+    let folder = PathBuf::from(index::folder_name());
+    match index.damaged_files() {
+        Ok(files) => files
+            .iter()
+            .map(|file| finding(&folder.join(file), "its checksum does not hold".to_owned()))
+            .collect(),
+        Err(error) => vec![finding(&folder, chain(&error))],
     }
 }
 

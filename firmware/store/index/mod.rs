@@ -23,6 +23,7 @@ mod snippet;
 mod tokenizer;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use archive::access::Asker;
@@ -145,6 +146,16 @@ impl Index {
         let run = self.run(query);
         let query = compile::compile(&self.fields, query, asker, with_self_tests, false);
         run.collect(&*query, &all::All).during("search")
+    }
+
+    /// Names the files of the last commit, in the index's folder, whose checksum does not hold.
+    pub(crate) fn damaged_files(&self) -> Result<Vec<PathBuf>> {
+        let check = || self.tantivy.validate_checksum().during("check");
+        // A merge may take a file away between its being listed and read; three in a row do not.
+        let damaged = check().or_else(|_| check()).or_else(|_| check())?;
+        let mut damaged: Vec<PathBuf> = damaged.into_iter().collect();
+        damaged.sort();
+        Ok(damaged)
     }
 
     /// Shows the last commit to the searches that follow.
