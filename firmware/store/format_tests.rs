@@ -283,6 +283,9 @@ fn live(store: &Store) {
         smtp(&["bernd@kanzlei.example"]),
     );
     put(store, &with_attachment(8, 30_000), file("/mail/gross.eml"));
+    // The volume that is sealed by now is recompressed, the one that is sealed later stays as it was written.
+    let recompressed = store.recompress(false, &mut |_, _| {});
+    assert_eq!(recompressed.expect("recompressed").volumes, 1);
     put(
         store,
         &journal_report(&message(9, "Im Journal.")),
