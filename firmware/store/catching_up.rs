@@ -1,7 +1,7 @@
 //! Catching up: bytes of volumes are copied from one disk to another until both hold the same.
 //!
 //! Volumes are copied in order, so that what is there is always the beginning of the archive. A volume that ends early on the
-//! other disk is continued in place; one that differs inside, as after recompression, is copied beside and renamed. A sealed
+//! other disk is continued in place, and what a failed sync may have left undurable there is written again; one that differs inside, as after recompression, is copied beside and renamed. A sealed
 //! volume counts as equal when its length and both of its ends are: what is damaged inside is found and mended by reading.
 
 use crate::disk::{Disk, DiskFile, Open, beside};
@@ -22,6 +22,9 @@ pub(crate) struct CatchingUp<'a> {
     to: &'a dyn Disk,
     /// Behind the last whole batch that the second disk had: what lies behind may be cut off.
     had: End,
+    /// From where on its last volume is written again, though equal: after a failed sync what can be read need not be durable,
+    /// and a later sync does not tell.
+    doubted: u64,
     /// The first volume that is not known to be equal.
     next: u64,
     /// Bytes of it that are known to be equal.
@@ -32,12 +35,14 @@ pub(crate) struct CatchingUp<'a> {
 pub(crate) type Watch<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
 
 impl<'a> CatchingUp<'a> {
-    /// Makes `to` like `from`; `had` is where the whole batches of `to` end.
-    pub(crate) fn new(from: &'a dyn Disk, to: &'a dyn Disk, had: End) -> Self {
+    /// Makes `to` like `from`; `had` is where the whole batches of `to` end, and what lies from `doubted` on in its last volume
+    /// is written again.
+    pub(crate) fn new(from: &'a dyn Disk, to: &'a dyn Disk, had: End, doubted: u64) -> Self {
         Self {
             from,
             to,
             had,
+            doubted,
             next: 1,
             known: 0,
         }
@@ -136,7 +141,13 @@ impl<'a> CatchingUp<'a> {
         let name = file_name(number);
         let source = open(self.from, &name, Open::Read)?;
         let is_there = self.to.exists(Path::new(&name)).on("look for", &name)?;
-        if is_there && sealed && self.known == 0 && self.ends_are_equal(&name, length)? {
+        let doubted = number == self.had.volume && self.known == 0;
+        if is_there
+            && sealed
+            && !doubted
+            && self.known == 0
+            && self.ends_are_equal(&name, length)?
+        {
             return Ok(());
         }
         let target = open(self.to, &name, Open::Create)?;
@@ -145,14 +156,19 @@ impl<'a> CatchingUp<'a> {
             0 => equal_bytes(&name, &*source, &*target, 0, length.min(target_length))?,
             known => known,
         };
-        let may_cut = number == self.had.volume && equal >= self.had.offset;
+        let may_cut = doubted && equal >= self.had.offset;
         if equal < length.min(target_length) && !may_cut && self.known == 0 {
             return self.replace(&name, &*source, length, watch);
         }
         if target_length > equal {
             target.set_len(equal).on("cut", &name)?;
         }
-        copy(&name, &*source, &*target, equal, length, watch)?;
+        let start = if doubted {
+            equal.min(self.doubted)
+        } else {
+            equal
+        };
+        copy(&name, &*source, &*target, start, length, watch)?;
         target.sync_data().on("sync", &name)?;
         self.sync_folder()
     }

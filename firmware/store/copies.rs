@@ -386,9 +386,7 @@ impl Turn<'_> {
             return Err(Error::Follower("it is followed already".to_owned()));
         }
         let own = &self.inner.identity;
-        let was_member = (own.epoch, &own.members) == (copy.epoch, &copy.members)
-            && own.lists(&copy.disk)
-            && own.lists(&own.disk);
+        let was_member = own.is_in_step_with(copy);
         let joined = match was_member {
             true => own.clone(),
             false => own.joined(copy, vec![own.disk, copy.disk]),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_secs(30);
 
 /// Small, so that a test rolls volumes.
-const VOLUME_BYTES_MAX: u64 = 20_000;
+pub(crate) const VOLUME_BYTES_MAX: u64 = 20_000;
 
 fn two_disk_options() -> Options {
     Options {
@@ -25,7 +25,7 @@ fn two_disk_options() -> Options {
     }
 }
 
-fn try_open(disk: &SimDisk, copy: Option<&SimDisk>) -> Result<Store> {
+pub(crate) fn try_open(disk: &SimDisk, copy: Option<&SimDisk>) -> Result<Store> {
     let copy = copy.map(|copy| Arc::new(copy.clone()) as Arc<dyn Disk>);
     Store::open_with_copy(
         Arc::new(disk.clone()),

@@ -233,11 +233,6 @@ impl Followed {
         })
     }
 
-    /// The state file.
-    pub(crate) fn state(&self) -> &State {
-        &self.state
-    }
-
     fn take(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Write {

@@ -88,6 +88,13 @@ impl Identity {
         self.members.contains(disk)
     }
 
+    /// Tells whether both disks are members and neither went on without the other.
+    pub(crate) fn is_in_step_with(&self, other: &Self) -> bool {
+        (self.epoch, &self.members) == (other.epoch, &other.members)
+            && self.lists(&other.disk)
+            && self.lists(&self.disk)
+    }
+
     /// The same membership, as another disk of the archive writes it.
     pub(crate) fn of_disk(&self, other: &Self) -> Self {
         Self {

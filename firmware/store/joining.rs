@@ -188,7 +188,7 @@ fn take_in(
     watch: &mut dyn FnMut(Opening),
 ) -> Result<()> {
     own.create_dir(Path::new(FOLDER)).on("create", FOLDER)?;
-    let mut catching = CatchingUp::new(copy, own, had);
+    let mut catching = CatchingUp::new(copy, own, had, 0);
     let (total_bytes, missing) = catching.lacks(end)?;
     let mut done_bytes = total_bytes - missing;
     catching.go_on(end, &mut |copied| {
@@ -199,7 +199,7 @@ fn take_in(
         });
         Ok(())
     })?;
-    State::open(own, None)?.hold(&State::open(copy, None)?.values()?)
+    State::replace(own, &State::open(copy, None)?.values()?)
 }
 
 /// The thread that owns the second disk.
@@ -310,9 +310,13 @@ impl Joiner {
                 return Ok(Attempt::Apart(CopyState::Diverged));
             }
         };
+        let in_step = own.is_in_step_with(&identity);
+        if !in_step {
+            State::replace(&**copy, &self.state.values()?)?;
+        }
         let followed = Followed::open(copy.clone())?;
-        followed.state().hold(&self.state.values()?)?;
-        let mut catching = CatchingUp::new(&**own_disk, &**copy, had);
+        let doubted = if in_step { two.last_batch() } else { 0 };
+        let mut catching = CatchingUp::new(&**own_disk, &**copy, had, doubted);
         loop {
             self.catch_up(&mut catching)?;
             if let Some(lane) = self.take_over(&catching, &identity)? {

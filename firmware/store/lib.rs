@@ -57,6 +57,8 @@ mod error;
 mod store;
 
 #[cfg(test)]
+mod copies_fault_tests;
+#[cfg(test)]
 mod copies_tests;
 #[cfg(test)]
 mod damage_tests;

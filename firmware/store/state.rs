@@ -4,13 +4,16 @@
 
 use crate::copies::Copies;
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{DiskContext, Error, Result};
 use crate::redb_backend::open_database;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::Path;
 use std::sync::Arc;
 
 const FILE: &str = "state.redb";
+
+/// A state file that is being made beside.
+const FRESH: &str = "state-fresh.redb";
 
 /// Memory that redb may use for pages in bytes; the file is small.
 const CACHE_BYTES: usize = 1 << 20;
@@ -64,12 +67,29 @@ impl<T, E: Into<redb::Error>> StateContext<T> for std::result::Result<T, E> {
 
 impl State {
     pub(crate) fn open(disk: &dyn Disk, copies: Option<Arc<Copies>>) -> Result<Self> {
+        Self::open_named(disk, FILE, copies)
+    }
+
+    fn open_named(disk: &dyn Disk, name: &str, copies: Option<Arc<Copies>>) -> Result<Self> {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
-        let database = open_database(&builder, disk, Path::new(FILE)).doing("open")?;
+        let database = open_database(&builder, disk, Path::new(name)).doing("open")?;
         let state = Self { database, copies };
         state.make_tables()?;
         Ok(state)
+    }
+
+    /// Makes the file anew with these values, whatever was there: after a failed sync nobody knows what of it is durable.
+    pub(crate) fn replace(disk: &dyn Disk, values: &Values) -> Result<()> {
+        if disk.exists(Path::new(FRESH)).on("look for", FRESH)? {
+            disk.remove(Path::new(FRESH)).on("remove", FRESH)?;
+        }
+        let fresh = Self::open_named(disk, FRESH, None)?;
+        fresh.hold(values)?;
+        drop(fresh);
+        disk.rename(Path::new(FRESH), Path::new(FILE))
+            .on("rename", FRESH)?;
+        disk.sync_dir(Path::new("")).on("sync", "the directory")
     }
 
     fn make_tables(&self) -> Result<()> {

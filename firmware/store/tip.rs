@@ -87,6 +87,11 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Where in the last volume the batch begins that may not be durable; before it all was acknowledged by a member.
+    pub(crate) fn last_batch(&self) -> u64 {
+        self.last.batch.map_or(0, |(offset, _)| offset)
+    }
+
     fn tip(&self, number: u64) -> Result<Tip> {
         if number == self.last.header.number {
             return Ok(self.last.clone());

@@ -1,0 +1,157 @@
+//! The fault walk over both disks: mail in step, a disk that stays away, catching up, mail in step again, broken off at every
+//! step of either disk by every kind of fault.
+//!
+//! What was acknowledged must be exact on whoever may go on: the leading disk, and the other one whenever the leading one
+//! lists it as a member. `COFFER_TEST_LONG=1` takes every step.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a test that fails shows which run it was"
+)]
+
+use crate::copies_tests::{VOLUME_BYTES_MAX, try_open};
+use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
+use crate::identity::Identity;
+use crate::store_tests::{bytes, message, smtp, verify, with_attachment};
+use crate::{Body, Error, Pending, Receipt, StateTable, Store};
+
+/// Runs for one kind of fault on one disk in the normal test; all together take less than a minute unoptimised.
+const RUNS: u64 = 6;
+
+/// What was acknowledged.
+#[derive(Default)]
+struct Kept {
+    messages: Vec<(Receipt, Vec<u8>)>,
+    settings: Vec<String>,
+}
+
+impl Kept {
+    fn put(&mut self, store: &Store, ids: std::ops::Range<u32>) {
+        for id in ids {
+            let mail = match id % 3 {
+                0 => with_attachment(id, VOLUME_BYTES_MAX as usize / 2),
+                _ => message(id, &format!("wort{id} ").repeat(60)),
+            };
+            let pending = store.deposit(Body::Memory(mail.clone()), smtp(&["x@y.example"]));
+            if let Ok(receipt) = pending.and_then(Pending::wait) {
+                self.messages.push((receipt, mail));
+            }
+            let name = format!("setting {id}");
+            let state = store.state();
+            if state.put(StateTable::Settings, &name, Some(b"x")).is_ok() {
+                self.settings.push(name);
+            }
+        }
+    }
+}
+
+/// Lives through everything; what fails is not kept and the next thing is tried.
+fn scenario(one: &SimDisk, two: &SimDisk, kept: &mut Kept) {
+    for (round, copy) in [Some(two), None, Some(two)].into_iter().enumerate() {
+        if let Ok(store) = try_open(one, copy) {
+            let first = round as u32 * 10;
+            kept.put(&store, first..first + 5);
+        }
+    }
+}
+
+fn check_kept(store: &Store, kept: &Kept) {
+    for (receipt, mail) in &kept.messages {
+        assert!(bytes(store, receipt.number) == *mail, "{receipt:?}");
+    }
+    for name in &kept.settings {
+        let value = store.state().get(StateTable::Settings, name);
+        assert!(value.expect("readable").is_some(), "{name}");
+    }
+    assert_eq!(verify(store).findings, []);
+}
+
+/// Whether the second disk may go on alone.
+fn is_member(one: &SimDisk, two: &SimDisk) -> bool {
+    let read = |disk: &SimDisk| Identity::read(disk).expect("an identity is whole");
+    match (read(one), read(two)) {
+        (Some(one), Some(two)) => one.lists(&two.disk),
+        _ => false,
+    }
+}
+
+fn check_recovered(one: &SimDisk, two: &SimDisk, alone: bool, mut kept: Kept) {
+    let store = match alone && is_member(one, two) {
+        true => try_open(two, None),
+        false => try_open(one, Some(two)),
+    };
+    let store = match store {
+        Ok(store) => store,
+        // Nothing was acknowledged before the archive was made.
+        Err(Error::Follower(why)) if kept.messages.is_empty() => {
+            println!("not opened: {why}");
+            return;
+        }
+        Err(error) => panic!("{error:?}"),
+    };
+    check_kept(&store, &kept);
+    kept.put(&store, 90..93);
+    assert!(kept.messages.len() >= 3, "new mail is taken");
+    drop(store);
+    // The other disk comes back, or stays.
+    let store = try_open(one, Some(two)).expect("both open");
+    check_kept(&store, &kept);
+}
+
+/// Walks with a fault on the disk of this number.
+fn walk(kind: FaultKind) {
+    let disks = [SimDisk::new(), SimDisk::new()];
+    let mut kept = Kept::default();
+    scenario(&disks[0], &disks[1], &mut kept);
+    assert_eq!((kept.messages.len(), kept.settings.len()), (15, 15));
+    let (mut runs, mut hits) = (0, 0);
+    for faulty in [0, 1] {
+        let steps = disks[faulty].steps();
+        let long = std::env::var_os("COFFER_TEST_LONG").is_some();
+        let stride = if long { 1 } else { (steps / RUNS).max(1) };
+        for at_step in (1 + kind as u64..=steps).step_by(stride as usize) {
+            let two = [SimDisk::new(), SimDisk::new()];
+            two[faulty].set_fault(Some(Fault { at_step, kind }));
+            let mut kept = Kept::default();
+            scenario(&two[0], &two[1], &mut kept);
+            let hit = two[faulty].fault_was_hit();
+            // Shown when an assertion fails.
+            println!("{kind:?} at step {at_step} of disk {faulty}, hit: {hit}");
+            runs += 1;
+            hits += u64::from(hit);
+            for (disk, seed) in two.iter().zip(at_step..) {
+                disk.crash(Crash::KeepSome { seed });
+            }
+            check_recovered(&two[0], &two[1], runs % 2 == 0, kept);
+        }
+    }
+    assert!(
+        hits * 10 >= runs * 7,
+        "{hits} of {runs} runs hit their fault"
+    );
+}
+
+#[test]
+fn a_disk_that_goes_away_takes_nothing_along() {
+    walk(FaultKind::Error);
+}
+
+#[test]
+fn a_step_that_fails_once_costs_only_what_was_refused() {
+    walk(FaultKind::ErrorOnce);
+}
+
+#[test]
+fn a_disk_that_fills_up_keeps_what_it_has() {
+    walk(FaultKind::Full);
+}
+
+#[test]
+fn a_torn_write_takes_nothing_acknowledged() {
+    walk(FaultKind::TornWrite);
+}
+
+#[test]
+fn a_power_cut_of_one_disk_takes_nothing_acknowledged() {
+    walk(FaultKind::LostUnsynced);
+}
