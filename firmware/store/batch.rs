@@ -8,7 +8,7 @@ use crate::index::Document;
 use crate::leaf::{Leaf, LeafBody, LeafHead, Moment, encode_event, encode_reception};
 use crate::merkle::{self, Appender, Tile};
 use crate::note::Signer;
-use crate::prepare::{Prepared, PreparedFrames};
+use crate::prepare::{Prepared, PreparedContent, PreparedFrames, SpooledContent};
 use crate::queue::{Answer, Novelty, Receipt, Work};
 use crate::reader::Reader;
 use crate::record::{BODY_BYTES_MAX, CheckpointRecord, FrameRun, RecordKind, RecordPacker, Slot};
@@ -191,9 +191,11 @@ impl<'a> Batch<'a> {
             mut facts,
             contents,
             frames,
+            left_out,
             actor,
             ..
         } = prepared;
+        self.check_left_out(&left_out)?;
         self.contents(contents, frames)?;
         let (digest, size_bytes) = (message.digest, message.size_bytes);
         let number = self.leaf(actor, LeafBody::Message(message));
@@ -218,9 +220,11 @@ impl<'a> Batch<'a> {
             reception,
             contents,
             frames,
+            left_out,
             actor,
             ..
         } = prepared;
+        self.check_left_out(&left_out)?;
         // Of the message itself everything is there; a journal report's own pieces may be new.
         self.contents(contents, frames)?;
         let origin = origin(&reception);
@@ -311,10 +315,20 @@ impl<'a> Batch<'a> {
         sequence
     }
 
+    /// What a message leaves out must still be there: a catalog that was rebuilt meanwhile may lack what lies in damage.
+    fn check_left_out(&self, left_out: &[Digest]) -> Result<()> {
+        for digest in left_out {
+            if !self.is_known(digest)? {
+                return Err(Error::Rebuilding);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in those contents that the archive does not have.
     fn contents(
         &mut self,
-        contents: Vec<crate::prepare::PreparedContent>,
+        contents: Vec<PreparedContent>,
         frames: Option<PreparedFrames>,
     ) -> Result<()> {
         for prepared in contents {
@@ -327,42 +341,40 @@ impl<'a> Batch<'a> {
                 self.count_content(prepared.content);
             }
         }
-        let Some(frames) = frames else { return Ok(()) };
-        // Frames are copied whole; what the archive has already keeps its old place.
+        let Some(mut frames) = frames else {
+            return Ok(());
+        };
         let mut new = Vec::new();
-        for (content, slot) in &frames.contents {
-            if !self.is_known(&content.digest)? {
-                new.push((*content, *slot));
+        for spooled in std::mem::take(&mut frames.contents) {
+            if !self.is_known(&spooled.content.digest)? {
+                new.push(spooled);
             }
         }
-        new.retain(|(content, _)| self.contents_seen.insert(content.digest));
-        if !new.is_empty() {
-            self.spool_places(&frames, new);
-            self.built.spooled.push(frames);
-        }
+        new.retain(|spooled| self.contents_seen.insert(spooled.content.digest));
+        // Other work may have brought the rest meanwhile; what shares a frame with something new is copied and keeps its old place.
+        frames.keep(&new);
+        self.spool_places(&frames, new);
+        self.built.spooled.push(frames);
         Ok(())
     }
 
-    fn spool_places(&mut self, frames: &PreparedFrames, new: Vec<(ContentRef, Slot)>) {
-        let before: u64 = self
-            .built
-            .spooled
-            .iter()
-            .map(|frames| frames.length_bytes)
-            .sum();
+    fn spool_places(&mut self, frames: &PreparedFrames, new: Vec<SpooledContent>) {
         let Watermark { volume, offset, .. } = self.around.position;
-        for (content, slot) in new {
-            let frame = offset + before + frames.starts[slot.frame as usize];
-            self.built.entries.contents.push((
-                content,
-                Place {
-                    volume,
-                    frame,
-                    inner: slot.inner,
-                },
-            ));
+        let base = offset + self.spooled_bytes();
+        for SpooledContent { content, first, .. } in new {
+            let place = Place {
+                volume,
+                frame: base + frames.start(first.frame),
+                inner: first.inner,
+            };
+            self.built.entries.contents.push((content, place));
             self.count_content(content);
         }
+    }
+
+    fn spooled_bytes(&self) -> u64 {
+        let spooled = self.built.spooled.iter();
+        spooled.map(PreparedFrames::length_bytes).sum()
     }
 
     fn is_known(&self, digest: &Digest) -> Result<bool> {
@@ -395,14 +407,8 @@ impl<'a> Batch<'a> {
             };
         }
         self.packer.close(true, &mut self.run);
-        let before: u64 = self
-            .built
-            .spooled
-            .iter()
-            .map(|frames| frames.length_bytes)
-            .sum();
         let Watermark { volume, offset, .. } = self.around.position;
-        let base = offset + before;
+        let base = offset + self.spooled_bytes();
         let place = |slot: Slot| Place {
             volume,
             frame: base + self.run.starts[slot.frame as usize],

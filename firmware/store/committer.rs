@@ -184,7 +184,7 @@ impl Committer {
         let mut at = self.position.offset;
         for frames in &built.spooled {
             copy_frames(&mut turn, &self.volume, at, frames, built.batch)?;
-            at += frames.length_bytes;
+            at += frames.length_bytes();
         }
         let end = at + built.run.bytes.len() as u64;
         let ahead_bytes = self.bytes_ahead(end)?;
@@ -423,33 +423,28 @@ fn append(turn: &mut Turn<'_>, volume: &Volume, offset: u64, bytes: &[u8]) -> Re
     volume.write_at(offset, bytes)
 }
 
-/// Copies finished frames out of the spool and fills in their batch number.
+/// Copies finished frames that are kept out of the spool and fills in their batch number.
 fn copy_frames(
     turn: &mut Turn<'_>,
     volume: &Volume,
-    base: u64,
+    mut at: u64,
     frames: &PreparedFrames,
     batch: u64,
 ) -> Result<()> {
-    let ends = frames
-        .starts
-        .iter()
-        .skip(1)
-        .copied()
-        .chain([frames.length_bytes]);
     let mut bytes = Vec::new();
-    for (start, end) in frames.starts.iter().copied().zip(ends) {
-        bytes.resize((end - start) as usize, 0);
+    for range in frames.frames.iter().filter(|range| !range.is_empty()) {
+        bytes.resize((range.end - range.start) as usize, 0);
         frames
             .file
-            .read_exact_at(start, &mut bytes)
+            .read_exact_at(range.start, &mut bytes)
             .on("read", SPOOL)?;
         set_batch(&mut bytes, batch).ok_or_else(|| Error::Damaged {
             name: SPOOL.to_owned(),
-            offset: start,
+            offset: range.start,
             how: "what was written there did not come back".to_owned(),
         })?;
-        append(turn, volume, base + start, &bytes)?;
+        append(turn, volume, at, &bytes)?;
+        at += bytes.len() as u64;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Runs in the thread of whoever brings the message, so that the committer only puts finished things into order.
 //! A message in memory is read once. One in a file is read twice, since a content's record begins with its digest: first to
-//! compute digests, then to write its frames into the spool.
+//! compute digests, then to write its frames into the spool. What the archive has already is not written there again.
 
 use crate::digest::{GroupDigest, Hasher};
 use crate::disk::DiskFile;
@@ -25,6 +25,10 @@ pub(crate) const READING_BYTES_MAX: usize = 16 << 20;
 /// What writing the frames of one large message takes in memory, in bytes: segment, payload, finished frames, and zstd's tables.
 const FRAMING_BYTES: u64 = 8 << 20;
 
+/// A content of this length gets frames of its own, in bytes, so that they can be left out when it came by another way meanwhile:
+/// shorter ones would make frames that compress badly.
+const OWN_FRAME_BYTES: u64 = 64 << 10;
+
 /// Finished frames are written to the spool from this size on, in bytes.
 const FLUSH_BYTES: usize = 1 << 20;
 
@@ -36,6 +40,8 @@ pub(crate) struct Prepared {
     pub(crate) contents: Vec<PreparedContent>,
     /// Frames in a spool file, when the message is large.
     pub(crate) frames: Option<PreparedFrames>,
+    /// What the archive had by then and is therefore not in the frames.
+    pub(crate) left_out: Vec<Digest>,
     pub(crate) actor: u64,
     pub(crate) prompt: bool,
     /// The memory that a large message takes until the committer has taken it in.
@@ -51,11 +57,61 @@ pub(crate) struct PreparedContent {
 /// Frames in a spool file, finished but for their batch number.
 pub(crate) struct PreparedFrames {
     pub(crate) file: Box<dyn DiskFile>,
-    pub(crate) length_bytes: u64,
-    /// Where each frame begins.
-    pub(crate) starts: Vec<u64>,
-    /// Which contents lie where in them.
-    pub(crate) contents: Vec<(ContentRef, Slot)>,
+    /// Where each frame lies in the file; one that is left out is empty.
+    pub(crate) frames: Vec<Range<u64>>,
+    /// Which contents lie in them.
+    pub(crate) contents: Vec<SpooledContent>,
+}
+
+/// A content in frames of the spool.
+pub(crate) struct SpooledContent {
+    pub(crate) content: ContentRef,
+    /// Where its first segment lies.
+    pub(crate) first: Slot,
+    /// The frame of each segment; several only when nothing else lies in them.
+    frames: Vec<u32>,
+}
+
+impl PreparedFrames {
+    fn new(file: Box<dyn DiskFile>) -> Self {
+        Self {
+            file,
+            frames: Vec::new(),
+            contents: Vec::new(),
+        }
+    }
+
+    /// Leaves out all frames in which none of the wanted contents lies.
+    pub(crate) fn keep(&mut self, wanted: &[SpooledContent]) {
+        let kept: HashSet<u32> = wanted.iter().flat_map(|c| c.frames.clone()).collect();
+        for (frame, range) in (0..).zip(&mut self.frames) {
+            if !kept.contains(&frame) {
+                range.end = range.start;
+            }
+        }
+    }
+
+    /// Where a frame begins behind those before it that are kept.
+    pub(crate) fn start(&self, frame: u32) -> u64 {
+        sum_bytes(&self.frames[..frame as usize])
+    }
+
+    /// Length of the frames that are kept.
+    pub(crate) fn length_bytes(&self) -> u64 {
+        sum_bytes(&self.frames)
+    }
+}
+
+fn sum_bytes(frames: &[Range<u64>]) -> u64 {
+    frames.iter().map(|range| range.end - range.start).sum()
+}
+
+/// What preparing draws on.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub(crate) spool: &'a Spool,
+    /// Tells whether the archive has a content already.
+    pub(crate) is_kept: &'a dyn Fn(&Digest) -> Result<bool>,
 }
 
 /// How a message came.
@@ -73,8 +129,8 @@ pub struct Deposit {
 /// Makes a message ready for the committer.
 ///
 /// # Errors
-/// Only of the spool: no message is refused for what it holds.
-pub(crate) fn prepare(spool: &Spool, body: Body, deposit: Deposit) -> Result<Prepared> {
+/// Only of the spool and the catalog: no message is refused for what it holds.
+pub(crate) fn prepare(means: Means<'_>, body: Body, deposit: Deposit) -> Result<Prepared> {
     let Deposit {
         mut reception,
         unwrap_journal,
@@ -83,7 +139,7 @@ pub(crate) fn prepare(spool: &Spool, body: Body, deposit: Deposit) -> Result<Pre
     } = deposit;
     let Some(report) = find_report(&body, unwrap_journal, &mut reception)? else {
         return prepare_message(
-            spool,
+            means,
             &body,
             0..body.length_bytes(),
             reception,
@@ -100,11 +156,12 @@ pub(crate) fn prepare(spool: &Spool, body: Body, deposit: Deposit) -> Result<Pre
         form,
     });
     let mut prepared = if report.transfer_encoding == TransferEncoding::Identity {
-        prepare_message(spool, &body, report.message, reception, actor, prompt)?
+        prepare_message(means, &body, report.message, reception, actor, prompt)?
     } else {
-        let original = decode_original(spool, &body, report.message, report.transfer_encoding)?;
+        let original =
+            decode_original(means.spool, &body, report.message, report.transfer_encoding)?;
         prepare_message(
-            spool,
+            means,
             &original,
             0..original.length_bytes(),
             reception,
@@ -113,7 +170,7 @@ pub(crate) fn prepare(spool: &Spool, body: Body, deposit: Deposit) -> Result<Pre
         )?
     };
     for (content, range) in contents {
-        prepared.add_content(spool, &body, content, range)?;
+        prepared.add_content(means, &body, content, range)?;
     }
     Ok(prepared)
 }
@@ -229,7 +286,7 @@ fn digest_of(body: &Body, range: Range<u64>) -> Result<Digest> {
 }
 
 fn prepare_message(
-    spool: &Spool,
+    means: Means<'_>,
     body: &Body,
     range: Range<u64>,
     reception: Reception,
@@ -245,11 +302,14 @@ fn prepare_message(
     let scanned = scan.finish();
     let message = scanned.message(range.end - range.start);
     let text_bytes = reading_bytes(&scanned.recipe);
-    let (mut share, mut frames) = (None, None);
+    let (mut share, mut frames, mut left_out) = (None, None, Vec::new());
     if !scanned.kept {
         // Its text lies in memory twice: as it came, and as it reads.
-        share = Some(spool.workroom().take(FRAMING_BYTES + 2 * text_bytes));
-        frames = Some(write_frames(spool, body, range.clone(), &message)?);
+        share = Some(means.spool.workroom().take(FRAMING_BYTES + 2 * text_bytes));
+        left_out = find_kept(means, &message)?;
+        let file = means.spool.file()?;
+        let written = write_frames(file, body, range.clone(), &message, &left_out);
+        frames = Some(written?);
     }
     let copy = reading_copy(body, &range, &scanned.recipe, text_bytes)?;
     let facts = Facts::read(&copy, &message, scanned.group, &reception);
@@ -267,6 +327,7 @@ fn prepare_message(
         facts,
         contents,
         frames,
+        left_out,
         actor,
         prompt,
         _share: share,
@@ -279,7 +340,7 @@ impl Prepared {
     /// Adds a content that is a range of the body as it is.
     fn add_content(
         &mut self,
-        spool: &Spool,
+        means: Means<'_>,
         body: &Body,
         content: ContentRef,
         range: Range<u64>,
@@ -295,10 +356,15 @@ impl Prepared {
             self.drop_doubles();
             return Ok(());
         }
-        let mut writer = match self.frames.take() {
-            Some(frames) => FrameWriter::behind(frames),
-            None => FrameWriter::new(spool.file()?),
+        if (means.is_kept)(&content.digest)? {
+            self.left_out.push(content.digest);
+            return Ok(());
+        }
+        let frames = match self.frames.take() {
+            Some(frames) => frames,
+            None => PreparedFrames::new(means.spool.file()?),
         };
+        let mut writer = FrameWriter::behind(frames);
         let mut open = OpenContent::new(content);
         body.each_chunk(range, |chunk| {
             writer.push(&mut open, chunk).map_err(std::io::Error::other)
@@ -322,7 +388,7 @@ impl Prepared {
             .iter()
             .map(|prepared| prepared.bytes.len())
             .sum();
-        let kept = memory as u64 + self.frames.as_ref().map_or(0, |frames| frames.length_bytes);
+        let kept = memory as u64 + self.frames.as_ref().map_or(0, PreparedFrames::length_bytes);
         // A long text waits in memory even when its frames are in the spool.
         kept.max(self.facts.document.body.len() as u64) + 4096
     }
@@ -544,21 +610,36 @@ impl mail::Sink for ContentSink {
     }
 }
 
+/// The contents of a large message that the archive has already.
+fn find_kept(means: Means<'_>, message: &Message) -> Result<Vec<Digest>> {
+    let mut kept = Vec::new();
+    for content in message.contents() {
+        if (means.is_kept)(&content.digest)? {
+            kept.push(content.digest);
+        }
+    }
+    Ok(kept)
+}
+
 /// The second reading of a large message: its contents as frames in the spool.
 fn write_frames(
-    spool: &Spool,
+    file: Box<dyn DiskFile>,
     body: &Body,
     range: Range<u64>,
     message: &Message,
+    left_out: &[Digest],
 ) -> Result<PreparedFrames> {
     let mut parts = message.contents().into_iter();
     let skeleton = parts.next().expect("the skeleton comes first");
+    let mut seen: HashSet<_> = left_out.iter().copied().collect();
     let sink = FrameSink {
-        writer: FrameWriter::new(spool.file()?),
-        skeleton: OpenContent::new(skeleton),
+        writer: FrameWriter::behind(PreparedFrames::new(file)),
+        skeleton: seen
+            .insert(skeleton.digest)
+            .then(|| OpenContent::new(skeleton)),
         part: None,
         parts,
-        seen: HashSet::new(),
+        seen,
     };
     let mut taking_apart = TakeApart::new(sink);
     body.each_chunk(range, |chunk| {
@@ -566,14 +647,16 @@ fn write_frames(
     })
     .map_err(Error::Body)?;
     let (mut sink, _, _) = taking_apart.finish()?;
-    sink.writer.end(sink.skeleton)?;
+    if let Some(skeleton) = sink.skeleton {
+        sink.writer.end(skeleton)?;
+    }
     sink.writer.finish()
 }
 
-/// Sends skeleton and parts to frames; a part that comes twice is written once.
+/// Sends skeleton and parts to frames, but for those seen: a part that comes twice is written once.
 struct FrameSink {
     writer: FrameWriter,
-    skeleton: OpenContent,
+    skeleton: Option<OpenContent>,
     part: Option<OpenContent>,
     parts: std::vec::IntoIter<ContentRef>,
     seen: HashSet<Digest>,
@@ -583,7 +666,10 @@ impl mail::Sink for FrameSink {
     type Error = Error;
 
     fn skeleton(&mut self, bytes: &[u8]) -> Result<()> {
-        self.writer.push(&mut self.skeleton, bytes)
+        match &mut self.skeleton {
+            Some(skeleton) => self.writer.push(skeleton, bytes),
+            None => Ok(()),
+        }
     }
 
     fn content_begins(&mut self) -> Result<()> {
@@ -616,6 +702,7 @@ impl mail::Sink for FrameSink {
 struct OpenContent {
     content: ContentRef,
     first: Option<Slot>,
+    frames: Vec<u32>,
     offset: u64,
     segment: Vec<u8>,
 }
@@ -625,6 +712,7 @@ impl OpenContent {
         Self {
             content,
             first: None,
+            frames: Vec::new(),
             offset: 0,
             segment: Vec::new(),
         }
@@ -639,19 +727,10 @@ struct FrameWriter {
 }
 
 impl FrameWriter {
-    fn new(file: Box<dyn DiskFile>) -> Self {
-        Self::behind(PreparedFrames {
-            file,
-            length_bytes: 0,
-            starts: Vec::new(),
-            contents: Vec::new(),
-        })
-    }
-
     /// Goes on behind frames that are finished.
     fn behind(frames: PreparedFrames) -> Self {
         let mut packer = RecordPacker::new();
-        packer.go_on_at(frames.starts.len() as u32);
+        packer.go_on_at(frames.frames.len() as u32);
         Self {
             packer,
             run: FrameRun::default(),
@@ -678,12 +757,19 @@ impl FrameWriter {
             offset: open.offset,
             bytes: &open.segment,
         };
-        let slot = self.packer.record(
-            RecordKind::Content,
-            &[&segment.head(), segment.bytes],
-            &mut self.run,
-        );
+        let body = [&segment.head()[..], segment.bytes];
+        let is_alone = open.content.length_bytes >= OWN_FRAME_BYTES;
+        if is_alone {
+            self.packer.close(false, &mut self.run);
+        }
+        let slot = self
+            .packer
+            .record(RecordKind::Content, &body, &mut self.run);
+        if is_alone {
+            self.packer.close(false, &mut self.run);
+        }
         open.first.get_or_insert(slot);
+        open.frames.push(slot.frame);
         open.offset += open.segment.len() as u64;
         open.segment.clear();
         if self.run.bytes.len() >= FLUSH_BYTES {
@@ -698,24 +784,30 @@ impl FrameWriter {
         if !open.segment.is_empty() || open.first.is_none() {
             self.write_segment(&mut open)?;
         }
-        let slot = open
+        let first = open
             .first
             .expect("a segment was written above at the latest");
-        self.frames.contents.push((open.content, slot));
+        self.frames.contents.push(SpooledContent {
+            content: open.content,
+            first,
+            frames: open.frames,
+        });
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
-        let at = self.frames.length_bytes;
+        let at = self.frames.length_bytes();
         self.frames
             .file
             .write_all_at(at, &self.run.bytes)
             .on("write", FOLDER)?;
+        let run = std::mem::take(&mut self.run);
+        let ends = run.starts.iter().skip(1).copied();
+        let ends = ends.chain([run.bytes.len() as u64]);
+        let frames = run.starts.iter().zip(ends);
         self.frames
-            .starts
-            .extend(self.run.starts.iter().map(|start| start + at));
-        self.frames.length_bytes += self.run.bytes.len() as u64;
-        self.run = FrameRun::default();
+            .frames
+            .extend(frames.map(|(start, end)| at + start..at + end));
         Ok(())
     }
 

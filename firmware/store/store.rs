@@ -14,7 +14,7 @@ use crate::leaf::LeafBody;
 use crate::mend::{self, MendReport};
 use crate::merkle::inclusion_proof;
 use crate::note::{Note, Signer, Verifier};
-use crate::prepare::{self, Deposit};
+use crate::prepare::{self, Deposit, Means};
 use crate::proof::Proof;
 use crate::queue::{Answer, Pending, Receipt, Work};
 use crate::reader::StoredLeaf;
@@ -250,12 +250,22 @@ impl Store {
     /// # Errors
     /// Only passing ones or those of the disk: no message is refused for what it holds.
     pub fn deposit(&self, body: Body, deposit: Deposit) -> Result<Pending<Receipt>> {
-        let prepared = prepare::prepare(&self.spool, body, deposit)?;
+        let means = Means {
+            spool: &self.spool,
+            is_kept: &|digest| self.keeps(digest),
+        };
+        let prepared = prepare::prepare(means, body, deposit)?;
         let (answer, pending) = Answer::new();
         self.engine()?
             .queue
             .put(Work::Deposit(Box::new(prepared), answer));
         Ok(pending)
+    }
+
+    /// Tells whether a content is durable.
+    fn keeps(&self, digest: &Digest) -> Result<bool> {
+        let view = self.engine()?.shared.catalog.read()?;
+        Ok(view.content(digest)?.is_some())
     }
 
     /// Writes an entry of the audit log.

@@ -4,12 +4,13 @@ use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::frame::FramePacker;
 use crate::index::{Order, Page};
+use crate::survey::{Piece, RecordPiece, survey};
 use crate::verify::{VerifyOptions, VerifyReport};
 use crate::volume::{self, Found, Volume};
-use crate::{Body, Deposit, Error, Moment, Novelty, Options, Receipt, Store};
+use crate::{Body, Deposit, Error, Moment, Novelty, Options, Pending, Receipt, Store};
 use archive::access::OwnAddress;
 use archive::query::{Query, parse};
-use archive::{Asker, Envelope, Reception, Recipient, SourceKey, SourceKind};
+use archive::{Asker, Envelope, Event, Reception, Recipient, SourceKey, SourceKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -308,6 +309,81 @@ fn large_messages_go_through_the_spool() {
     assert_eq!(verify(&store).findings, []);
     // Two attachments are the same bytes, and each skeleton is its own.
     assert_eq!(store.totals().expect("totals").contents, 5);
+}
+
+/// How many bytes of contents the first volume holds, each record counted.
+fn stored_content_bytes(disk: &SimDisk) -> u64 {
+    let mut sum = 0;
+    survey(disk, 1, &mut |piece| {
+        if let Piece::Record(RecordPiece::Content { bytes, .. }) = piece {
+            sum += bytes.end - bytes.start;
+        }
+    })
+    .expect("it can be read");
+    sum
+}
+
+/// Puts in ten messages with the same attachment of a length, of which this many are under way at once: none knows of another's contents.
+fn check_stored_once(length: usize, at_once: usize) {
+    let (disk, copy) = (SimDisk::new(), SimDisk::new());
+    let options = Options {
+        follower_patience: std::time::Duration::from_secs(60),
+        ..options(256 << 20)
+    };
+    let second: Arc<dyn Disk> = Arc::new(copy.clone());
+    let store = Store::open_with_copy(Arc::new(disk.clone()), Some(second), options, &mut |_| {})
+        .expect("the archive opens");
+    while store.copy_in_step().is_none() {
+        std::thread::yield_now();
+    }
+    let mails: Vec<_> = (0..10).map(|id| with_attachment(id, length)).collect();
+    let mut kept = Vec::new();
+    for mails in mails.chunks(at_once) {
+        // While the copy hangs no batch ends; the event makes the committer wait.
+        copy.hang();
+        let event = store.log(1, Event::default()).expect("taken");
+        let pending: Vec<_> = mails
+            .iter()
+            .map(|mail| begin_spooled(&store, mail))
+            .collect();
+        copy.release();
+        event.wait().expect("stored");
+        let stored = pending.into_iter().map(|p| p.wait().expect("stored"));
+        kept.extend(stored.zip(mails));
+    }
+    for (receipt, mail) in kept {
+        assert!(
+            bytes(&store, receipt.number) == *mail,
+            "{length}, {at_once}"
+        );
+    }
+    assert_eq!(verify(&store).findings, []);
+    assert_eq!(store.totals().expect("totals").contents, 11);
+    drop(store);
+    let stored = stored_content_bytes(&disk);
+    let once = length as u64..length as u64 + 10 * 1024;
+    assert!(
+        once.contains(&stored),
+        "{length}, {at_once}: {stored} bytes"
+    );
+}
+
+fn begin_spooled(store: &Store, mail: &[u8]) -> Pending<Receipt> {
+    let mut writer = store.spool().writer();
+    writer.write(mail).expect("room");
+    let body = writer.finish().expect("spooled");
+    assert!(matches!(body, Body::File { .. }));
+    let deposit = store.deposit(body, smtp(&["x@y.example"]));
+    deposit.expect("taken")
+}
+
+#[test]
+fn a_large_attachment_is_stored_once() {
+    for at_once in [1, 3, 10] {
+        // One segment; three, of which several batches are made.
+        check_stored_once(900_000, at_once);
+        check_stored_once(2_500_000, at_once.min(5));
+    }
 }
 
 #[test]
