@@ -333,7 +333,10 @@ impl DiskFile for OpenFile {
         match fault {
             Some(FaultKind::TornWrite) => Err(state.tear(self.file, sectors)),
             Some(FaultKind::FlippedBit) if !bytes.is_empty() => {
-                let bit = Random(state.steps).below(bytes.len() as u64 * 8) as usize;
+                // Zeros written ahead carry nothing: the bit is one of the bytes before them.
+                let carrying = bytes.iter().rposition(|byte| *byte != 0);
+                let end = carrying.map_or(bytes.len(), |last| last + 1);
+                let bit = Random(state.steps).below(end as u64 * 8) as usize;
                 state.file(self.file).live[range.start + bit / 8] ^= 1 << (bit % 8);
                 state.hit();
                 Ok(())
