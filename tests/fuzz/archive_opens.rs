@@ -26,7 +26,6 @@ fn options() -> Options {
         index_threads: 1,
         upkeep: false,
         follower_patience: store::FOLLOWER_PATIENCE,
-        follower_patience: store::FOLLOWER_PATIENCE,
     }
 }
 
