@@ -203,7 +203,7 @@ impl Committer {
     }
 
     /// How many zeros are written behind a batch that ends at `end`, so that the next ones do not make the file longer: a sync then
-    /// need not wait for the file system's journal. Large batches gain nothing.
+    /// writes the data alone. Large batches gain nothing.
     fn bytes_ahead(&self, end: u64) -> Result<usize> {
         if end <= self.volume.length()? {
             return Ok(0);
