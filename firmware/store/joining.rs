@@ -81,6 +81,8 @@ pub(crate) fn meet(
             return Ok(Meeting::Joins);
         }
     };
+    // A new archive has none yet.
+    own.create_dir(Path::new(FOLDER)).on("create", FOLDER)?;
     let sides = Side::read(own, None).and_then(|one| Ok((one, Side::read(copy, None)?)));
     let (one, two, compared) = match sides.and_then(|(one, two)| {
         let compared = compare(&one, &two)?;
