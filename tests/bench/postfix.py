@@ -17,49 +17,16 @@ RECIPIENT = "archive@archive.example"
 # nobody: the user that the mail is delivered as.
 MAIL_UID = 65534
 
-MAIN_CF = """compatibility_level = 3.6
-queue_directory = {here}/queue
-data_directory = {here}/data
-maillog_file_prefixes = {here}
-maillog_file = {here}/mail.log
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-myhostname = mx.office.example
-mydestination =
-mynetworks = 127.0.0.0/8
-default_transport = error:no mail leaves this machine
-smtp_dns_support_level = disabled
-virtual_mailbox_domains = archive.example
+# What the whole-system tests start, too.
+SETTINGS = Path(__file__).parents[1] / "postfix"
+
+# Mail for one address is delivered into a Maildir.
+DELIVERY = """virtual_mailbox_domains = archive.example
 virtual_mailbox_base = {here}/mail
 virtual_mailbox_maps = static:archive/
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{uid}
 virtual_mailbox_limit = 0
-message_size_limit = 104857600
-"""
-
-MASTER_CF = """127.0.0.1:{port} inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
 """
 
 
@@ -73,8 +40,10 @@ class Postfix:
             (here / part).mkdir()
         shutil.chown(here / "data", "postfix")
         os.chown(here / "mail", MAIL_UID, MAIL_UID)
-        (here / "main.cf").write_text(MAIN_CF.format(here=here, uid=MAIL_UID))
-        (here / "master.cf").write_text(MASTER_CF.format(port=self.port))
+        main_cf = (SETTINGS / "main.cf").read_text() + DELIVERY
+        (here / "main.cf").write_text(main_cf.format(here=here, uid=MAIL_UID))
+        master_cf = (SETTINGS / "master.cf").read_text()
+        (here / "master.cf").write_text(master_cf.format(address=f"127.0.0.1:{self.port}"))
         self.command("start")
         self.master = int((here / "queue/pid/master.pid").read_text())
         wait_for_port(self.port)

@@ -4,6 +4,9 @@
 //! hold, behind a message that was acknowledged. Leaves get the next numbers, so that they are taken for what they say.
 #![no_main]
 
+mod frames;
+
+use frames::{frame, record};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -75,26 +78,6 @@ static ARCHIVE: LazyLock<Archive> = LazyLock::new(|| {
     }
 });
 
-fn frame(payload: &[u8], batch: u64) -> Vec<u8> {
-    let mut frame = b"CfFr\0\x01\0\0".to_vec();
-    frame.extend_from_slice(&batch.to_le_bytes());
-    frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    frame.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
-    let checksum = crc32c::crc32c(&frame);
-    frame.extend_from_slice(&checksum.to_le_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-fn put_record(payload: &mut Vec<u8>, kind: u8, body: &[u8]) {
-    payload.push(kind);
-    payload.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&[kind]), body);
-    payload.extend_from_slice(&checksum.to_le_bytes());
-    payload.extend_from_slice(body);
-}
-
 /// Batches of the input, each with one record; the leaves count on from `sequence`.
 fn batches(mut input: &[u8], mut batch: u64, mut sequence: u64) -> Vec<u8> {
     let mut out = Vec::new();
@@ -105,13 +88,8 @@ fn batches(mut input: &[u8], mut batch: u64, mut sequence: u64) -> Vec<u8> {
             body[34..42].copy_from_slice(&sequence.to_le_bytes());
             sequence += 1;
         }
-        let mut payload = Vec::new();
-        put_record(
-            &mut payload,
-            if kind < 240 { kind % 16 } else { kind },
-            &body,
-        );
-        out.extend(frame(&payload, batch));
+        let kind = if kind < 240 { kind % 16 } else { kind };
+        out.extend(frame(&record(kind, &body), batch));
         batch += 1;
         input = &rest[length..];
     }

@@ -4,6 +4,9 @@
 //! whose checksums hold (a kind, a length of two bytes, the body), so that what lies behind the checksums is reached, too.
 #![no_main]
 
+mod frames;
+
+use frames::{frame, record};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use store::disk::{Disk, Open};
@@ -22,29 +25,6 @@ fn volume_header() -> Vec<u8> {
     let checksum = crc32c::crc32c(&header[..252]);
     header[252..].copy_from_slice(&checksum.to_le_bytes());
     header
-}
-
-/// A stored frame (FORMAT.md, "Frame").
-fn frame(payload: &[u8], batch: u64) -> Vec<u8> {
-    let mut frame = b"CfFr\0\x01\0\0".to_vec();
-    frame.extend_from_slice(&batch.to_le_bytes());
-    frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    frame.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
-    let checksum = crc32c::crc32c(&frame);
-    frame.extend_from_slice(&checksum.to_le_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// A record (FORMAT.md, "Record").
-fn record(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut record = vec![kind];
-    record.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&[kind]), body);
-    record.extend_from_slice(&checksum.to_le_bytes());
-    record.extend_from_slice(body);
-    record
 }
 
 /// Reads the input as a list of records; gives them with their kinds.
