@@ -61,7 +61,8 @@ impl<'a> CatchingUp<'a> {
                 true => self.known,
                 false => self.likely_there(number, length, end)?,
             };
-            if number == self.next && number < end.volume && there == length {
+            let is_passed = number < end.volume && number != self.had.volume && there == length;
+            if number == self.next && is_passed {
                 self.next += 1;
                 self.known = 0;
             }
@@ -101,25 +102,30 @@ impl<'a> CatchingUp<'a> {
             return Ok(0);
         }
         if number == self.had.volume {
-            return Ok(self.had.offset.min(length));
+            // One that was packed anew meanwhile may be shorter than what is there of the old one.
+            let same_form = self.are_equal_at(&name, 0, volume::HEADER_BYTES)?;
+            return Ok(if same_form {
+                self.had.offset.min(length)
+            } else {
+                0
+            });
         }
         let equal = number < end.volume && self.ends_are_equal(&name, length)?;
         Ok(if equal { length } else { 0 })
     }
 
     fn ends_are_equal(&self, name: &str, length: u64) -> Result<bool> {
-        let one = open(self.from, name, Open::Read)?;
-        let two = open(self.to, name, Open::Read)?;
-        if two.len().on("read", name)? != length {
+        if open(self.to, name, Open::Read)?.len().on("read", name)? != length {
             return Ok(false);
         }
         let count = ENDS_BYTES.min(length);
-        for at in [0, length - count] {
-            if equal_bytes(name, &*one, &*two, at, at + count)? < at + count {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.are_equal_at(name, 0, count)? && self.are_equal_at(name, length - count, count)?)
+    }
+
+    fn are_equal_at(&self, name: &str, at: u64, count: u64) -> Result<bool> {
+        let one = open(self.from, name, Open::Read)?;
+        let two = open(self.to, name, Open::Read)?;
+        Ok(equal_bytes(name, &*one, &*two, at, at + count)? == at + count)
     }
 
     /// Copies what is missing up to the end, durably.
