@@ -1,5 +1,5 @@
-//! The fault walk over both disks: mail in step, a disk that stays away, catching up, mail in step again, broken off at every
-//! step of either disk by every kind of fault.
+//! The fault walk over both disks: mail and recompression in step, a disk that stays away, catching up, both in step again, broken
+//! off at every step of either disk by every kind of fault.
 //!
 //! What was acknowledged must be exact on whoever may go on: the leading disk, and the other one whenever the leading one
 //! lists it as a member. `COFFER_TEST_LONG=1` takes every step.
@@ -13,6 +13,7 @@ use crate::copies_tests::{VOLUME_BYTES_MAX, try_open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::identity::Identity;
 use crate::store_tests::{bytes, message, smtp, verify, with_attachment};
+use crate::volume::{self, Volume};
 use crate::{Body, Error, Pending, Receipt, StateTable, Store};
 
 /// Runs for one kind of fault on one disk in the normal test; all together take less than a minute unoptimised.
@@ -28,8 +29,8 @@ struct Kept {
 impl Kept {
     fn put(&mut self, store: &Store, ids: std::ops::Range<u32>) {
         for id in ids {
-            let mail = match id % 3 {
-                0 => with_attachment(id, VOLUME_BYTES_MAX as usize / 2),
+            let mail = match id % 10 {
+                0 | 3 => with_attachment(id, VOLUME_BYTES_MAX as usize / 2),
                 _ => message(id, &format!("wort{id} ").repeat(60)),
             };
             let pending = store.deposit(Body::Memory(mail.clone()), smtp(&["x@y.example"]));
@@ -50,7 +51,9 @@ fn scenario(one: &SimDisk, two: &SimDisk, kept: &mut Kept) {
     for (round, copy) in [Some(two), None, Some(two)].into_iter().enumerate() {
         if let Ok(store) = try_open(one, copy) {
             let first = round as u32 * 10;
-            kept.put(&store, first..first + 5);
+            kept.put(&store, first..first + 7);
+            // The last volume holds text alone, which becomes smaller.
+            let _ = store.recompress(true, &mut |_, _| {});
         }
     }
 }
@@ -98,12 +101,23 @@ fn check_recovered(one: &SimDisk, two: &SimDisk, alone: bool, mut kept: Kept) {
     check_kept(&store, &kept);
 }
 
+/// How many volumes were packed anew.
+fn recompressed(disk: &SimDisk) -> usize {
+    let numbers = volume::numbers(disk).expect("listed");
+    let header = |number| Volume::open(disk, number, false).expect("there").header;
+    let headers = numbers.into_iter().map(header);
+    headers.filter(|header| header.recompressed).count()
+}
+
 /// Walks with a fault on the disk of this number.
 fn walk(kind: FaultKind) {
     let disks = [SimDisk::new(), SimDisk::new()];
     let mut kept = Kept::default();
     scenario(&disks[0], &disks[1], &mut kept);
-    assert_eq!((kept.messages.len(), kept.settings.len()), (15, 15));
+    assert_eq!((kept.messages.len(), kept.settings.len()), (21, 21));
+    for disk in &disks {
+        assert!(recompressed(disk) >= 3);
+    }
     let (mut runs, mut hits) = (0, 0);
     for faulty in [0, 1] {
         let steps = disks[faulty].steps();

@@ -5,10 +5,10 @@ use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::identity::Identity;
 use crate::store_tests::{bytes, message, options, put, smtp, verify, with_attachment};
-use crate::volume;
-use crate::{Error, LeafBody, Options, Receipt, Result, StateTable, Store};
+use crate::volume::{self, Volume};
+use crate::{Error, LeafBody, Options, Receipt, Recompressed, Result, StateTable, Store};
 use archive::EventKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -330,4 +330,104 @@ fn a_smaller_disk_is_not_admitted() {
     let kept = put_some(&store, 0, 3);
     check_kept(&store, &kept);
     assert!(two.list(Path::new("")).expect("listed").is_empty());
+}
+
+/// Puts in mail that packs well.
+fn put_texts(store: &Store, ids: std::ops::Range<u32>) -> Vec<(Receipt, Vec<u8>)> {
+    let mails = ids.map(|id| message(id, &format!("wort{id} gemeinsam ").repeat(40)));
+    mails
+        .map(|mail| (put(store, &mail, smtp(&["x@y.example"])), mail))
+        .collect()
+}
+
+fn recompress(store: &Store, seal: bool) -> Recompressed {
+    let done = store.recompress(seal, &mut |_, _| {});
+    done.expect("recompressed")
+}
+
+/// Neither disk has anything beside its volumes.
+fn check_nothing_beside(disks: [&SimDisk; 2]) {
+    for disk in disks {
+        let names = disk.list(Path::new("volumes")).expect("listed");
+        let is_volume = |name: &PathBuf| name.extension().is_some_and(|end| end == "vol");
+        assert!(names.iter().all(is_volume), "{names:?}");
+    }
+}
+
+#[test]
+fn recompressed_volumes_are_shipped_in_step() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let mut kept = Vec::new();
+    for round in 0..3 {
+        kept.extend(put_texts(&store, 20 * round..20 * round + 12));
+        assert_eq!(recompress(&store, true).volumes, 1);
+    }
+    kept.extend(put_some(&store, 90, 3));
+    assert_eq!(store.copy_state(), Some(CopyState::InStep));
+    one.crash(Crash::LoseUnsynced);
+    two.crash(Crash::LoseUnsynced);
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_nothing_beside([&one, &two]);
+    let header = Volume::open(&two, 2, false).expect("there").header;
+    assert!(header.recompressed);
+    check_kept(&open_one(&two), &kept);
+}
+
+#[test]
+fn what_was_recompressed_while_the_copy_was_away_is_shipped_when_it_comes_back() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let mut kept = put_texts(&open_two(&one, &two), 0..20);
+    // What the copy has of the volume is more than the whole volume will be.
+    let store = open_one(&one);
+    kept.extend(put_texts(&store, 20..22));
+    assert_eq!(recompress(&store, true).volumes, 1);
+    let length = Volume::open(&two, 1, false).expect("there").length();
+    assert!(store.disk_use().expect("known").volumes_bytes < length.expect("known"));
+    drop(store);
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    kept.extend(put_texts(&store, 30..33));
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_kept(&open_one(&two), &kept);
+}
+
+#[test]
+fn a_follower_without_room_for_a_second_file_stays_in_step() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let kept = put_texts(&store, 0..60);
+    let room = two.room().expect("alive");
+    two.set_capacity(room.total_bytes - room.available_bytes + 4_000);
+    let done = recompress(&store, false);
+    assert!(done.volumes == 0 && done.no_room >= 1, "{done:?}");
+    assert_eq!(store.copy_state(), Some(CopyState::InStep));
+    two.set_capacity(room.total_bytes);
+    assert!(recompress(&store, false).volumes >= 1);
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_kept(&open_one(&two), &kept);
+}
+
+#[test]
+fn a_follower_that_hangs_keeps_no_volume_from_being_recompressed() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let kept = put_texts(&store, 0..60);
+    two.hang();
+    assert!(recompress(&store, false).volumes >= 1);
+    wait_for(&store, "detached", is_detached);
+    let alone = identity(&one);
+    assert_eq!(alone.members, [alone.disk]);
+    two.release();
+    wait_in_step(&store);
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_nothing_beside([&one, &two]);
+    check_kept(&open_one(&two), &kept);
 }

@@ -3,12 +3,14 @@
 //! One thread takes the steps and does them on the follower's disk (`Followed`). It decides nothing: whoever hands over finds
 //! out when a step failed or is late, and goes on without the follower. A lane that was closed is never written through again.
 
-use crate::disk::Disk;
-use crate::error::{Result, chain};
+use crate::disk::{Disk, Open};
+use crate::error::{DiskContext, Error, Result, chain};
 use crate::identity::Identity;
+use crate::room;
 use crate::state::{State, StateTable, Values};
-use crate::volume::{Volume, VolumeHeader};
+use crate::volume::{self, Volume, VolumeHeader};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,12 +41,22 @@ pub(crate) enum Step {
     Hold(Values),
     /// Write who the disk is, durably.
     Identity(Identity),
+    /// Begin the file that is to take the place of a sealed volume, unless there is no room for this many bytes.
+    Beside { volume: u64, length_bytes: u64 },
+    /// Bytes at an offset of that file, durable at once: mail that comes meanwhile waits for no more than these.
+    WriteBeside {
+        volume: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    /// Give that file the volume's name, durably.
+    TakeName(u64),
 }
 
 impl Step {
     fn weight_bytes(&self) -> usize {
         match self {
-            Self::Write { bytes, .. } => bytes.len(),
+            Self::Write { bytes, .. } | Self::WriteBeside { bytes, .. } => bytes.len(),
             _ => 0,
         }
     }
@@ -73,11 +85,13 @@ const IDLE: Duration = Duration::from_millis(20);
 struct Waiting {
     steps: VecDeque<Step>,
     weight_bytes: usize,
-    /// Steps handed over and not yet done, the one under way included.
-    undone: usize,
-    /// Steps done; it tells whether anything moves.
+    /// Steps handed over so far.
+    handed: u64,
+    /// Steps done, in the same order; it tells whether anything moves.
     done: u64,
     trouble: Option<Trouble>,
+    /// There was no room for the last file that was to take a volume's place.
+    lacks_room: bool,
     closed: bool,
 }
 
@@ -90,22 +104,43 @@ impl Lane {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a step over; waits while too much is under way.
-    pub(crate) fn hand(&self, step: Step, patience: Duration) -> std::result::Result<(), Trouble> {
+    /// Hands a step over, and gives its number; waits while too much is under way.
+    pub(crate) fn hand(&self, step: Step, patience: Duration) -> std::result::Result<u64, Trouble> {
         let mut waiting = self.wait_until(patience, |waiting| {
             waiting.weight_bytes <= WAITING_BYTES_MAX
         })?;
         waiting.weight_bytes += step.weight_bytes();
-        waiting.undone += 1;
+        waiting.handed += 1;
+        waiting.lacks_room &= !matches!(step, Step::Beside { .. });
         waiting.steps.push_back(step);
         self.0.1.notify_all();
-        Ok(())
+        Ok(waiting.handed)
     }
 
     /// Waits until everything that was handed over is done.
     pub(crate) fn settle(&self, patience: Duration) -> std::result::Result<(), Trouble> {
-        self.wait_until(patience, |waiting| waiting.undone == 0)
+        self.wait_until(patience, |waiting| waiting.done == waiting.handed)
             .map(drop)
+    }
+
+    /// Waits until the step with this number is done, whatever is handed over meanwhile.
+    pub(crate) fn wait_for(
+        &self,
+        step: u64,
+        patience: Duration,
+    ) -> std::result::Result<(), Trouble> {
+        self.wait_until(patience, |waiting| waiting.done >= step)
+            .map(drop)
+    }
+
+    /// Tells whether there was no room for the last file that was to take a volume's place.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.waiting().lacks_room
+    }
+
+    /// Tells whether both are ends of the same lane.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Waits until `is_there`; gives up when no step was done for as long as patience lasts.
@@ -146,7 +181,7 @@ impl Lane {
     /// Tells whether everything that was handed over is done.
     pub(crate) fn is_settled(&self) -> bool {
         let waiting = self.waiting();
-        waiting.undone == 0 && waiting.trouble.is_none()
+        waiting.done == waiting.handed && waiting.trouble.is_none()
     }
 
     /// Takes the next step, or none when there was nothing to do for a moment.
@@ -172,14 +207,18 @@ impl Lane {
         }
     }
 
-    fn acknowledge(&self, result: Result<()>) {
+    /// Says that a step was done; tells whether the next one may be.
+    fn acknowledge(&self, result: Result<()>) -> bool {
         let mut waiting = self.waiting();
-        waiting.undone = waiting.undone.saturating_sub(1);
         waiting.done += 1;
-        if let Err(error) = result {
-            waiting.trouble = Some(Trouble::Failed(chain(&error)));
+        match result {
+            Ok(()) => {}
+            // Nothing was begun, and whoever wanted it hears of it.
+            Err(Error::Full { .. }) => waiting.lacks_room = true,
+            Err(error) => waiting.trouble = Some(Trouble::Failed(chain(&error))),
         }
         self.0.1.notify_all();
+        waiting.trouble.is_none()
     }
 
     /// Does the steps until the lane is closed or one fails; `idle` is called when there was nothing to do for a moment.
@@ -194,9 +233,7 @@ impl Lane {
                     continue;
                 }
             };
-            let failed = result.is_err();
-            self.acknowledge(result);
-            if failed {
+            if !self.acknowledge(result) {
                 return;
             }
         }
@@ -251,7 +288,35 @@ impl Followed {
             }
             Step::Hold(values) => self.state.hold(&values),
             Step::Identity(identity) => identity.write(&*self.disk),
+            Step::Beside {
+                volume,
+                length_bytes,
+            } => self.begin_beside(volume, length_bytes),
+            Step::WriteBeside {
+                volume,
+                offset,
+                bytes,
+            } => self.write_beside(volume, offset, &bytes),
+            Step::TakeName(number) => {
+                self.volume.take_if(|open| open.header.number == number);
+                volume::take_name(&*self.disk, number)
+            }
         }
+    }
+
+    fn begin_beside(&self, number: u64, length_bytes: u64) -> Result<()> {
+        room::for_beside(&*self.disk, length_bytes)?;
+        let name = volume::name_beside(number);
+        let file = self.disk.open(Path::new(&name), Open::Create);
+        file.on("create", &name)?.set_len(0).on("empty", &name)
+    }
+
+    fn write_beside(&self, number: u64, offset: u64, bytes: &[u8]) -> Result<()> {
+        let name = volume::name_beside(number);
+        let file = self.disk.open(Path::new(&name), Open::Write);
+        let file = file.on("open", &name)?;
+        file.write_all_at(offset, bytes).on("write", &name)?;
+        file.sync_data().on("sync", &name)
     }
 
     fn volume(&mut self, number: u64) -> Result<&Volume> {

@@ -317,12 +317,41 @@ impl Joiner {
             State::replace(&**copy, &self.state.values()?)?;
         }
         let followed = Followed::open(copy.clone())?;
+        volume::remove_left_over(&**copy)?;
         let doubted = if in_step { two.last_batch() } else { 0 };
-        let mut catching = CatchingUp::new(&**own_disk, &**copy, had, doubted);
         loop {
-            self.catch_up(&mut catching)?;
-            if let Some(lane) = self.take_over(&catching, &identity)? {
-                return Ok(Attempt::Follows(lane, followed));
+            let swaps = self.copies.turn().swaps();
+            let mut catching = CatchingUp::new(&**own_disk, &**copy, had, doubted);
+            match self.catch_up_and_take_over(&mut catching, &identity, swaps) {
+                Ok(Some(lane)) => return Ok(Attempt::Follows(lane, followed)),
+                Ok(None) => {}
+                Err(error) if matches!(error, Error::Closed) || !self.has_swapped(swaps) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether a sealed volume of the own disk has become another file since.
+    fn has_swapped(&self, since: u64) -> bool {
+        self.copies.turn().swaps() != since
+    }
+
+    /// Copies until so little is missing that it can be taken over; none when a sealed volume has become another file meanwhile.
+    fn catch_up_and_take_over(
+        &self,
+        catching: &mut CatchingUp<'_>,
+        identity: &Identity,
+        swaps: u64,
+    ) -> Result<Option<Lane>> {
+        loop {
+            self.catch_up(catching)?;
+            if let Some(lane) = self.take_over(catching, identity, swaps)? {
+                return Ok(Some(lane));
+            }
+            if self.has_swapped(swaps) {
+                return Ok(None);
             }
         }
     }
@@ -353,11 +382,16 @@ impl Joiner {
         })
     }
 
-    /// Takes over, at a batch boundary, what has come since; none when that is too much.
-    fn take_over(&self, catching: &CatchingUp<'_>, identity: &Identity) -> Result<Option<Lane>> {
+    /// Takes over, at a batch boundary, what has come since; none when that is too much, or what was copied is not what is there now.
+    fn take_over(
+        &self,
+        catching: &CatchingUp<'_>,
+        identity: &Identity,
+        swaps: u64,
+    ) -> Result<Option<Lane>> {
         let mut turn = self.copies.turn();
         let end = turn.position().into();
-        if catching.behind(end)? > HELD_BYTES_MAX {
+        if turn.swaps() != swaps || catching.behind(end)? > HELD_BYTES_MAX {
             return Ok(None);
         }
         let own = &**self.copies.own();

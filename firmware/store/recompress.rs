@@ -2,12 +2,14 @@
 //!
 //! The new file is written beside, read back as a whole against the old one, synced, and takes the old one's name; the places of its
 //! records change in one durable commit of the catalog. A crash leaves one of the two files and a catalog that recovery makes agree.
+//! The follower gets the same bytes before, so that a swap is one rename on either disk.
 //! A volume with damage is left as it is, so that its bytes can still be mended from another copy.
 
-use crate::catalog::{Packing, VolumeEntry};
+use crate::catalog::{Entries, Packing, VolumeEntry};
+use crate::copies::Shipped;
 use crate::disk::Disk;
 use crate::engine::Shared;
-use crate::error::{DiskContext, Error, Result};
+use crate::error::{Error, Result};
 use crate::frame::FramePacker;
 use crate::record::{RecordKind, Records};
 use crate::room;
@@ -87,9 +89,7 @@ pub(crate) fn recompress(shared: &Shared, number: u64, step: Step) -> Result<Out
 fn attempt(shared: &Shared, number: u64, step: Step) -> Result<Outcome> {
     let view = shared.catalog.read()?;
     let old = shared.files.file(view.volumes(), number)?;
-    if !has_room(&*shared.disk, old.length()?)? {
-        return Ok(Outcome::NoRoom);
-    }
+    room::for_beside(&*shared.disk, old.length()?)?;
     let expected = Expected {
         view: &view,
         archive_id: shared.archive_id,
@@ -126,20 +126,34 @@ fn attempt(shared: &Shared, number: u64, step: Step) -> Result<Outcome> {
     };
     check_same(&new, &before, &after)?;
     let entry = entry(Packing::Recompressed(after_bytes));
-    shared
-        .catalog
-        .swap_volume(number, entry, after.places, || {
-            volume::take_name(&*shared.disk, number)
-        })?;
-    Ok(Outcome::Replaced {
+    let replaced = Outcome::Replaced {
         before_bytes: before.end,
         after_bytes,
-    })
+    };
+    let swapped = swap(shared, &new, entry, after.places, step)?;
+    Ok(swapped.unwrap_or(replaced))
 }
 
-fn has_room(disk: &dyn Disk, length_bytes: u64) -> Result<bool> {
-    let room = disk.room().on("ask for the room of", "the disk")?;
-    Ok(room.available_bytes > length_bytes + 2 * room::margin(&room))
+/// Puts the file beside a volume in its place on both disks, the follower's first; says why it did not.
+fn swap(
+    shared: &Shared,
+    new: &Volume,
+    entry: VolumeEntry,
+    places: Entries,
+    step: Step,
+) -> Result<Option<Outcome>> {
+    let number = new.header.number;
+    let lane = match shared.copies.ship(new, step)? {
+        Shipped::Beside(lane) => lane,
+        Shipped::NoRoom => return Ok(Some(Outcome::NoRoom)),
+        Shipped::BrokenOff => return Ok(Some(Outcome::BrokenOff)),
+    };
+    let begin = || shared.copies.begin_swap(number, lane.as_ref());
+    let rename = || volume::take_name(&*shared.disk, number);
+    let is_swapped = shared
+        .catalog
+        .swap_volume(number, entry, places, begin, rename)?;
+    Ok((!is_swapped).then_some(Outcome::BrokenOff))
 }
 
 /// The last look before the old file goes: every record, the seal and all digests are the same.

@@ -154,7 +154,7 @@ fn follow_swaps(
         let entry = VolumeEntry { packing, ..entry };
         shared
             .catalog
-            .swap_volume(number, entry, places, || Ok(()))?;
+            .swap_volume(number, entry, places, || Ok(Some(())), || Ok(()))?;
         if number == position.volume {
             // It was sealed and swapped since: what the catalog lacks of it lies anywhere in it.
             position.offset = volume::HEADER_BYTES;

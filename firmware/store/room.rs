@@ -126,6 +126,15 @@ pub(crate) fn for_mail(disk: &dyn Disk, weight_bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// Tells whether a file that is to take a volume's place fits beside it, and mail still does then.
+///
+/// # Errors
+/// `Full` when it does not.
+pub(crate) fn for_beside(disk: &dyn Disk, length_bytes: u64) -> Result<()> {
+    let room = disk.room().on("ask for the room of", "the disk")?;
+    for_mail(disk, length_bytes + margin(&room))
+}
+
 /// What mail leaves free on this disk, in bytes.
 pub(crate) fn margin(room: &Room) -> u64 {
     MARGIN_BYTES.min(room.total_bytes / MARGIN_PART)

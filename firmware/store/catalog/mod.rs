@@ -364,14 +364,16 @@ impl Catalog {
 
     /// Gives the records of a sealed volume new places, in one durable commit: `rename` gives the new file its name just before.
     ///
-    /// A content that has its place in another volume keeps it; views taken before keep the old places and the old file.
-    pub(crate) fn swap_volume(
+    /// A content that has its place in another volume keeps it; views taken before keep the old places and the old file. What `begin`
+    /// gives is held meanwhile; when it gives nothing, all stays as it is, and false is told.
+    pub(crate) fn swap_volume<T>(
         &self,
         number: u64,
         entry: VolumeEntry,
         mut places: Entries,
+        begin: impl FnOnce() -> Result<Option<T>>,
         rename: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         // Nobody gives a content another place meanwhile.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         places.contents = self.read()?.contents_in(number, places.contents)?;
@@ -381,8 +383,11 @@ impl Catalog {
         let pending = self.current().pending.clone();
         let pending = pending.read().unwrap_or_else(PoisonError::into_inner);
         let transaction = self.prepare(&pending, Some(&replaced))?;
+        let Some(_held) = begin()? else {
+            return Ok(false);
+        };
         let commit = || self.commit(transaction, &pending);
-        self.files.swap(number, rename, commit)
+        self.files.swap(number, rename, commit).map(|()| true)
     }
 
     /// Notes what is known of a volume; durable.
