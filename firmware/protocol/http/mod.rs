@@ -1,18 +1,24 @@
-//! The head of an HTTP/1.1 request as the edge reads it, before anything behind it sees a byte.
+//! HTTP/1.1 as the edge speaks it: a request before anything behind sees a byte of it, and the response to it.
 //!
 //! [`Request`] is the machine for one request and one upstream connection. It passes on a head that it wrote itself from
 //! what it understood, then as many bytes as Content-Length says; so the two sides cannot disagree about where a
 //! request ends, and no client can speak in the name of another (`Coffer-Peer`). What is ambiguous is refused.
 //!
-//! It decides no deadline, and knows nothing of responses or of what a target means. The page will use it.
+//! [`Patience`] says how long a client may take, [`Response`] is the way back. Nothing here knows what a target means.
 //!
 //! | RFC | subject | kept |
 //! |---|---|---|
 //! | 9112 §2.2, §3, §5 | request line and fields | yes; CRLF alone ends a line, no folding, only the origin form |
 //! | 9112 §6 | length of a body | Content-Length alone: chunked bodies get 411 (§6.3), which no browser notices |
+//! | 9112 §9.3 | connections that go on | as the client's version and Connection say |
 //! | 9110 §10.1.1 | Expect | refused with 417; clients then send without |
 
 mod head;
+mod patience;
+mod response;
+
+pub use patience::{HEAD_TIME_MAX, IDLE_TIME_MAX, Patience, REQUEST_TIME_MAX};
+pub use response::{Response, ResponseProgress, ResponseTo};
 
 use head::{Head, read_head};
 use std::net::IpAddr;
@@ -26,6 +32,20 @@ pub struct Request {
     peer: IpAddr,
     body_bytes_max: u64,
     state: State,
+    asked: Asked,
+}
+
+/// What the edge itself has to know of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Whether the head alone is asked for (RFC 9110 §9.3.2).
+    pub is_head: bool,
+    /// Whether the client wants the connection to go on (RFC 9112 §9.3).
+    pub goes_on: bool,
+    /// The host it was sent to, as it came; empty without one.
+    pub host: String,
+    /// The target, in origin form.
+    pub target: String,
 }
 
 #[derive(Debug)]
@@ -101,7 +121,13 @@ impl Request {
             peer,
             body_bytes_max,
             state: State::Head(Vec::new()),
+            asked: Asked::default(),
         }
+    }
+
+    /// What is asked for, once the head is whole.
+    pub fn asked(&self) -> Option<&Asked> {
+        matches!(self.state, State::Body { .. }).then_some(&self.asked)
     }
 
     /// Takes bytes from the client.
@@ -125,6 +151,7 @@ impl Request {
                 }
                 Ok(head) => {
                     step.upstream = written(self.peer, &head);
+                    self.asked = head.asked();
                     State::Body {
                         left: head.body_bytes,
                     }

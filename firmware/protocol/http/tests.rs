@@ -222,3 +222,36 @@ fn a_head_has_its_limit_and_a_refusal_stays() {
     assert_eq!((later.taken, later.progress), (0, bad));
     assert!(later.upstream.is_empty());
 }
+
+#[test]
+fn the_edge_knows_what_was_asked() {
+    let asked = |is_head, goes_on, host: &str, target: &str| Asked {
+        is_head,
+        goes_on,
+        host: host.to_owned(),
+        target: target.to_owned(),
+    };
+    for (input, expected) in [
+        (
+            "GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n",
+            asked(false, true, "x", "/a?b"),
+        ),
+        (
+            "HEAD / HTTP/1.1\r\nHOST: x:1\r\nConnection: keep-alive\r\n\r\n",
+            asked(true, true, "x:1", "/"),
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: TE, Close\r\n\r\n",
+            asked(false, false, "x", "/"),
+        ),
+        (
+            "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            asked(false, false, "", "/"),
+        ),
+    ] {
+        let mut request = Request::new(PEER, BODY_MAX);
+        assert_eq!(request.asked(), None);
+        request.receive(input.as_bytes());
+        assert_eq!(request.asked(), Some(&expected), "{input}");
+    }
+}
