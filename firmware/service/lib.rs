@@ -1,6 +1,6 @@
 //! Threads and sockets around the archive: who may ask for what, and how mail comes in and goes out.
 //!
-//! Start with `keeper`: everything else is given one. `smtp` brings mail from the network, `import` from files, `export` hands it out.
+//! Start with `keeper`: everything else is given one. `smtp` brings mail from the network, `import` from files, `export` hands it out, `web` is the page.
 //!
 //! It decides nothing about what is kept or who may see it (room `archive`) and never writes the archive's disks (room `store`).
 
@@ -12,5 +12,8 @@ pub mod import;
 pub mod keeper;
 pub mod listener;
 pub mod networks;
+mod short_path;
+mod slots;
 pub mod smtp;
 pub mod tls;
+pub mod web;

@@ -27,9 +27,6 @@ const SLOW_CLOCK: Duration = Duration::from_secs(DAY_SECONDS);
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// 60 seconds for a whole handshake, however it dribbles in; then the connection ends.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// 2 seconds in which a peer may fetch the last reply and close its side; closing with bytes unread would take the reply from it.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -188,6 +185,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// The longest that all bytes of one write may take; then the stream is of no more use.
     pub write: Duration,
+    /// The longest a whole handshake may take, however it dribbles in; then the stream is of no more use.
+    pub handshake: Duration,
 }
 
 /// A blocking connection, plain or under TLS.
@@ -197,6 +196,7 @@ pub struct Timeouts {
 pub struct Stream {
     socket: Socket,
     tls: Option<Box<ServerConnection>>,
+    handshake_timeout: Duration,
 }
 
 impl Stream {
@@ -211,6 +211,7 @@ impl Stream {
                 write_timeout: timeouts.write,
             },
             tls: None,
+            handshake_timeout: timeouts.handshake,
         })
     }
 
@@ -228,7 +229,7 @@ impl Stream {
                     _ => {}
                 }
             }
-            if since.elapsed() >= HANDSHAKE_TIMEOUT {
+            if since.elapsed() >= self.handshake_timeout {
                 return Err(io::Error::new(
                     ErrorKind::TimedOut,
                     "the TLS handshake took too long",
@@ -393,6 +394,7 @@ pub(crate) mod testing {
     const TIMEOUTS: Timeouts = Timeouts {
         read: Duration::from_millis(1),
         write: Duration::from_secs(60),
+        handshake: Duration::from_secs(60),
     };
 
     fn pair() -> (TcpStream, Stream) {

@@ -92,7 +92,7 @@ pub use prepare::Deposit;
 pub use queue::{Novelty, Pending, Receipt};
 pub use reader::StoredLeaf;
 pub use record::CheckpointRecord;
-pub use spool::{Body, MEMORY_BYTES_MAX, Spool, SpoolWriter};
+pub use spool::{Body, BodyReader, MEMORY_BYTES_MAX, Spool, SpoolWriter};
 pub use state::{State, StateTable};
 pub use store::{DiskUse, ProvenLeaf, Store};
 pub use survey::{Piece, RecordPiece, survey};

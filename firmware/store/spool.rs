@@ -71,6 +71,33 @@ impl Body {
     }
 }
 
+/// Reads the bytes of a message from its start.
+pub struct BodyReader {
+    body: Body,
+    at: u64,
+}
+
+impl BodyReader {
+    /// Begins at the first byte.
+    pub fn new(body: Body) -> Self {
+        Self { body, at: 0 }
+    }
+}
+
+impl io::Read for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.body.length_bytes() - self.at;
+        let count = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let buffer = &mut buffer[..count];
+        match &self.body {
+            Body::Memory(bytes) => buffer.copy_from_slice(&bytes[self.at as usize..][..count]),
+            Body::File { file, .. } => file.read_exact_at(self.at, buffer)?,
+        }
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
 /// Makes files for large mail.
 pub struct Spool {
     disk: Arc<dyn Disk>,

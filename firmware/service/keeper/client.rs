@@ -4,42 +4,21 @@ use super::calls::unexpected;
 use super::messages::{BodyRequest, DepositRequest, Request, Response, WireBody, WireReceipt};
 use super::wire::{self, Frame, Receiver};
 use super::{Answer, Failure, Keeper, Watch, data_disk};
+use crate::short_path::ShortPath;
 use archive::{Digest, Event};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver as Answers, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Body, Deposit, Novelty, Receipt, Spool};
 
 /// The name of the socket in the data directory.
 pub(super) const SOCKET: &str = "keeper.sock";
-
-/// A path to the socket that is short whatever the directory is called: the system takes 107 bytes at most (unix(7)).
-pub(super) struct ShortPath {
-    _folder: File,
-    path: PathBuf,
-}
-
-impl ShortPath {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-/// Makes a short path to the socket, by way of the open directory.
-pub(super) fn short_path(data: &Path) -> io::Result<ShortPath> {
-    let folder = File::open(data)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()));
-    Ok(ShortPath {
-        _folder: folder,
-        path,
-    })
-}
 
 /// A keeper in another process.
 pub struct SocketKeeper {
@@ -68,12 +47,13 @@ impl SocketKeeper {
                 data.display()
             ))
         };
-        let stream = match UnixStream::connect(short_path(data).map_err(unreachable)?.path()) {
-            Ok(stream) => Arc::new(stream),
-            // Nobody listens: the keeper that made it was killed.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
-            Err(error) => return Err(unreachable(error)),
-        };
+        let stream =
+            match UnixStream::connect(ShortPath::new(data, SOCKET).map_err(unreachable)?.path()) {
+                Ok(stream) => Arc::new(stream),
+                // Nobody listens: the keeper that made it was killed.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
+                Err(error) => return Err(unreachable(error)),
+            };
         let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let (table, receiver) = (
             waiting.clone(),

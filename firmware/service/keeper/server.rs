@@ -1,8 +1,10 @@
 //! The keeper's end of the socket: one thread a connection takes questions, another gives the answers of deposits in their order.
 
+use super::client::SOCKET;
 use super::messages::{DepositRequest, Request, Response, WireBody, WireReceipt};
 use super::wire::{self, Frame, Receiver};
 use super::{Answer, Failure, Keeper};
+use crate::short_path::ShortPath;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -34,12 +36,12 @@ impl KeeperServer {
     /// # Errors
     /// When the socket cannot be made.
     pub fn start(data: &Path, keeper: Arc<dyn Keeper>) -> io::Result<Self> {
-        let path = data.join(super::client::SOCKET);
+        let path = data.join(SOCKET);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(super::client::short_path(data)?.path())?;
+        let listener = UnixListener::bind(ShortPath::new(data, SOCKET)?.path())?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         let closing = Arc::new(AtomicBool::new(false));
         let flag = closing.clone();
@@ -62,7 +64,7 @@ impl Drop for KeeperServer {
         let woken = self
             .path
             .parent()
-            .and_then(|data| super::client::short_path(data).ok());
+            .and_then(|data| ShortPath::new(data, SOCKET).ok());
         let _ = woken.map(|short| UnixStream::connect(short.path()));
         let _ = std::fs::remove_file(&self.path);
         let _ = self.accepting.take().map(JoinHandle::join);

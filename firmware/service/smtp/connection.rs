@@ -1,8 +1,8 @@
 //! One SMTP connection: does what the machine asks for, with a socket, a clock, the spool and the keeper.
 
-use super::slots::Slot;
 use super::{Server, envelope};
 use crate::listener::Connection;
+use crate::slots::Slot;
 use crate::tls::{Stream, Timeouts, is_wait};
 use archive::Trust;
 use protocol::smtp::{Abort, Credentials, Envelope, Event, Outcome, Peer, READ_LEN_MAX, Session};
@@ -22,6 +22,8 @@ const TIMEOUTS: Timeouts = Timeouts {
     read: Duration::from_secs(15),
     // 2 minutes for 16 KiB of replies: a peer that reads slower than that only wants to hold the connection.
     write: Duration::from_secs(120),
+    // 60 seconds: senders behind slow lines exist, and each only holds its own connection.
+    handshake: Duration::from_secs(60),
 };
 
 /// 20 seconds for a message to wait until fewer others are under way; meanwhile its sender waits for 354.

@@ -7,15 +7,14 @@ mod connection;
 mod envelope;
 #[cfg(test)]
 mod fake_keeper;
-mod slots;
 #[cfg(test)]
 mod tests;
 
 use crate::keeper::Keeper;
 use crate::listener::{Connection, Door, Limits, Listener, Serve};
 use crate::networks::Networks;
+use crate::slots::Slots;
 use crate::tls::TlsServer;
-use slots::Slots;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

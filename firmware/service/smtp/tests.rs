@@ -566,6 +566,7 @@ fn silent_peers_are_sent_away() {
         let timeouts = Timeouts {
             read: Duration::from_millis(1),
             write: PATIENCE,
+            handshake: PATIENCE,
         };
         let mut stream = Stream::new(connection.socket().clone(), timeouts).expect("a stream");
         Conversation::new(&server, connection, &mut stream, &clock)

@@ -1,19 +1,19 @@
-//! A number of places, taken for a while and given back: what bounds the messages that are under way at once.
+//! A number of places, taken for a while and given back: what bounds the work that is under way at once.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The places.
-pub(super) struct Slots {
+pub(crate) struct Slots {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
 /// A place; free again when dropped.
-pub(super) struct Slot<'a>(&'a Slots);
+pub(crate) struct Slot<'a>(&'a Slots);
 
 impl Slots {
-    pub(super) fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         Self {
             free: Mutex::new(count),
             freed: Condvar::new(),
@@ -21,7 +21,7 @@ impl Slots {
     }
 
     /// Takes a place, if there is one within the time.
-    pub(super) fn take(&self, patience: Duration) -> Option<Slot<'_>> {
+    pub(crate) fn take(&self, patience: Duration) -> Option<Slot<'_>> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut free, _) = self
             .freed
