@@ -15,6 +15,7 @@ mod journal_envelope;
 mod journal_report;
 mod mbox;
 mod message;
+mod parts;
 mod text;
 mod transfer_encoding;
 
@@ -31,6 +32,7 @@ pub use mbox::{MboxEntry, MboxReader, looks_like_mbox};
 pub use message::{ATTACHMENTS_MAX, Attachment, BODY_MAX_BYTES, REFERENCES_MAX, Reading, read};
 pub use normal_form::NormalForm;
 pub use oddities::Oddities;
+pub use parts::{MessagePart, parts};
 pub use taking_apart::{
     CONTENTS_MAX, LineEnd, MIN_CONTENT_BYTES, Piece, PutTogetherError, Recipe, Sink, Source,
     TakeApart, put_together, reading_copy,

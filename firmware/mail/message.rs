@@ -31,10 +31,10 @@ const SUBJECT_MAX_CHARS: usize = 16 << 10;
 
 /// Deepest nesting of parts that is followed: each level costs one pass over what is inside it. Below, a part is read as
 /// one text.
-const DEPTH_MAX: usize = 24;
+pub(crate) const DEPTH_MAX: usize = 24;
 
 /// Most parts looked at in one message; beyond, the body is flagged as cut.
-const PARTS_MAX: usize = 10_000;
+pub(crate) const PARTS_MAX: usize = 10_000;
 
 /// A part that is not shown as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -216,17 +216,17 @@ pub(crate) fn ids_of(value: &str) -> Vec<String> {
 
 /// What kind of part this is.
 #[derive(Debug)]
-struct Kind {
+pub(crate) struct Kind {
     media_type: &'static str,
 }
 
 impl Kind {
     /// The type of a part that names none (RFC 2045 §5.2).
-    const PLAIN: Self = Self {
+    pub(crate) const PLAIN: Self = Self {
         media_type: "text/plain",
     };
     /// The type of a part of a multipart/digest that names none (RFC 2046 §5.1.5).
-    const MESSAGE: Self = Self {
+    pub(crate) const MESSAGE: Self = Self {
         media_type: "message/rfc822",
     };
 }
@@ -419,7 +419,7 @@ struct Part<'a> {
 }
 
 /// Gives the media type in lower case; a type without subtype is read as the plainest of its kind.
-fn media_type(content_type: Option<&ContentType<'_>>, default: &Kind) -> String {
+pub(crate) fn media_type(content_type: Option<&ContentType<'_>>, default: &Kind) -> String {
     match content_type.map(|t| {
         (
             t.ctype().to_ascii_lowercase(),
@@ -434,7 +434,7 @@ fn media_type(content_type: Option<&ContentType<'_>>, default: &Kind) -> String 
 }
 
 /// Gives the file name (RFC 2183 §2.3), or the older name parameter of the media type.
-fn attachment_name(
+pub(crate) fn attachment_name(
     disposition: Option<&ContentType<'_>>,
     content_type: Option<&ContentType<'_>>,
 ) -> String {
@@ -449,7 +449,7 @@ fn attachment_name(
 }
 
 /// Splits a multipart's body into its parts; tells whether the closing delimiter was there (RFC 2046 §5.1.1).
-fn split_parts<'a>(body: &'a [u8], boundary: &str) -> (Vec<&'a [u8]>, bool) {
+pub(crate) fn split_parts<'a>(body: &'a [u8], boundary: &str) -> (Vec<&'a [u8]>, bool) {
     let mut parts = Vec::new();
     if boundary.is_empty() {
         return (parts, false);
