@@ -45,6 +45,7 @@ mod queue;
 mod reader;
 mod recompress;
 mod recovery;
+mod repacking;
 mod spool;
 mod survey;
 mod tip;

@@ -98,7 +98,8 @@ impl Reader {
         self.files.file(view.volumes(), number)
     }
 
-    fn frame(&self, volume: &OpenVolume, offset: u64) -> Result<Arc<Vec<u8>>> {
+    /// The payload of the frame at an offset of a volume, from memory if it was read just before.
+    pub(crate) fn frame(&self, volume: &OpenVolume, offset: u64) -> Result<Arc<Vec<u8>>> {
         let key = (volume.generation, offset);
         let cached = self.cache().get(key);
         if let Some(payload) = cached {
@@ -305,7 +306,8 @@ impl Reader {
     }
 }
 
-fn damaged(place: Place, how: &str) -> Error {
+/// Damage at a place.
+pub(crate) fn damaged(place: Place, how: &str) -> Error {
     Error::Damaged {
         name: volume::file_name(place.volume),
         offset: place.frame,

@@ -1,4 +1,5 @@
-//! Recompression: a sealed volume becomes one with the same records in larger frames, packed harder (FORMAT.md, "Volume").
+//! Recompression: a sealed volume becomes one with the same records in larger frames, packed harder (FORMAT.md, "Volume";
+//! `repacking.rs`).
 //!
 //! The new file is written beside, read back as a whole against the old one, synced, and takes the old one's name; the places of its
 //! records change in one durable commit of the catalog. A crash leaves one of the two files and a catalog that recovery makes agree.
@@ -10,24 +11,14 @@ use crate::copies::Shipped;
 use crate::disk::Disk;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::frame::FramePacker;
-use crate::record::{RecordKind, Records};
+use crate::repacking::Repacking;
 use crate::room;
-use crate::volume::{self, Found, Frame, Volume, VolumeHeader};
+use crate::volume::{self, Volume};
 use crate::volume_check::{Checked, Expected, Step};
 use std::path::Path;
 
-/// Payload at which a frame is closed, in bytes: beyond it zstd gains almost nothing, and reading one message unpacks at most this much.
-const FILL_BYTES: usize = 1 << 20;
-
-/// zstd level: see ARCHITECTURE.md, "Decisions".
-const LEVEL: i32 = 9;
-
-/// Part of its length, in percent, that a volume must lose to be worth the change.
-const SAVED_PERCENT_MIN: u64 = 3;
-
-/// Bytes written between syncs: mail that is accepted meanwhile waits for no more than this to reach the disk.
-const SYNC_BYTES: u64 = 8 << 20;
+/// Part of its length, in percent, that a volume must lose to be worth the change: one full of images and documents loses two or three.
+const SAVED_PERCENT_MIN: u64 = 1;
 
 /// How it went with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +93,7 @@ fn attempt(shared: &Shared, number: u64, step: Step) -> Result<Outcome> {
     let (Some(header), Some(_), []) = (&before.header, &before.seal, &before.damage[..]) else {
         return Ok(Outcome::Damaged);
     };
-    let Some(new) = Rewriting::begin(&*shared.disk, header)?.run(&old, step)? else {
+    let Some(new) = Repacking::begin(shared, &view, &old, header, &before)?.run(step)? else {
         return Ok(Outcome::BrokenOff);
     };
     let after_bytes = new.length()?;
@@ -170,89 +161,4 @@ fn check_same(new: &Volume, before: &Checked, after: &Checked) -> Result<()> {
         offset: 0,
         how: "what was written there did not come back".to_owned(),
     })
-}
-
-/// The new file while it is written.
-struct Rewriting {
-    new: Volume,
-    packer: FramePacker,
-    /// Records of the frame that is being filled.
-    payload: Vec<u8>,
-    /// The batch of the last record.
-    batch: u64,
-    /// The last batch that ends in the frame that is being filled.
-    ended: Option<u64>,
-    frames: Vec<u8>,
-    at: u64,
-    synced: u64,
-}
-
-impl Rewriting {
-    fn begin(disk: &dyn Disk, header: &VolumeHeader) -> Result<Self> {
-        let header = VolumeHeader {
-            recompressed: true,
-            ..header.clone()
-        };
-        Ok(Self {
-            new: Volume::create_beside(disk, header)?,
-            packer: FramePacker::with_level(LEVEL),
-            payload: Vec::with_capacity(FILL_BYTES),
-            batch: 0,
-            ended: None,
-            frames: Vec::new(),
-            at: volume::HEADER_BYTES,
-            synced: 0,
-        })
-    }
-
-    /// Takes over all frames of a volume without damage; none when it was broken off.
-    fn run(mut self, old: &Volume, step: Step) -> Result<Option<Volume>> {
-        let mut at = volume::HEADER_BYTES;
-        while let Found::Frame(frame) = old.find_at(at)? {
-            if !step(at) {
-                return Ok(None);
-            }
-            at += frame.header.frame_bytes();
-            self.frame(&frame)?;
-        }
-        self.close()?;
-        self.new.sync()?;
-        Ok(Some(self.new))
-    }
-
-    fn frame(&mut self, frame: &Frame) -> Result<()> {
-        for record in Records::new(&frame.payload) {
-            let stored = record.stored(&frame.payload);
-            // The seal stays alone in its frame.
-            if record.kind == RecordKind::Seal || self.payload.len() + stored.len() > FILL_BYTES {
-                self.close()?;
-            }
-            self.payload.extend_from_slice(stored);
-            self.batch = frame.header.batch;
-        }
-        if frame.header.last_of_batch {
-            self.ended = Some(frame.header.batch);
-        }
-        Ok(())
-    }
-
-    /// Writes the frame that was filled, if there is anything in it.
-    fn close(&mut self) -> Result<()> {
-        if self.payload.is_empty() {
-            return Ok(());
-        }
-        let ended = self.ended.take();
-        let batch = ended.unwrap_or(self.batch);
-        self.packer
-            .pack(&self.payload, batch, ended.is_some(), &mut self.frames);
-        self.payload.clear();
-        self.new.write_at(self.at, &self.frames)?;
-        self.at += self.frames.len() as u64;
-        self.frames.clear();
-        if self.at - self.synced > SYNC_BYTES {
-            self.new.sync()?;
-            self.synced = self.at;
-        }
-        Ok(())
-    }
 }

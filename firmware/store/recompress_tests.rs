@@ -5,11 +5,14 @@
     reason = "a test that fails shows which run it was"
 )]
 
+use crate::digest::sha256;
 use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
+use crate::leaf::LeafBody;
 use crate::store_tests::{
     bytes, file, find, message, open_with, options, put, smtp, verify, with_attachment,
 };
+use crate::survey::{Piece, RecordPiece, survey};
 use crate::volume::{self, Found, Volume};
 use crate::{Receipt, Recompressed, Store};
 use std::path::Path;
@@ -137,6 +140,56 @@ fn frames_say_which_batches_end_in_them() {
     }
     // The large message does not fit into one frame with its neighbours, and random bytes fill frames of their own.
     assert!(batch > 20 && open_frames < 4, "{batch} {open_frames}");
+}
+
+#[test]
+fn contents_stand_before_what_names_them_and_copies_together() {
+    let disk = SimDisk::new();
+    let store = open_with(&disk, 1 << 30);
+    let text = |i: u32| {
+        (0..400)
+            .map(|n| format!("{} ", n * i + 7))
+            .collect::<String>()
+    };
+    let on_its_way = |to: &str, i| {
+        let way = format!("Received: from there by {to} with SMTP\r\n").into_bytes();
+        [way, message(i, &text(i))].concat()
+    };
+    let mut kept: Kept = Vec::new();
+    for to in ["anna", "bert", "carla"] {
+        for mail in (1..30).map(|i| on_its_way(to, i)) {
+            kept.push((put(&store, &mail, file("/mbox")), mail));
+        }
+        let mail = with_attachment(9, 3_000_000);
+        kept.push((put(&store, &mail, file(to)), mail));
+    }
+    assert_eq!(recompress(&store).volumes, 1);
+    all_there(&store, &kept);
+    assert_eq!(verify(&store).findings, []);
+    drop(store);
+
+    let mut texts = Vec::new();
+    survey(&disk, 1, &mut |piece| match piece {
+        Piece::Record(RecordPiece::Content { content, .. }) => texts.push(content.digest),
+        Piece::Record(RecordPiece::Leaf(leaf)) => {
+            if let LeafBody::Message(message) = &leaf.body {
+                let named = message.contents();
+                assert!(named.iter().all(|content| texts.contains(&content.digest)));
+            }
+        }
+        _ => {}
+    })
+    .expect("readable");
+    for i in 1..30 {
+        let at = ["anna", "bert", "carla"].map(|to| {
+            let digest = sha256(&on_its_way(to, i));
+            texts
+                .iter()
+                .position(|text| *text == digest)
+                .expect("there")
+        });
+        assert_eq!(at, [at[0], at[0] + 1, at[0] + 2], "{i}");
+    }
 }
 
 #[test]

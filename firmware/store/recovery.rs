@@ -156,8 +156,9 @@ fn follow_swaps(
             .catalog
             .swap_volume(number, entry, places, || Ok(Some(())), || Ok(()))?;
         if number == position.volume {
-            // It was sealed and swapped since: what the catalog lacks of it lies anywhere in it.
+            // It was sealed and swapped since: what the catalog lacks of it lies anywhere in it, also in frames of earlier batches.
             position.offset = volume::HEADER_BYTES;
+            position.batch = header.first_batch.saturating_sub(1);
         }
     }
     Ok(position)
