@@ -45,6 +45,8 @@ pub struct Event {
     pub epoch: Option<u64>,
     /// Disk ids of the set.
     pub members: Vec<[u8; 16]>,
+    /// Records of the register of people as they are from now on; none of them holds a secret.
+    pub records: Vec<String>,
 }
 
 /// Declares the kinds with their numbers and names once.
@@ -147,6 +149,10 @@ event_kinds! {
     ChangeDropped = 34, "change dropped";
     /// A notice was given to an address concerned.
     NoticeGiven = 35, "notice given";
+    /// The register of people was compared with the audit log.
+    RegisterKept = 36, "register kept";
+    /// Somebody signed out, or a session was ended.
+    SessionEnded = 37, "session ended";
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::engine::Clock;
 use crate::error::{Error, Result};
 use crate::follower::{Lane, Step, Trouble};
 use crate::identity::Identity;
-use crate::state::StateTable;
+use crate::state::StateChange;
 use crate::volume::{Volume, VolumeHeader};
 use archive::{Event, EventKind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -425,13 +425,9 @@ impl Turn<'_> {
         self.hand(|| Step::Cut { volume, length });
     }
 
-    /// Lets the follower write or remove a value of the state file.
-    pub(crate) fn put(&mut self, table: StateTable, name: &str, value: Option<&[u8]>) {
-        self.hand(|| Step::Put {
-            table,
-            name: name.to_owned(),
-            value: value.map(<[u8]>::to_vec),
-        });
+    /// Lets the follower write or remove values of the state file together.
+    pub(crate) fn put(&mut self, changes: &[StateChange]) {
+        self.hand(|| Step::Put(changes.to_vec()));
     }
 
     fn hand(&mut self, step: impl FnOnce() -> Step) {

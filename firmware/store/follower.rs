@@ -7,7 +7,7 @@ use crate::disk::{Disk, Open};
 use crate::error::{DiskContext, Error, Result, chain};
 use crate::identity::Identity;
 use crate::room;
-use crate::state::{State, StateTable, Values};
+use crate::state::{State, StateChange, Values};
 use crate::volume::{self, Volume, VolumeHeader};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -31,12 +31,8 @@ pub(crate) enum Step {
     Create(VolumeHeader),
     /// Cut a volume back to a length, durably.
     Cut { volume: u64, length: u64 },
-    /// Write or remove a value of the state file, durably.
-    Put {
-        table: StateTable,
-        name: String,
-        value: Option<Vec<u8>>,
-    },
+    /// Write or remove values of the state file together, durably.
+    Put(Vec<StateChange>),
     /// Hold these values and no others in the state file, durably.
     Hold(Values),
     /// Write who the disk is, durably.
@@ -283,9 +279,7 @@ impl Followed {
                 Ok(())
             }
             Step::Cut { volume, length } => self.volume(volume)?.cut(length),
-            Step::Put { table, name, value } => {
-                self.state.put(table, &name, value.as_deref()).map(drop)
-            }
+            Step::Put(changes) => self.state.put_all(&changes).map(drop),
             Step::Hold(values) => self.state.hold(&values),
             Step::Identity(identity) => identity.write(&*self.disk),
             Step::Beside {

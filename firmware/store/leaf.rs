@@ -645,6 +645,10 @@ fn put_event(fields: &mut FieldWriter, event: &Event) {
         .members
         .iter()
         .for_each(|member| fields.bytes(20, member));
+    event
+        .records
+        .iter()
+        .for_each(|record| fields.text(21, record));
 }
 
 fn take_event(fields: &mut Fields) -> Option<Event> {
@@ -671,6 +675,7 @@ fn take_event(fields: &mut Fields) -> Option<Event> {
             18 => event.signature = value.0.to_vec(),
             19 => event.epoch = Some(value.varint()?),
             20 => event.members.push(value.array()?),
+            21 => event.records.push(text(value.0)),
             _ => {}
         }
     }

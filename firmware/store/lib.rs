@@ -94,7 +94,7 @@ pub use queue::{Novelty, Pending, Receipt};
 pub use reader::StoredLeaf;
 pub use record::CheckpointRecord;
 pub use spool::{Body, BodyReader, MEMORY_BYTES_MAX, Spool, SpoolWriter};
-pub use state::{State, StateTable};
+pub use state::{State, StateChange, StateTable};
 pub use store::{DiskUse, ProvenLeaf, Store};
 pub use survey::{Piece, RecordPiece, survey};
 pub use upkeep::Recompressed;

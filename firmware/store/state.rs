@@ -23,10 +23,14 @@ const CACHE_BYTES: usize = 1 << 20;
 pub enum StateTable {
     /// Settings: text to bytes.
     Settings,
-    /// Accounts: name to record.
+    /// Accounts of SMTP senders: name to record.
     Accounts,
     /// Keys: name to secret bytes.
     Keys,
+    /// The register of people as the audit log has it: name to record.
+    People,
+    /// What proves who somebody is: passwords (hashed), second factors, sessions (hashed).
+    Secrets,
 }
 
 impl StateTable {
@@ -35,11 +39,19 @@ impl StateTable {
             Self::Settings => "settings",
             Self::Accounts => "accounts",
             Self::Keys => "keys",
+            Self::People => "people",
+            Self::Secrets => "secrets",
         })
     }
 }
 
-const ALL: [StateTable; 3] = [StateTable::Settings, StateTable::Accounts, StateTable::Keys];
+const ALL: [StateTable; 5] = [
+    StateTable::Settings,
+    StateTable::Accounts,
+    StateTable::Keys,
+    StateTable::People,
+    StateTable::Secrets,
+];
 
 /// The open state file.
 pub struct State {
@@ -47,6 +59,9 @@ pub struct State {
     /// The disks of the archive; none for the file on a follower.
     copies: Option<Arc<Copies>>,
 }
+
+/// A value to be written, or without one to be removed.
+pub type StateChange = (StateTable, String, Option<Vec<u8>>);
 
 /// All that a state file holds.
 pub(crate) type Values = Vec<(StateTable, String, Vec<u8>)>;
@@ -120,26 +135,40 @@ impl State {
 
     /// Writes a value, or removes it; durable afterwards. Tells whether there was one before.
     pub fn put(&self, table: StateTable, name: &str, value: Option<&[u8]>) -> Result<bool> {
+        self.put_all(&[(table, name.to_owned(), value.map(<[u8]>::to_vec))])
+    }
+
+    /// Writes and removes values together, all of them or none; durable afterwards. Tells whether any had a value before.
+    pub fn put_all(&self, changes: &[StateChange]) -> Result<bool> {
         let Some(copies) = &self.copies else {
-            return self.put_here(table, name, value);
+            return self.put_here(changes);
         };
         let mut turn = copies.turn();
-        let existed = self.put_here(table, name, value)?;
-        turn.put(table, name, value);
+        let existed = self.put_here(changes)?;
+        turn.put(changes);
         turn.settle()?;
         Ok(existed)
     }
 
+    /// Reads all values of a table with their names, in order.
+    pub fn entries(&self, table: StateTable) -> Result<Vec<(String, Vec<u8>)>> {
+        let transaction = self.database.begin_read().doing("read")?;
+        let open = transaction.open_table(table.definition()).doing("read")?;
+        let entries = open.iter().doing("read")?;
+        entries
+            .map(|entry| {
+                let (name, value) = entry.doing("read")?;
+                Ok((name.value().to_owned(), value.value().to_vec()))
+            })
+            .collect()
+    }
+
     /// Reads everything.
     pub(crate) fn values(&self) -> Result<Values> {
-        let transaction = self.database.begin_read().doing("read")?;
         let mut values = Values::new();
         for table in ALL {
-            let open = transaction.open_table(table.definition()).doing("read")?;
-            for entry in open.iter().doing("read")? {
-                let (name, value) = entry.doing("read")?;
-                values.push((table, name.value().to_owned(), value.value().to_vec()));
-            }
+            let entries = self.entries(table)?.into_iter();
+            values.extend(entries.map(|(name, value)| (table, name, value)));
         }
         Ok(values)
     }
@@ -164,16 +193,20 @@ impl State {
         transaction.commit().doing("write")
     }
 
-    fn put_here(&self, table: StateTable, name: &str, value: Option<&[u8]>) -> Result<bool> {
+    fn put_here(&self, changes: &[StateChange]) -> Result<bool> {
         let mut transaction = self.database.begin_write().doing("write")?;
         transaction.set_two_phase_commit(true);
-        let existed = {
+        let mut existed = false;
+        for (table, name, value) in changes {
             let mut table = transaction.open_table(table.definition()).doing("write")?;
-            match value {
-                Some(value) => table.insert(name, value).doing("write")?.is_some(),
-                None => table.remove(name).doing("write")?.is_some(),
-            }
-        };
+            existed |= match value {
+                Some(value) => table
+                    .insert(name.as_str(), value.as_slice())
+                    .doing("write")?
+                    .is_some(),
+                None => table.remove(name.as_str()).doing("write")?.is_some(),
+            };
+        }
         transaction.commit().doing("write")?;
         Ok(existed)
     }

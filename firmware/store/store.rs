@@ -10,7 +10,7 @@ use crate::error::{DiskContext, Error, Result, chain};
 use crate::identity::{self, Identity};
 use crate::index::{Found, Index, Page};
 use crate::joining::{Following, Meeting, Opening, meet, stay_apart};
-use crate::leaf::LeafBody;
+use crate::leaf::{LeafBody, LeafHead, Moment};
 use crate::mend::{self, MendReport};
 use crate::merkle::inclusion_proof;
 use crate::note::{Note, Signer, Verifier};
@@ -18,7 +18,7 @@ use crate::prepare::{self, Deposit, Means};
 use crate::proof::Proof;
 use crate::queue::{Answer, Pending, Receipt, Work};
 use crate::reader::StoredLeaf;
-use crate::record::CheckpointRecord;
+use crate::record::{CheckpointRecord, RecordKind};
 use crate::spool::{Body, Spool, SpoolWriter};
 use crate::state::{State, StateTable};
 use crate::upkeep::{self, Recompressed};
@@ -408,6 +408,37 @@ impl Store {
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
         engine.shared.reader.leaf(&view, sequence)
+    }
+
+    /// Reads the entries of the audit log with numbers in a range, in their order; those that cannot be read are left out.
+    pub fn events(
+        &self,
+        numbers: std::ops::Range<u64>,
+        mut take: impl FnMut(LeafHead, Event),
+    ) -> Result<()> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        for number in numbers {
+            if !matches!(view.leaf(number)?, Some((RecordKind::Event, _))) {
+                continue;
+            }
+            match engine.shared.reader.leaf(&view, number) {
+                Ok(StoredLeaf { leaf, .. }) => {
+                    if let LeafBody::Event(event) = leaf.body {
+                        take(leaf.head, *event);
+                    }
+                }
+                // Verify names it.
+                Err(Error::Damaged { .. } | Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The time by the clock that every record carries.
+    pub fn now(&self) -> Moment {
+        (self.options.clock)()
     }
 
     /// Reads all receptions of a message that can be read, with their numbers, in the order in which they came.
