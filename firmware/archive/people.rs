@@ -58,7 +58,7 @@
 //! notices go before anybody has an address. A first password goes from hand to hand: that it reached the right person
 //! is what opening old mail asserts.
 //!
-//! Nothing signs in, stores or sends here: the page will, and nothing uses these rules yet.
+//! Nothing signs in, stores or sends here: `service::people` does.
 
 mod account;
 mod action;
@@ -69,6 +69,7 @@ mod proposal;
 mod record;
 mod register;
 mod role;
+mod table;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]
@@ -82,6 +83,7 @@ pub use delay::SignInDelays;
 pub use password::{PasswordWeakness, check_password};
 pub use proposal::{NOTICE_S, Notice, OFFICE_NOTICE_S, OFFICE_SETTLES_S, Proposal};
 pub use record::RecordError;
-pub use register::{Outcome, Refusal, Register};
+pub use register::{Outcome, RecordChange, Refusal, Register};
 pub use role::Role;
+pub use table::{LineOutcome, TableLine, read_table};
 pub use totp::{TOTP_STEP_S, Totp};

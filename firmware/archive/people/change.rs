@@ -11,8 +11,11 @@ use crate::query::parse;
 /// 366 days, the longest time of a grant in seconds: a tax audit takes months, and what is open longer is forgotten.
 const GRANT_S_MAX: i64 = 366 * 86_400;
 
-/// 10,000 messages that a grant may name one by one, some 100 KB of a record; more are released by a query.
-const GRANT_NUMBERS_MAX: usize = 10_000;
+/// 2,000 messages that a grant may name one by one, some 50 KB of a record; more are released by a query.
+const GRANT_NUMBERS_MAX: usize = 2_000;
+
+/// 254 bytes of an address (RFC 5321 §4.5.3.1.3, without `<>`).
+const ADDRESS_BYTES_MAX: usize = 254;
 
 /// Something about who may do or see what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +173,7 @@ pub(super) fn is_ownable(own: &OwnAddress) -> bool {
     let (local, host) = own.address.rsplit_once('@').unwrap_or_default();
     let is_plain =
         |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_control() || c == '*');
-    is_plain(local) && is_plain(host) && is_some_time(own)
+    is_plain(local) && is_plain(host) && own.address.len() <= ADDRESS_BYTES_MAX && is_some_time(own)
 }
 
 impl GrantTerms {

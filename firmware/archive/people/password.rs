@@ -42,6 +42,9 @@ pub enum PasswordWeakness {
     /// It repeats itself.
     #[error("the password repeats itself")]
     Repeats,
+    /// It is one that many people choose.
+    #[error("the password is one that many people choose")]
+    Common,
     /// It runs along the keys.
     #[error("the password runs along the keys")]
     Row,

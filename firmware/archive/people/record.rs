@@ -1,4 +1,4 @@
-//! The records of accounts, proposals and grants in `state.redb`: UTF-8 lines `name: value`, each ended by LF.
+//! The records of accounts, proposals and grants in the audit log and in `state.redb`: UTF-8 lines `name: value`, each ended by LF.
 //!
 //! | record | lines, in this order; `*` any number, `?` at most one |
 //! |---|---|
@@ -6,6 +6,8 @@
 //! | `coffer-proposal: 1` | `number`, change, `proposed-by`, `proposed-at`, `reason`, `favoured-by`?, `objected-by`?, `notice`\* (`given` or `due`, then the address), `waited-s`, `age-s` |
 //! | `coffer-grant: 1` | `number`, `account`, terms, `left-s`, `ended` (yes, no) |
 //! | `coffer-register: 1` | `last-number`, `latest` |
+//! | `coffer-end: 1` | `number`: this proposal waits no longer |
+//! | `coffer-change: 1` | change; on its way to the keeper only |
 //!
 //! A change is `notice-route`, or `account` and `step` (the words of [`step_name`]) with what that step needs: `role`,
 //! `address`, `name`, `grant`, or terms. Terms are `from`, `until`, `by-address` (yes, no), `scope-address`\*, `by-number` (yes,
@@ -95,13 +97,7 @@ impl Proposal {
     pub fn to_record(&self) -> String {
         let mut lines = Writer::new("coffer-proposal");
         lines.put("number", self.number);
-        match &self.change {
-            Change::NoticeRoute(route) => lines.put("notice-route", route),
-            Change::Account(id, step) => {
-                lines.put("account", id);
-                put_step(&mut lines, step);
-            }
-        }
+        put_change(&mut lines, &self.change);
         lines.put("proposed-by", self.proposed_by);
         lines.put("proposed-at", self.proposed_at);
         lines.put("reason", &self.reason);
@@ -121,13 +117,9 @@ impl Proposal {
     pub fn from_record(text: &str) -> Result<Self> {
         let mut lines = Reader::new("coffer-proposal", text)?;
         let account = |text: &str| text.parse().ok().map(AccountId);
-        let route = lines.optional("notice-route", |text| Some(text.to_owned()))?;
         Ok(Self {
             number: lines.one("number")?,
-            change: match route {
-                Some(route) => Change::NoticeRoute(route),
-                None => Change::Account(AccountId(lines.one("account")?), read_step(&mut lines)?),
-            },
+            change: read_change(&mut lines)?,
             proposed_by: lines.by("proposed-by", account)?,
             proposed_at: lines.one("proposed-at")?,
             reason: lines.one("reason")?,
@@ -194,6 +186,59 @@ impl Register {
             ..Self::default()
         })
     }
+}
+
+/// Gives the first word of a record, which tells its kind.
+pub(super) fn record_kind(record: &str) -> &str {
+    record.split(':').next().unwrap_or_default()
+}
+
+/// Writes the record that takes a proposal out of the register.
+pub(super) fn to_end(number: u64) -> String {
+    let mut lines = Writer::new("coffer-end");
+    lines.put("number", number);
+    lines.end(&[])
+}
+
+/// Reads the number of the proposal that is taken out.
+pub(super) fn read_end(record: &str) -> Result<u64> {
+    Reader::new("coffer-end", record)?.one("number")
+}
+
+impl Change {
+    /// Writes its record.
+    pub fn to_record(&self) -> String {
+        let mut lines = Writer::new("coffer-change");
+        put_change(&mut lines, self);
+        lines.end(&[])
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    ///
+    /// If it is no change's, or damaged, or of a later version.
+    pub fn from_record(text: &str) -> Result<Self> {
+        read_change(&mut Reader::new("coffer-change", text)?)
+    }
+}
+
+fn put_change(lines: &mut Writer, change: &Change) {
+    match change {
+        Change::NoticeRoute(route) => lines.put("notice-route", route),
+        Change::Account(id, step) => {
+            lines.put("account", id);
+            put_step(lines, step);
+        }
+    }
+}
+
+fn read_change(lines: &mut Reader) -> Result<Change> {
+    let route = lines.optional("notice-route", |text| Some(text.to_owned()))?;
+    Ok(match route {
+        Some(route) => Change::NoticeRoute(route),
+        None => Change::Account(AccountId(lines.one("account")?), read_step(lines)?),
+    })
 }
 
 /// The name of a step in a record.

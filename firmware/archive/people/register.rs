@@ -4,12 +4,18 @@
 //! must be durable before its effect is.
 
 mod effect;
+mod keeping;
 mod proposing;
 mod seeing;
 
+pub use keeping::RecordChange;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Account, AccountId, Action, Change, Grant, Lock, Proposal, Reach, Role, State, Step};
+use super::{
+    Account, AccountId, Action, Change, Grant, Lock, Proposal, Reach, RecordError, Role, State,
+    Step,
+};
 use crate::{Event, EventKind};
 
 /// 10,000 accounts, removed ones included: a hundred times an office; each costs a record.
@@ -17,6 +23,12 @@ const ACCOUNTS_MAX: usize = 10_000;
 
 /// 1,000 proposals that wait: an import of a whole office; more would bury the one that matters.
 const PROPOSALS_MAX: usize = 1_000;
+
+/// 2 MiB of all that waits together: one entry of the log can hold it when all waiting begins anew.
+const PROPOSALS_BYTES_MAX: usize = 2 << 20;
+
+/// 1,000 characters of a reason or of where notices go.
+const TEXT_CHARS_MAX: usize = 1_000;
 
 /// 1,000 times of addresses an account may have: each is a clause of every search of his.
 const ADDRESSES_MAX: usize = 1_000;
@@ -129,6 +141,50 @@ impl Register {
         let id = self.add_account(name, Some(lock))?;
         let text = format!("account {id}: made: {name}");
         Ok((id, vec![self.event(EventKind::AccountChanged, by, text)]))
+    }
+
+    /// Notes that others make a password for an account whose person has none of his own: a first one, or one after a reset.
+    ///
+    /// # Errors
+    ///
+    /// If `by` may not, or the person has a password.
+    pub fn issue_password(&mut self, by: AccountId, id: AccountId) -> Result<Vec<Event>, Refusal> {
+        self.demand(by, Action::NarrowRights, Reach::Alone)?;
+        let lock = self.own_account(id)?.lock;
+        if lock.is_none_or(|lock| lock.has_own_password) {
+            return Err(Refusal::Unsound);
+        }
+        let text = format!("account {id}: got a password from others");
+        Ok(vec![self.event(EventKind::AccountChanged, by, text)])
+    }
+
+    /// Gives the proposals that somebody may know of: all for who approves such, for others their own and those that
+    /// concern them.
+    pub fn proposals_for(&self, id: AccountId) -> Vec<&Proposal> {
+        let Some(account) = self.accounts.get(&id) else {
+            return Vec::new();
+        };
+        let approves = account.reach(Action::WidenRights) >= Reach::Together;
+        let knows = |proposal: &&Proposal| {
+            approves || proposal.proposed_by == id || self.concerns(&proposal.change, account)
+        };
+        self.proposals.values().filter(knows).collect()
+    }
+
+    /// Gives the grants that have not ended and that somebody may know of: all for who releases mail, for others their own.
+    pub fn grants_for(&self, id: AccountId) -> Vec<&Grant> {
+        let account = self.accounts.get(&id);
+        let releases =
+            account.is_some_and(|account| account.reach(Action::ReleaseMail) >= Reach::Together);
+        let knows = |grant: &&Grant| !grant.has_ended && (releases || grant.account == id);
+        self.grants.values().filter(knows).collect()
+    }
+
+    /// Gives the accounts that somebody may list: all for who changes rights, for others their own.
+    pub fn accounts_for(&self, id: AccountId) -> Vec<&Account> {
+        let changes = self.demand(id, Action::NarrowRights, Reach::Alone).is_ok();
+        let knows = |account: &&Account| changes || account.id == id;
+        self.accounts.values().filter(knows).collect()
     }
 
     /// Notes that a person, who gave the password before, chose one of his own.

@@ -102,19 +102,14 @@ impl Register {
         self.grants.insert(number, grant);
     }
 
-    /// Lets grants run, and ends those whose time is over by the clock or by what the machine counted.
-    pub(super) fn end_grants(&mut self, seconds: u64) -> Vec<Event> {
-        let latest = self.latest;
-        let mut events = Vec::new();
-        for grant in self.grants.values_mut().filter(|grant| !grant.has_ended) {
-            grant.left_s = grant.left_s.saturating_sub(seconds);
-            if grant.left_s == 0 || grant.terms.until <= latest {
-                grant.has_ended = true;
-                let text = format!("account {}: grant {} is over", grant.account, grant.number);
-                events.push(super::event(EventKind::AccountChanged, "", text));
-            }
-        }
-        events
+    /// Ends a grant whose time is over, by the clock or by what the machine counted.
+    pub(super) fn end_grant(&mut self, number: u64) -> Vec<Event> {
+        let ended = self.grants.get_mut(&number).map(|grant| {
+            grant.has_ended = true;
+            let text = format!("account {}: grant {} is over", grant.account, grant.number);
+            super::event(EventKind::AccountChanged, "", text)
+        });
+        ended.into_iter().collect()
     }
 }
 

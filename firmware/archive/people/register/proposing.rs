@@ -6,8 +6,8 @@ use super::super::change::is_ownable;
 use super::super::proposal::{LAPSE_S, Notice, OFFICE_NOTICE_S};
 use super::super::role::go_together;
 use super::{
-    ADDRESSES_MAX, Account, AccountId, Action, Change, Outcome, PASS_S_MAX, PROPOSALS_MAX,
-    Proposal, Reach, Refusal, Register, Role, State, Step, is_name,
+    ADDRESSES_MAX, Account, AccountId, Action, Change, Outcome, PASS_S_MAX, PROPOSALS_BYTES_MAX,
+    PROPOSALS_MAX, Proposal, Reach, Refusal, Register, Role, State, Step, TEXT_CHARS_MAX, is_name,
 };
 use crate::people::NOTICE_S;
 use crate::{Event, EventKind};
@@ -29,6 +29,9 @@ impl Register {
             Change::Account(id, step) => Change::Account(id, step.normal()),
             route @ Change::NoticeRoute(_) => route,
         };
+        if reason.chars().count() > TEXT_CHARS_MAX {
+            return Err(Refusal::TooMany);
+        }
         self.latest = self.latest.max(now);
         let is_slow = self.is_slow(&change);
         if is_slow {
@@ -60,6 +63,11 @@ impl Register {
             age_s: 0,
             unknown: Vec::new(),
         };
+        let waiting = self.proposals.values().chain([&proposal]);
+        let bytes: usize = waiting.map(|one| one.to_record().len()).sum();
+        if bytes > PROPOSALS_BYTES_MAX {
+            return Err(Refusal::TooMany);
+        }
         self.proposals.insert(number, proposal);
         let event = Event {
             reason: reason.to_owned(),
@@ -177,36 +185,45 @@ impl Register {
         )])
     }
 
-    /// Lets seconds pass that the machine's own counter has counted since the last call, and does what is due.
-    pub fn passes(&mut self, seconds: u64, now: i64) -> Vec<Event> {
+    /// Lets seconds pass that the machine's own counter has counted since the last call; [`Register::do_due`] comes after it.
+    pub fn passes(&mut self, seconds: u64, now: i64) {
         let seconds = seconds.min(PASS_S_MAX);
         self.latest = self.latest.max(now);
         for account in self.accounts.values_mut() {
             account.settles_in_s = account.settles_in_s.saturating_sub(seconds);
         }
-        let mut events = self.end_grants(seconds);
-        // Those seconds passed under the offices that there were, before anything below changes them.
-        let helps = |proposal: &Proposal| (proposal.number, self.wait_s(proposal).is_some());
-        let waiting: Vec<(u64, bool)> = self.proposals.values().map(helps).collect();
-        for (proposal, (_, helps)) in self.proposals.values_mut().zip(&waiting) {
-            proposal.passes(seconds, *helps);
+        for grant in self.grants.values_mut().filter(|grant| !grant.has_ended) {
+            grant.left_s = grant.left_s.saturating_sub(seconds);
         }
-        for (number, _) in waiting {
-            events.extend(self.conclude(number));
+        // Those seconds passed under the offices that there were, before anything due changes them.
+        let helps = |proposal: &Proposal| self.wait_s(proposal).is_some();
+        let waiting: Vec<bool> = self.proposals.values().map(helps).collect();
+        for (proposal, helps) in self.proposals.values_mut().zip(waiting) {
+            proposal.passes(seconds, helps);
         }
-        events
+    }
+
+    /// Does one thing that is due: a grant ends, or a proposal takes effect or lapses; without entries nothing is due.
+    pub fn do_due(&mut self) -> Vec<Event> {
+        let over = self.grants.values().find(|grant| {
+            !grant.has_ended && (grant.left_s == 0 || grant.terms.until <= self.latest)
+        });
+        if let Some(number) = over.map(|grant| grant.number) {
+            return self.end_grant(number);
+        }
+        let due = self.proposals.values().find(|proposal| {
+            let wait_s = self.wait_s(proposal);
+            wait_s.is_some_and(|wait_s| proposal.waited_s >= wait_s) || proposal.age_s >= LAPSE_S
+        });
+        let due = due.cloned();
+        due.map_or_else(Vec::new, |proposal| self.conclude(&proposal))
     }
 
     /// Ends a proposal that is due, with effect if it still can be, or that has lapsed.
-    fn conclude(&mut self, number: u64) -> Vec<Event> {
-        let Some(proposal) = self.proposals.get(&number).cloned() else {
-            return Vec::new();
-        };
-        let wait_s = self.wait_s(&proposal);
+    fn conclude(&mut self, proposal: &Proposal) -> Vec<Event> {
+        let number = proposal.number;
+        let wait_s = self.wait_s(proposal);
         let is_due = wait_s.is_some_and(|wait_s| proposal.waited_s >= wait_s);
-        if !is_due && proposal.age_s < LAPSE_S {
-            return Vec::new();
-        }
         self.proposals.remove(&number);
         let (by, change) = (proposal.proposed_by, &proposal.change);
         let may_be = self.demand_proposer(by, change).is_ok() && self.check(change).is_ok();
@@ -256,8 +273,12 @@ impl Register {
 
     /// Checks that a change can be, as things are.
     fn check(&self, change: &Change) -> Result<(), Refusal> {
-        let Change::Account(id, step) = change else {
-            return Ok(());
+        let (id, step) = match change {
+            Change::Account(id, step) => (id, step),
+            Change::NoticeRoute(route) if route.chars().count() > TEXT_CHARS_MAX => {
+                return Err(Refusal::TooMany);
+            }
+            Change::NoticeRoute(_) => return Ok(()),
         };
         let account = self.account(*id)?;
         if account.state == State::Removed
@@ -320,7 +341,7 @@ impl Register {
     }
 
     /// Tells whether a change concerns somebody: his account, an address that was ever his, or everybody.
-    fn concerns(&self, change: &Change, account: &Account) -> bool {
+    pub(super) fn concerns(&self, change: &Change, account: &Account) -> bool {
         let Change::Account(id, step) = change else {
             return true;
         };
