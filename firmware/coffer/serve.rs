@@ -15,6 +15,7 @@ use service::tls::{TlsIdentity, TlsServer};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use store::Options;
 
 /// A minute, in milliseconds.
@@ -45,7 +46,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     })?;
     let server = smtp(&args, hostname.clone(), keeper.clone(), tls.clone())?;
     announce(&args, &keeper, &server)?;
+    let mut minute = Instant::now();
     wait_until_stopped(&signals, || {
+        pass(&keeper, &mut minute);
         sign(&*keeper);
         renew(&keeper, &hostname, &tls);
     })?;
@@ -137,7 +140,7 @@ fn announce(args: &ServeArgs, keeper: &LocalKeeper, server: &SmtpServer) -> Resu
 }
 
 /// Does what is due every minute, until a signal asks us to stop.
-fn wait_until_stopped(signals: &SignalFd, each_minute: impl Fn()) -> Result<(), Exit> {
+fn wait_until_stopped(signals: &SignalFd, mut each_minute: impl FnMut()) -> Result<(), Exit> {
     loop {
         let mut waiting = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         match poll(&mut waiting, PollTimeout::from(MINUTE_MS)) {
@@ -146,6 +149,15 @@ fn wait_until_stopped(signals: &SignalFd, each_minute: impl Fn()) -> Result<(), 
             Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(Exit::cannot(format!("cannot wait for signals: {error}"))),
         }
+    }
+}
+
+/// Lets the time since the last call pass for people: proposals wait, grants and sessions end.
+fn pass(keeper: &LocalKeeper, since: &mut Instant) {
+    let seconds = since.elapsed().as_secs();
+    *since += Duration::from_secs(seconds);
+    if let Err(error) = keeper.pass(seconds) {
+        tracing::error!(%error, "what is due for people could not be done; it is tried again");
     }
 }
 

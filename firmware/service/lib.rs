@@ -12,6 +12,7 @@ pub mod import;
 pub mod keeper;
 pub mod listener;
 pub mod networks;
+pub mod people;
 mod short_path;
 mod slots;
 pub mod smtp;

@@ -25,7 +25,7 @@ fn unwatched() -> impl FnMut(u64, u64) {
 }
 
 /// An answer that does not fit its question.
-pub(super) fn unexpected(response: &Response) -> Failure {
+pub(crate) fn unexpected(response: &Response) -> Failure {
     Failure::Unreachable(format!(
         "the keeper gave an answer that does not fit the question: {response:?}"
     ))

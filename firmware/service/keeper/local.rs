@@ -7,7 +7,7 @@ use super::messages::{
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
 use crate::certificates;
-use archive::access::OwnAddress;
+use crate::people::{Desk, Office};
 use archive::query::{Parsed, Query, parse};
 use archive::{Asker, Digest, Event};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ const SNIPPET_THREADS_MAX: usize = 4;
 /// The owner of a data directory.
 pub struct LocalKeeper {
     store: Store,
+    people: Office,
     copy: Option<PathBuf>,
     /// Why the copy's directory cannot be used until the next start.
     copy_trouble: Option<String>,
@@ -79,6 +80,7 @@ impl LocalKeeper {
             .map_err(|error| failure_of_opening(error, copy))?;
         Ok(Self {
             store,
+            people: Office::default(),
             copy: copy.map(Path::to_owned),
             copy_trouble,
             _locks: std::iter::once(lock).chain(copy_lock).collect(),
@@ -97,7 +99,7 @@ impl LocalKeeper {
             offset: request.offset as usize,
             limit: request.limit as usize,
         };
-        let asker = asker(&request.asker);
+        let asker = asker(&request.asker)?;
         let found = self
             .store
             .search(&query, &asker, page, request.self_tests, request.fresh)?;
@@ -276,6 +278,26 @@ impl LocalKeeper {
         unusable.or_else(|| self.store.copy_state())
     }
 
+    fn people(&self) -> Result<Desk<'_>, Failure> {
+        self.people.desk(&self.store)
+    }
+
+    /// Gives the claim code while nobody has claimed the archive; it is for the console, never for the page.
+    ///
+    /// # Errors
+    /// When the register of people or the state file fails.
+    pub fn claim_code(&self) -> Result<Option<String>, Failure> {
+        self.people()?.claim_code()
+    }
+
+    /// Lets time pass that the machine's own counter has counted: proposals wait, grants and sessions end.
+    ///
+    /// # Errors
+    /// When what is due cannot be written; it is due again the next time.
+    pub fn pass(&self, seconds: u64) -> Result<(), Failure> {
+        self.people()?.passes(seconds)
+    }
+
     /// Gives the store, for what only its owner may do.
     pub fn store(&self) -> &Store {
         &self.store
@@ -327,7 +349,7 @@ impl Keeper for LocalKeeper {
             ),
             Request::Search(request) => Response::Page(self.search(request)?),
             Request::Matching { query, asker: who } => {
-                Response::Numbers(self.store.matching(&parsed(&query)?.query, &asker(&who))?)
+                Response::Numbers(self.store.matching(&parsed(&query)?.query, &asker(&who)?)?)
             }
             Request::Entries(numbers) => Response::Entries(
                 numbers
@@ -360,6 +382,10 @@ impl Keeper for LocalKeeper {
                 Response::Done
             }
             Request::Accounts => Response::Names(self.store.state().names(StateTable::Accounts)?),
+            Request::People(request) => {
+                let answer = self.people()?.answer(*request);
+                Response::People(Box::new(answer))
+            }
             Request::Authority => Response::Authority(self.authority()?),
         })
     }
@@ -416,21 +442,9 @@ fn parsed(query: &str) -> Result<Parsed, Failure> {
         .map_err(|error| Failure::BadRequest(format!("the query cannot be searched: {error}")))
 }
 
-fn asker(asker: &WireAsker) -> Asker {
-    match asker {
-        WireAsker::Owner => Asker::Owner,
-        WireAsker::Nobody => Asker::Nobody,
-        WireAsker::Person(addresses) => {
-            let own = |(address, from, until): &(String, Option<i64>, Option<i64>)| OwnAddress {
-                address: address.clone(),
-                from: *from,
-                until: *until,
-            };
-            Asker::Person {
-                addresses: addresses.iter().map(own).collect(),
-            }
-        }
-    }
+fn asker(asker: &WireAsker) -> Result<Asker, Failure> {
+    let unreadable = || Failure::BadRequest("what was released cannot be read".to_owned());
+    asker.asker().ok_or_else(unreadable)
 }
 
 fn entry(number: u64, summary: Summary) -> Entry {

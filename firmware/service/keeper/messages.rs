@@ -1,5 +1,9 @@
 //! What can be said between the keeper and everyone else: one typed set of messages, in the process and over the socket.
 
+use crate::people::{PeopleAnswer, PeopleRequest};
+use archive::Asker;
+use archive::access::{OwnAddress, Scope};
+use archive::query::parse;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use store::{CopyState, DiskUse, MendReport, Recompressed, Totals, VerifyReport};
@@ -71,6 +75,8 @@ pub enum Request {
     },
     /// Lists the names of the accounts.
     Accounts,
+    /// Asks about people.
+    People(Box<PeopleRequest>),
     /// Gives the certificate of the box's own authority.
     Authority,
     /// Recompresses all sealed volumes.
@@ -147,10 +153,96 @@ pub enum WireAsker {
     /// The host's command line.
     #[default]
     Owner,
-    /// A person with addresses, each from a moment until another, Unix seconds.
-    Person(Vec<(String, Option<i64>, Option<i64>)>),
+    /// A person with addresses.
+    Person(Vec<WireAddress>),
+    /// A person to whom something was released.
+    Granted {
+        /// His addresses.
+        addresses: Vec<WireAddress>,
+        /// What was released.
+        scopes: Vec<WireScope>,
+    },
     /// Nobody.
     Nobody,
+}
+
+/// An address, from a moment until another, Unix seconds.
+pub type WireAddress = (String, Option<i64>, Option<i64>);
+
+/// What a grant releases, as [`archive::access::Scope`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireScope {
+    /// With one of these as recipient or sender.
+    pub addresses: Option<Vec<WireAddress>>,
+    /// Of these numbers.
+    pub numbers: Option<Vec<u64>>,
+    /// What this finds for the owner, in the search language.
+    pub query: String,
+}
+
+impl From<&Asker> for WireAsker {
+    fn from(asker: &Asker) -> Self {
+        match asker {
+            Asker::Owner => Self::Owner,
+            Asker::Nobody => Self::Nobody,
+            Asker::Person { addresses } => Self::Person(to_wire(addresses)),
+            Asker::Granted { addresses, scopes } => Self::Granted {
+                addresses: to_wire(addresses),
+                scopes: scopes.iter().map(WireScope::from).collect(),
+            },
+        }
+    }
+}
+
+impl WireAsker {
+    /// Gives who asks; none when what was released to him cannot be read, since less than that would be another query.
+    pub fn asker(&self) -> Option<Asker> {
+        Some(match self {
+            Self::Owner => Asker::Owner,
+            Self::Nobody => Asker::Nobody,
+            Self::Person(addresses) => Asker::Person {
+                addresses: from_wire(addresses),
+            },
+            Self::Granted { addresses, scopes } => Asker::Granted {
+                addresses: from_wire(addresses),
+                scopes: scopes.iter().map(WireScope::scope).collect::<Option<_>>()?,
+            },
+        })
+    }
+}
+
+impl From<&Scope> for WireScope {
+    fn from(scope: &Scope) -> Self {
+        Self {
+            addresses: scope.addresses.as_deref().map(to_wire),
+            numbers: scope.numbers.clone(),
+            query: scope.query.canonical(0),
+        }
+    }
+}
+
+impl WireScope {
+    fn scope(&self) -> Option<Scope> {
+        Some(Scope {
+            addresses: self.addresses.as_deref().map(from_wire),
+            numbers: self.numbers.clone(),
+            query: parse(&self.query, 0).ok()?.query,
+        })
+    }
+}
+
+fn to_wire(addresses: &[OwnAddress]) -> Vec<WireAddress> {
+    let wire = |own: &OwnAddress| (own.address.clone(), own.from, own.until);
+    addresses.iter().map(wire).collect()
+}
+
+fn from_wire(addresses: &[WireAddress]) -> Vec<OwnAddress> {
+    let own = |(address, from, until): &WireAddress| OwnAddress {
+        address: address.clone(),
+        from: *from,
+        until: *until,
+    };
+    addresses.iter().map(own).collect()
 }
 
 /// An answer of the keeper.
@@ -193,6 +285,8 @@ pub enum Response {
     Verified(VerifyReport),
     /// To `Accounts`.
     Names(Vec<String>),
+    /// To `People`.
+    People(Box<PeopleAnswer>),
     /// To `Authority`.
     Authority(AuthorityCertificate),
     /// To `Recompress`.

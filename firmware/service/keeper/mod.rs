@@ -13,6 +13,7 @@ mod server;
 mod tests;
 mod wire;
 
+pub(crate) use calls::unexpected;
 pub use client::SocketKeeper;
 pub use local::{LocalKeeper, data_disk};
 pub use lock::DirectoryLock;

@@ -1,0 +1,208 @@
+//! What a person who is signed in does about himself and others.
+
+use super::desk::{Desk, must_choose_password};
+use super::kept_register::By;
+use super::messages::{Act, Denial, PeopleAnswer, Secret, Token};
+use super::{audit_log, importing, secrets};
+use crate::accounts;
+use archive::EventKind;
+use archive::people::{Account, AccountId, Change, Grant, Proposal, Refusal, check_password};
+
+/// The name of the archive, which no password is made of.
+const OWN_NAME: &str = "coffer";
+
+/// Somebody at the desk.
+#[derive(Clone, Copy)]
+struct Person<'p> {
+    account: &'p Account,
+    token: Token,
+    by: By<'p>,
+}
+
+impl Desk<'_> {
+    /// Does what the person of a session asks for.
+    pub(super) fn act(self, token: Token, peer: &str, act: Act) -> Result<PeopleAnswer, Denial> {
+        let (register, id) = self.signed_in(token)?;
+        let account = &register.accounts[&id];
+        let is_allowed = matches!(act, Act::SignOut | Act::ChoosePassword { .. });
+        if must_choose_password(account) && !is_allowed {
+            return Err(Denial::MustChoosePassword);
+        }
+        let by = By { actor: id.0, peer };
+        let person = Person { account, token, by };
+        let now = self.now();
+        match act {
+            Act::SignOut => self.sign_out(person),
+            Act::Sessions => {
+                let sessions = self.office.sessions.list(id, token, now);
+                Ok(PeopleAnswer::Sessions(sessions))
+            }
+            Act::EndSession(session) => self.end_session(person, &session),
+            Act::ChoosePassword { old, new } => self.choose_password(person, &old, &new),
+            Act::BeginSecondFactor { password } => self.begin_second_factor(person, &password),
+            Act::ConfirmSecondFactor { code } => self.confirm_second_factor(person, &code),
+            Act::EndSecondFactor { password, code } => {
+                self.end_second_factor(person, &password, &code)
+            }
+            Act::MakeAccount { name } => {
+                let made = self.does(by, Vec::new(), |register| {
+                    register.make_account(id, &name, now)
+                })?;
+                Ok(PeopleAnswer::Made(made.0))
+            }
+            Act::IssuePassword { account } => self.issue_password(person, AccountId(account)),
+            Act::Change { change, reason } => {
+                let change = Change::from_record(&change).map_err(|_| Refusal::Unsound)?;
+                self.changes(by, |register| register.change(id, change, &reason, now))
+            }
+            Act::Approve(number) => self.changes(by, |register| register.approve(id, number, now)),
+            Act::Object { proposal, reason } => {
+                self.notes(by, |register| register.object(id, proposal, &reason))
+            }
+            Act::Withdraw(number) => self.notes(by, |register| register.withdraw(id, number)),
+            Act::Accounts => Ok(records(register.accounts_for(id), Account::to_record)),
+            Act::Proposals => Ok(records(register.proposals_for(id), Proposal::to_record)),
+            Act::Grants => Ok(records(register.grants_for(id), Grant::to_record)),
+            Act::Import { table, dry_run } => importing::import(self, id, by, &table, dry_run),
+            Act::AuditLog {
+                before,
+                limit,
+                filter,
+            } => audit_log::page(self.store, account, before, limit, &filter),
+        }
+    }
+
+    fn sign_out(self, person: Person) -> Result<PeopleAnswer, Denial> {
+        let text = "signed out".to_owned();
+        self.log(
+            EventKind::SessionEnded,
+            person.account,
+            person.by.peer,
+            text,
+        )?;
+        self.office.sessions.end(self.store.state(), person.token)?;
+        Ok(PeopleAnswer::Done)
+    }
+
+    fn end_session(self, person: Person, session: &str) -> Result<PeopleAnswer, Denial> {
+        let text = "ended another session".to_owned();
+        self.log(
+            EventKind::SessionEnded,
+            person.account,
+            person.by.peer,
+            text,
+        )?;
+        let (state, id) = (self.store.state(), person.account.id);
+        if self.office.sessions.end_by_id(state, id, session)? {
+            Ok(PeopleAnswer::Done)
+        } else {
+            Err(Refusal::Unknown.into())
+        }
+    }
+
+    fn choose_password(
+        self,
+        person: Person,
+        old: &Secret,
+        new: &Secret,
+    ) -> Result<PeopleAnswer, Denial> {
+        self.demand_password(person, old)?;
+        if old == new {
+            return Err(Refusal::Unsound.into());
+        }
+        let account = person.account;
+        let mut names = vec![OWN_NAME, &account.name, &account.display_name];
+        names.extend(account.former.iter().map(String::as_str));
+        check_password(&new.0, &names)?;
+        let password = secrets::put_password(account.id, &new.0);
+        self.does(person.by, vec![password], |register| {
+            Ok(((), register.chose_password(account.id)?))
+        })?;
+        let but = Some(person.token);
+        let state = self.store.state();
+        self.office.sessions.end_others(state, account.id, but)?;
+        Ok(PeopleAnswer::Done)
+    }
+
+    fn begin_second_factor(
+        self,
+        person: Person,
+        password: &Secret,
+    ) -> Result<PeopleAnswer, Denial> {
+        self.demand_password(person, password)?;
+        if person.account.has_second_factor {
+            return Err(Refusal::Unsound.into());
+        }
+        let secret = secrets::second_factor_to_be(self.store.state(), person.account.id)?;
+        Ok(PeopleAnswer::SecondFactor(secret))
+    }
+
+    fn confirm_second_factor(self, person: Person, code: &str) -> Result<PeopleAnswer, Denial> {
+        let id = person.account.id;
+        if person.account.has_second_factor {
+            return Err(Refusal::Unsound.into());
+        }
+        let state = self.store.state();
+        let confirmed = secrets::confirm_second_factor(state, id, code, self.unix_s())?;
+        let changes = confirmed.ok_or(Denial::Wrong)?;
+        self.does(person.by, changes, |register| {
+            Ok(((), register.chose_second_factor(id, true)?))
+        })?;
+        Ok(PeopleAnswer::Done)
+    }
+
+    fn end_second_factor(
+        self,
+        person: Person,
+        password: &Secret,
+        code: &str,
+    ) -> Result<PeopleAnswer, Denial> {
+        self.demand_password(person, password)?;
+        self.demand(person, "code", || self.takes_code(person.account, code))?;
+        let id = person.account.id;
+        self.notes(person.by, |register| {
+            register.chose_second_factor(id, false)
+        })
+    }
+
+    fn issue_password(self, person: Person, id: AccountId) -> Result<PeopleAnswer, Denial> {
+        let password = secrets::issued_password();
+        let change = secrets::put_password(id, &password);
+        self.does(person.by, vec![change], |register| {
+            Ok(((), register.issue_password(person.account.id, id)?))
+        })?;
+        let state = self.store.state();
+        self.office.sessions.end_others(state, id, None)?;
+        Ok(PeopleAnswer::Password(Secret(password)))
+    }
+
+    /// Checks the password of who is signed in already: a screen that was left open does not do for what follows.
+    fn demand_password(self, person: Person, password: &Secret) -> Result<(), Denial> {
+        self.demand(person, "password", || {
+            let record = secrets::password(self.store.state(), person.account.id)?;
+            Ok(accounts::verify(record.as_ref(), &password.0))
+        })
+    }
+
+    /// Checks what a person gives, at the door like everybody.
+    fn demand(
+        self,
+        person: Person,
+        what: &str,
+        is_right: impl FnOnce() -> Result<bool, crate::keeper::Failure>,
+    ) -> Result<(), Denial> {
+        let mut gate = self.office.door.enter()?;
+        let (name, peer, now) = (&person.account.name, person.by.peer, self.office.door.now());
+        gate.may_try(name, peer, now)?;
+        if is_right()? {
+            return Ok(());
+        }
+        let unlogged = gate.failed(name, peer, now);
+        self.log_failure(what, Some(person.account), peer, unlogged)?;
+        Err(Denial::Wrong)
+    }
+}
+
+fn records<'r, T: 'r>(all: Vec<&'r T>, to_record: impl Fn(&'r T) -> String) -> PeopleAnswer {
+    PeopleAnswer::Records(all.into_iter().map(to_record).collect())
+}

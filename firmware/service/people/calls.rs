@@ -1,0 +1,269 @@
+//! The questions about people as plain calls, for whoever makes pages: each names its question once and knows which answer fits.
+
+use super::messages::{
+    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, NoticeDue, PeopleAnswer,
+    PeopleRequest, Secret, Session, SessionFacts, Token, Visitor,
+};
+use crate::keeper::messages::{Request, Response};
+use crate::keeper::{Failure, Keeper};
+use archive::people::{Account, AccountId, Change, Grant, Proposal, RecordError};
+
+/// The people of a keeper's archive.
+#[derive(Clone, Copy)]
+pub struct People<'k> {
+    keeper: &'k dyn Keeper,
+}
+
+/// A person who is signed in, and acts.
+#[derive(Clone, Copy)]
+pub struct Acting<'k> {
+    people: People<'k>,
+    token: Token,
+    peer: &'k str,
+}
+
+/// Takes the one answer that fits.
+macro_rules! answer {
+    ($asked:expr, $answer:pat => $value:expr) => {
+        match $asked? {
+            $answer => Ok($value),
+            other => Err(unexpected(&other)),
+        }
+    };
+}
+
+impl<'k> People<'k> {
+    /// Gives the people of a keeper's archive.
+    pub fn of(keeper: &'k dyn Keeper) -> Self {
+        Self { keeper }
+    }
+
+    /// Tells whether the archive was claimed.
+    pub fn is_claimed(self) -> Result<bool, Denial> {
+        answer!(self.ask(PeopleRequest::IsClaimed), PeopleAnswer::IsClaimed(is_claimed) => is_claimed)
+    }
+
+    /// Makes the first account, an operator, and signs him in.
+    ///
+    /// # Errors
+    /// `Wrong` for another code, `Claim` when it was claimed, `Weak`, `Wait`.
+    pub fn claim(self, code: &str, entering: Entering) -> Result<Entered, Denial> {
+        let code = code.to_owned();
+        answer!(self.ask(PeopleRequest::Claim { code, entering }), PeopleAnswer::Entered(entered) => entered)
+    }
+
+    /// Signs in.
+    ///
+    /// # Errors
+    /// `Wrong` and `Wait`, whether or not there is such an account.
+    pub fn sign_in(self, entering: Entering) -> Result<Entered, Denial> {
+        answer!(self.ask(PeopleRequest::SignIn(entering)), PeopleAnswer::Entered(entered) => entered)
+    }
+
+    /// Gives the code that [`Entered::NeedsCode`] asks for.
+    ///
+    /// # Errors
+    /// `Wrong`, `Wait`, and `NotSignedIn` when the password has to be given again.
+    pub fn second_factor(
+        self,
+        pending: Token,
+        code: &str,
+        visitor: Visitor,
+    ) -> Result<Entered, Denial> {
+        let code = code.to_owned();
+        let request = PeopleRequest::SecondFactor {
+            pending,
+            code,
+            visitor,
+        };
+        answer!(self.ask(request), PeopleAnswer::Entered(entered) => entered)
+    }
+
+    /// Gives the session of a token, as the person is now.
+    ///
+    /// # Errors
+    /// `NotSignedIn` when there is none, or it has ended.
+    pub fn session(self, token: Token) -> Result<Session, Denial> {
+        answer!(self.ask(PeopleRequest::Session(token)), PeopleAnswer::Session(session) => session)
+    }
+
+    /// Gives the notices that are to be delivered.
+    pub fn notices_due(self) -> Result<Vec<NoticeDue>, Denial> {
+        answer!(self.ask(PeopleRequest::NoticesDue), PeopleAnswer::Notices(notices) => notices)
+    }
+
+    /// Notes that a notice was handed over for delivery.
+    pub fn notice_given(self, proposal: u64, address: &str) -> Result<(), Denial> {
+        let address = address.to_owned();
+        answer!(self.ask(PeopleRequest::NoticeGiven { proposal, address }), PeopleAnswer::Done => ())
+    }
+
+    /// Lets the person of a session act.
+    pub fn acting(self, token: Token, peer: &'k str) -> Acting<'k> {
+        Acting {
+            people: self,
+            token,
+            peer,
+        }
+    }
+
+    fn ask(self, request: PeopleRequest) -> Result<PeopleAnswer, Denial> {
+        match self
+            .keeper
+            .ask(Request::People(Box::new(request)), &mut |_, _| {})?
+        {
+            Response::People(answer) => match *answer {
+                PeopleAnswer::Denied(denial) => Err(denial),
+                answer => Ok(answer),
+            },
+            other => Err(crate::keeper::unexpected(&other).into()),
+        }
+    }
+}
+
+impl Acting<'_> {
+    /// Ends the session.
+    pub fn sign_out(self) -> Result<(), Denial> {
+        self.done(Act::SignOut)
+    }
+
+    /// Lists his sessions.
+    pub fn sessions(self) -> Result<Vec<SessionFacts>, Denial> {
+        answer!(self.act(Act::Sessions), PeopleAnswer::Sessions(sessions) => sessions)
+    }
+
+    /// Ends one of his sessions.
+    pub fn end_session(self, id: &str) -> Result<(), Denial> {
+        self.done(Act::EndSession(id.to_owned()))
+    }
+
+    /// Chooses a password; all his other sessions end.
+    ///
+    /// # Errors
+    /// `Wrong` for another old one, `Weak`, `Wait`.
+    pub fn choose_password(self, old: &str, new: &str) -> Result<(), Denial> {
+        let (old, new) = (old.into(), new.into());
+        self.done(Act::ChoosePassword { old, new })
+    }
+
+    /// Gives the secret of a new second factor, which counts once a code of it was given.
+    pub fn begin_second_factor(self, password: &str) -> Result<Vec<u8>, Denial> {
+        let password = password.into();
+        answer!(self.act(Act::BeginSecondFactor { password }), PeopleAnswer::SecondFactor(secret) => secret)
+    }
+
+    /// Gives a code of the new second factor, which counts from now on.
+    pub fn confirm_second_factor(self, code: &str) -> Result<(), Denial> {
+        let code = code.to_owned();
+        self.done(Act::ConfirmSecondFactor { code })
+    }
+
+    /// Does without a second factor from now on.
+    pub fn end_second_factor(self, password: &str, code: &str) -> Result<(), Denial> {
+        let (password, code) = (password.into(), code.to_owned());
+        self.done(Act::EndSecondFactor { password, code })
+    }
+
+    /// Lists all accounts.
+    pub fn accounts(self) -> Result<Vec<Account>, Denial> {
+        self.records(Act::Accounts, Account::from_record)
+    }
+
+    /// Makes an account without any right.
+    pub fn make_account(self, name: &str) -> Result<AccountId, Denial> {
+        let name = name.to_owned();
+        answer!(self.act(Act::MakeAccount { name }), PeopleAnswer::Made(id) => AccountId(id))
+    }
+
+    /// Makes a first password for an account whose person has none of his own; it is to be handed over in person.
+    pub fn issue_password(self, account: AccountId) -> Result<Secret, Denial> {
+        let account = account.0;
+        answer!(self.act(Act::IssuePassword { account }), PeopleAnswer::Password(password) => password)
+    }
+
+    /// Makes a change that narrows, or proposes one that widens: then it gives the number under which it waits.
+    pub fn change(self, change: &Change, reason: &str) -> Result<Option<u64>, Denial> {
+        let (change, reason) = (change.to_record(), reason.to_owned());
+        answer!(self.act(Act::Change { change, reason }), PeopleAnswer::Waits(number) => number)
+    }
+
+    /// Approves a proposal; gives its number when it waits all the same.
+    pub fn approve(self, proposal: u64) -> Result<Option<u64>, Denial> {
+        answer!(self.act(Act::Approve(proposal)), PeopleAnswer::Waits(number) => number)
+    }
+
+    /// Objects to a proposal.
+    pub fn object(self, proposal: u64, reason: &str) -> Result<(), Denial> {
+        let reason = reason.to_owned();
+        self.done(Act::Object { proposal, reason })
+    }
+
+    /// Withdraws a proposal.
+    pub fn withdraw(self, proposal: u64) -> Result<(), Denial> {
+        self.done(Act::Withdraw(proposal))
+    }
+
+    /// Lists the proposals that he may approve or that concern him.
+    pub fn proposals(self) -> Result<Vec<Proposal>, Denial> {
+        self.records(Act::Proposals, Proposal::from_record)
+    }
+
+    /// Lists the grants that have not ended: all for who may release mail, his own for others.
+    pub fn grants(self) -> Result<Vec<Grant>, Denial> {
+        self.records(Act::Grants, Grant::from_record)
+    }
+
+    /// Makes accounts from a table (CSV) and proposes their rights, or only says what would happen.
+    pub fn import(self, table: &str, dry_run: bool) -> Result<Vec<ImportedLine>, Denial> {
+        let table = table.to_owned();
+        answer!(self.act(Act::Import { table, dry_run }), PeopleAnswer::Imported(lines) => lines)
+    }
+
+    /// Lists entries of the audit log, the newest first, as far as he may read it.
+    pub fn audit_log(
+        self,
+        before: Option<u64>,
+        limit: u32,
+        filter: AuditFilter,
+    ) -> Result<AuditPage, Denial> {
+        let act = Act::AuditLog {
+            before,
+            limit,
+            filter,
+        };
+        answer!(self.act(act), PeopleAnswer::AuditLog(page) => page)
+    }
+
+    fn act(self, act: Act) -> Result<PeopleAnswer, Denial> {
+        self.people.ask(PeopleRequest::Act {
+            token: self.token,
+            peer: self.peer.to_owned(),
+            act,
+        })
+    }
+
+    fn done(self, act: Act) -> Result<(), Denial> {
+        answer!(self.act(act), PeopleAnswer::Done => ())
+    }
+
+    fn records<T>(
+        self,
+        act: Act,
+        read: impl Fn(&str) -> Result<T, RecordError>,
+    ) -> Result<Vec<T>, Denial> {
+        let PeopleAnswer::Records(records) = self.act(act)? else {
+            return Err(Failure::Unreachable("an answer that does not fit".to_owned()).into());
+        };
+        let read = |record: &String| {
+            read(record).map_err(|error| Failure::Damaged(error.to_string()).into())
+        };
+        records.iter().map(read).collect()
+    }
+}
+
+fn unexpected(answer: &PeopleAnswer) -> Denial {
+    let text = format!(
+        "the keeper gave an answer about people that does not fit the question: {answer:?}"
+    );
+    Failure::Unreachable(text).into()
+}

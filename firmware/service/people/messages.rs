@@ -1,0 +1,451 @@
+//! What can be said between a page and the keeper about people: who signs in, who acts, what he may see.
+//!
+//! Whoever acts is named by the token of his session, never by a number, so that the keeper itself knows who he is. Rights,
+//! proposals and grants travel as the records of [`archive::people`].
+
+use crate::keeper::Failure;
+use crate::keeper::messages::WireAsker;
+use archive::people::{AccountId, PasswordWeakness, Refusal, Role};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A question about people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeopleRequest {
+    /// Tells whether the archive was claimed.
+    IsClaimed,
+    /// Makes the first account, an operator, for whoever has the claim code, and signs him in.
+    Claim {
+        /// The claim code; blanks, dashes and the size of letters do not matter.
+        code: String,
+        /// Name and password of the account, and from where.
+        entering: Entering,
+    },
+    /// Signs in.
+    SignIn(Entering),
+    /// Gives the second factor after a right password.
+    SecondFactor {
+        /// What the right password gave.
+        pending: Token,
+        /// The code.
+        code: String,
+        /// From where.
+        visitor: Visitor,
+    },
+    /// Gives the session of a token.
+    Session(Token),
+    /// Does something as the person of a session.
+    Act {
+        /// The session.
+        token: Token,
+        /// The address of the peer.
+        peer: String,
+        /// What.
+        act: Act,
+    },
+    /// Gives the notices that are to be delivered.
+    NoticesDue,
+    /// Notes that a notice was handed over for delivery.
+    NoticeGiven {
+        /// The proposal.
+        proposal: u64,
+        /// The address.
+        address: String,
+    },
+}
+
+/// What a person does about people, himself or others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// Ends his session.
+    SignOut,
+    /// Lists his sessions.
+    Sessions,
+    /// Ends one of his sessions, by its id.
+    EndSession(String),
+    /// Chooses a password.
+    ChoosePassword {
+        /// The one before.
+        old: Secret,
+        /// The new one.
+        new: Secret,
+    },
+    /// Asks for the secret of a new second factor, which counts once a code of it was given.
+    BeginSecondFactor {
+        /// His password.
+        password: Secret,
+    },
+    /// Gives a code of the new second factor, which counts from now on.
+    ConfirmSecondFactor {
+        /// The code.
+        code: String,
+    },
+    /// Does without a second factor from now on.
+    EndSecondFactor {
+        /// His password.
+        password: Secret,
+        /// A code of it.
+        code: String,
+    },
+    /// Lists all accounts.
+    Accounts,
+    /// Makes an account without any right.
+    MakeAccount {
+        /// Its name.
+        name: String,
+    },
+    /// Makes a first password for an account whose person has none of his own.
+    IssuePassword {
+        /// The account.
+        account: u64,
+    },
+    /// Makes a change that narrows, or proposes one that widens.
+    Change {
+        /// The record of the change.
+        change: String,
+        /// Why.
+        reason: String,
+    },
+    /// Approves a proposal.
+    Approve(u64),
+    /// Objects to a proposal.
+    Object {
+        /// Its number.
+        proposal: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Withdraws a proposal.
+    Withdraw(u64),
+    /// Lists the proposals that he may approve or that concern him.
+    Proposals,
+    /// Lists the grants that are open or will be.
+    Grants,
+    /// Makes accounts from a table and proposes their rights.
+    Import {
+        /// The table, CSV.
+        table: String,
+        /// Only says what would happen.
+        dry_run: bool,
+    },
+    /// Lists entries of the audit log, the newest first.
+    AuditLog {
+        /// Only those with lower numbers.
+        before: Option<u64>,
+        /// So many at most.
+        limit: u32,
+        /// Which.
+        filter: AuditFilter,
+    },
+}
+
+/// Who wants in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entering {
+    /// Name of the account.
+    pub name: String,
+    /// Its password.
+    pub password: Secret,
+    /// From where.
+    pub visitor: Visitor,
+}
+
+/// From where somebody comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visitor {
+    /// The address of the peer, without port.
+    pub peer: String,
+    /// What his program calls itself.
+    pub agent: String,
+}
+
+/// A password on its way: no log shows it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// 256 random bits that stand for somebody who signed in; the keeper knows only their digest.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token(pub [u8; 32]);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl fmt::Display for Token {
+    /// Writes it as it stands in a cookie: 64 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a token")]
+pub struct NotAToken;
+
+impl FromStr for Token {
+    type Err = NotAToken;
+
+    fn from_str(text: &str) -> Result<Self, NotAToken> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NotAToken);
+        }
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| NotAToken)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| NotAToken)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// What the keeper answers about people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeopleAnswer {
+    /// It was done.
+    Done,
+    /// It was not.
+    Denied(Denial),
+    /// To `IsClaimed`.
+    IsClaimed(bool),
+    /// To `Claim`, `SignIn`, `SecondFactor`.
+    Entered(Entered),
+    /// To `Session`.
+    Session(Session),
+    /// To `Sessions`.
+    Sessions(Vec<SessionFacts>),
+    /// To `IssuePassword`: a password that the person has to change.
+    Password(Secret),
+    /// To `BeginSecondFactor`: 20 bytes.
+    SecondFactor(Vec<u8>),
+    /// To `MakeAccount`: its number.
+    Made(u64),
+    /// To `Change`, `Approve`: the number under which it waits; none when it took effect.
+    Waits(Option<u64>),
+    /// To `Accounts`, `Proposals`, `Grants`.
+    Records(Vec<String>),
+    /// To `NoticesDue`.
+    Notices(Vec<NoticeDue>),
+    /// To `Import`.
+    Imported(Vec<ImportedLine>),
+    /// To `AuditLog`.
+    AuditLog(AuditPage),
+}
+
+/// Why something was not done, in a form that a page puts into words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Denial {
+    /// Name, password or code is wrong; nobody is told which.
+    #[error("name, password or code is wrong")]
+    Wrong,
+    /// Too many failures, or too many at once; not looked at.
+    #[error("to be tried again after some seconds: {seconds}")]
+    Wait {
+        /// Seconds to wait.
+        seconds: u64,
+    },
+    /// There is no such session, or it has ended.
+    #[error("not signed in")]
+    NotSignedIn,
+    /// Others know his password: he must choose one of his own first.
+    #[error("a password of one's own must be chosen first")]
+    MustChoosePassword,
+    /// The archive was claimed already, or nobody has claimed it yet.
+    #[error("the archive is claimed already, or not yet")]
+    Claim,
+    /// The password is too weak.
+    #[error("{0}")]
+    Weak(#[serde(with = "WeaknessOnWire")] PasswordWeakness),
+    /// The rules forbid it.
+    #[error("{0}")]
+    Refused(#[serde(with = "RefusalOnWire")] Refusal),
+    /// The archive could not do it.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<PasswordWeakness> for Denial {
+    fn from(weakness: PasswordWeakness) -> Self {
+        Self::Weak(weakness)
+    }
+}
+
+impl From<store::Error> for Denial {
+    fn from(error: store::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// How far somebody came in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entered {
+    /// He is in.
+    In {
+        /// His session's token.
+        token: Token,
+        /// His session.
+        session: Session,
+    },
+    /// The password was right; a code is asked for as well, within five minutes.
+    NeedsCode(Token),
+}
+
+/// Somebody who signed in, as he is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// His account.
+    #[serde(with = "AccountIdOnWire")]
+    pub account: AccountId,
+    /// The name he signs in with.
+    pub name: String,
+    /// The name that others read.
+    pub display_name: String,
+    /// His roles.
+    #[serde(with = "roles_on_wire")]
+    pub roles: Vec<Role>,
+    /// What he may see.
+    pub asker: WireAsker,
+    /// Whether he must choose a password before anything else.
+    pub must_choose_password: bool,
+    /// Whether signing in takes a code.
+    pub has_second_factor: bool,
+    /// Whether mail from before a reset is closed to him until its opening is approved.
+    pub old_mail_is_closed: bool,
+}
+
+/// A session in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFacts {
+    /// Its id, which opens nothing.
+    pub id: String,
+    /// When he signed in, Unix seconds.
+    pub since: i64,
+    /// When it was last used, Unix seconds.
+    pub used: i64,
+    /// From where.
+    pub visitor: Visitor,
+    /// Whether it is the one that asks.
+    pub is_this: bool,
+}
+
+/// A notice that is to be delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeDue {
+    /// To whom.
+    pub address: String,
+    /// The record of the proposal.
+    pub proposal: String,
+    /// Name of who proposed it.
+    pub proposed_by: String,
+    /// Name of the account that is to change; empty when none is.
+    pub account: String,
+}
+
+/// What became, or would become, of a line of a table of accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedLine {
+    /// Number of the line, from 1.
+    pub line: u64,
+    /// The name in it.
+    pub name: String,
+    /// What was done, each in words of the audit log.
+    pub done: Vec<String>,
+    /// Why the rest was not.
+    pub denied: Option<String>,
+}
+
+/// Which entries of the audit log are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditFilter {
+    /// Only these types of events, by their numbers (FORMAT.md); all when empty.
+    pub kinds: Vec<u64>,
+    /// Only what this account did, by its name; all when empty.
+    pub account: String,
+}
+
+/// Entries of the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPage {
+    /// The entries, the newest first: number, microseconds since 1970, event as FORMAT.md has its fields.
+    pub entries: Vec<(u64, i64, Vec<u8>)>,
+    /// From where to go on; none at the beginning of the archive.
+    pub before: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "AccountId")]
+struct AccountIdOnWire(u64);
+
+/// The weaknesses by name: [`PasswordWeakness`] itself knows no wire.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PasswordWeakness")]
+enum WeaknessOnWire {
+    Short,
+    Long,
+    Name,
+    Repeats,
+    Row,
+    Common,
+}
+
+/// The refusals by name: [`Refusal`] itself knows no wire.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Refusal")]
+enum RefusalOnWire {
+    MayNot,
+    Unknown,
+    Unsound,
+    Name,
+    Roles,
+    LastOperator,
+    NoOfficer,
+    NotSecond,
+    NoOwnPassword,
+    Waiting,
+    TooMany,
+}
+
+/// Roles by their names.
+mod roles_on_wire {
+    use archive::people::Role;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        roles: &[Role],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+        names.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        deserializer: D,
+    ) -> Result<Vec<Role>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        let role = |name: &String| {
+            Role::from_name(name).ok_or_else(|| serde::de::Error::custom("unknown role"))
+        };
+        names.iter().map(role).collect()
+    }
+}

@@ -1,0 +1,24 @@
+//! People: who may sign in to the page, as whom he acts, and how his rights change.
+//!
+//! [`People`] is what pages ask; the keeper answers, since it alone has the register and the secrets. The rules are
+//! [`archive::people`]'s. Accounts of SMTP senders are something else: [`crate::accounts`].
+
+mod acting;
+mod audit_log;
+mod calls;
+mod desk;
+mod door;
+mod importing;
+mod kept_register;
+mod messages;
+mod secrets;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+pub use calls::{Acting, People};
+pub(crate) use desk::{Desk, Office};
+pub use messages::{
+    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, NotAToken, NoticeDue,
+    PeopleAnswer, PeopleRequest, Secret, Session, SessionFacts, Token, Visitor,
+};

@@ -1,0 +1,230 @@
+//! Sessions of those who signed in: a random token each, of which only the digest is kept.
+//!
+//! Every sign-in gives a new one, so that nobody can have known it before. They end by signing out, by time, and when the
+//! account is closed. They live in memory and in `state.redb`, so that a restart signs nobody out.
+
+use super::messages::{SessionFacts, Token, Visitor};
+use crate::keeper::Failure;
+use archive::people::AccountId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use store::{State, StateChange, StateTable};
+
+/// 2 hours without use end a session, in seconds: a forgotten screen.
+const IDLE_S_MAX: i64 = 2 * 3_600;
+
+/// 12 hours end it in any case, in seconds: a day of work.
+const AGE_S_MAX: i64 = 12 * 3_600;
+
+/// 5 minutes: how late the state file may learn that a session was used, in seconds, so that a page costs no write.
+const UNSAVED_S_MAX: i64 = 300;
+
+/// 20 sessions of an account; another one ends the one unused for longest.
+const ACCOUNT_SESSIONS_MAX: usize = 20;
+
+/// 200 characters are kept of what a program calls itself.
+const AGENT_CHARS_MAX: usize = 200;
+
+/// Digits of the id of a session in lists.
+const ID_DIGITS: usize = 16;
+
+const NAME: &str = "session ";
+
+/// All sessions, by the digest of their tokens.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<BTreeMap<String, Kept>>);
+
+/// A session as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    account: u64,
+    since: i64,
+    used: i64,
+    peer: String,
+    agent: String,
+    /// The time of use that the state file knows.
+    #[serde(skip)]
+    saved: i64,
+}
+
+impl Sessions {
+    /// Reads the sessions that are kept; what does not hold is no session.
+    pub(super) fn load(state: &State) -> Result<Self, Failure> {
+        let entries = state.entries(StateTable::Secrets)?.into_iter();
+        let sessions = entries.filter_map(|(name, value)| {
+            let digest = name.strip_prefix(NAME)?.to_owned();
+            let kept: Kept = serde_json::from_slice(&value).ok()?;
+            let saved = kept.used;
+            Some((digest, Kept { saved, ..kept }))
+        });
+        Ok(Self(Mutex::new(sessions.collect())))
+    }
+
+    /// Begins a session.
+    pub(super) fn begin(
+        &self,
+        state: &State,
+        account: AccountId,
+        visitor: &Visitor,
+        now: i64,
+    ) -> Result<Token, Failure> {
+        let token = Token(store::random());
+        let kept = Kept {
+            account: account.0,
+            since: now,
+            used: now,
+            peer: visitor.peer.clone(),
+            agent: visitor.agent.chars().take(AGENT_CHARS_MAX).collect(),
+            saved: now,
+        };
+        let mut all = self.all();
+        let mut changes = vec![put(&digest(token), &kept)];
+        let mut own: Vec<(i64, String)> = all
+            .iter()
+            .filter(|(_, kept)| kept.account == account.0)
+            .map(|(digest, kept)| (kept.used, digest.clone()))
+            .collect();
+        own.sort_unstable();
+        let excess = (own.len() + 1).saturating_sub(ACCOUNT_SESSIONS_MAX);
+        let ended: Vec<String> = own.into_iter().take(excess).map(|(_, own)| own).collect();
+        changes.extend(ended.iter().map(|digest| remove(digest)));
+        state.put_all(&changes)?;
+        all.retain(|digest, _| !ended.contains(digest));
+        all.insert(digest(token), kept);
+        Ok(token)
+    }
+
+    /// Gives the account of a token's session, which is used now; none when there is none or its time is over.
+    pub(super) fn account(
+        &self,
+        state: &State,
+        token: Token,
+        now: i64,
+    ) -> Result<Option<AccountId>, Failure> {
+        let digest = digest(token);
+        let mut all = self.all();
+        let Some(kept) = all.get_mut(&digest).filter(|kept| kept.is_open(now)) else {
+            return Ok(None);
+        };
+        kept.used = now.max(kept.used);
+        if kept.used - kept.saved >= UNSAVED_S_MAX {
+            state.put_all(&[put(&digest, kept)])?;
+            kept.saved = kept.used;
+        }
+        Ok(Some(AccountId(kept.account)))
+    }
+
+    /// Lists the sessions of an account.
+    pub(super) fn list(&self, account: AccountId, token: Token, now: i64) -> Vec<SessionFacts> {
+        let this = digest(token);
+        let all = self.all();
+        let own = all
+            .iter()
+            .filter(|(_, kept)| kept.account == account.0 && kept.is_open(now));
+        own.map(|(digest, kept)| SessionFacts {
+            id: id_of(digest).to_owned(),
+            since: kept.since,
+            used: kept.used,
+            visitor: Visitor {
+                peer: kept.peer.clone(),
+                agent: kept.agent.clone(),
+            },
+            is_this: *digest == this,
+        })
+        .collect()
+    }
+
+    /// Ends the session of a token.
+    pub(super) fn end(&self, state: &State, token: Token) -> Result<(), Failure> {
+        let this = digest(token);
+        self.end_where(state, |digest, _| digest == this).map(drop)
+    }
+
+    /// Ends the session of an account with this id; tells whether there was one.
+    pub(super) fn end_by_id(
+        &self,
+        state: &State,
+        account: AccountId,
+        id: &str,
+    ) -> Result<bool, Failure> {
+        let ended = self.end_where(state, |digest, owner| {
+            owner == account && id_of(digest) == id
+        })?;
+        Ok(ended > 0)
+    }
+
+    /// Ends all sessions of an account but one.
+    pub(super) fn end_others(
+        &self,
+        state: &State,
+        account: AccountId,
+        but: Option<Token>,
+    ) -> Result<(), Failure> {
+        let but = but.map(digest);
+        self.end_where(state, |digest, owner| {
+            owner == account && but.as_deref() != Some(digest)
+        })
+        .map(drop)
+    }
+
+    /// Ends those whose time is over.
+    pub(super) fn end_old(&self, state: &State, now: i64) -> Result<(), Failure> {
+        let old: Vec<String> = self
+            .all()
+            .iter()
+            .filter(|(_, kept)| !kept.is_open(now))
+            .map(|(digest, _)| digest.clone())
+            .collect();
+        self.end_where(state, |digest, _| old.iter().any(|old| old == digest))
+            .map(drop)
+    }
+
+    fn end_where(
+        &self,
+        state: &State,
+        is_ended: impl Fn(&str, AccountId) -> bool,
+    ) -> Result<usize, Failure> {
+        let mut all = self.all();
+        let ended: Vec<String> = all
+            .iter()
+            .filter(|(digest, kept)| is_ended(digest, AccountId(kept.account)))
+            .map(|(digest, _)| digest.clone())
+            .collect();
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        // In memory first: whatever the disk does, nobody comes in by it any more.
+        all.retain(|digest, _| !ended.contains(digest));
+        let changes: Vec<StateChange> = ended.iter().map(|digest| remove(digest)).collect();
+        state.put_all(&changes)?;
+        Ok(ended.len())
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn is_open(&self, now: i64) -> bool {
+        now - self.used < IDLE_S_MAX && now - self.since < AGE_S_MAX
+    }
+}
+
+fn digest(token: Token) -> String {
+    store::sha256(&token.0).to_string()
+}
+
+fn id_of(digest: &str) -> &str {
+    digest.get(..ID_DIGITS).unwrap_or(digest)
+}
+
+fn put(digest: &str, kept: &Kept) -> StateChange {
+    let value = serde_json::to_vec(kept).expect("text and numbers are always JSON");
+    (StateTable::Secrets, format!("{NAME}{digest}"), Some(value))
+}
+
+fn remove(digest: &str) -> StateChange {
+    (StateTable::Secrets, format!("{NAME}{digest}"), None)
+}

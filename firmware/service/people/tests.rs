@@ -1,0 +1,293 @@
+//! People at a keeper's desk: they come in, act, and everything stands after a restart.
+
+use super::*;
+use crate::keeper::{Failure, Keeper, LocalKeeper};
+use archive::EventKind;
+use archive::access::OwnAddress;
+use archive::people::{AccountId, Change, Refusal, Role, Step};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use store::{Moment, Options};
+
+/// A Monday morning.
+const NOW_S: i64 = 1_750_000_000;
+
+const PASSWORD: &str = "drei Igel im Regen";
+const HOUR_S: u64 = 3_600;
+
+/// An archive with a clock that the test sets.
+struct Archive {
+    folder: tempfile::TempDir,
+    clock: Arc<AtomicI64>,
+    keeper: Option<LocalKeeper>,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let mut archive = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            clock: Arc::new(AtomicI64::new(NOW_S)),
+            keeper: None,
+        };
+        archive.open();
+        archive
+    }
+
+    fn open(&mut self) {
+        self.keeper = None;
+        let clock = self.clock.clone();
+        let options = Options {
+            clock: Arc::new(move || Moment {
+                at_us: clock.load(Ordering::SeqCst) * 1_000_000,
+                synchronised: false,
+                uncertainty_ms: None,
+            }),
+            boot_id: [3; 16],
+            volume_bytes_max: store::VOLUME_BYTES_MAX,
+            index_threads: 1,
+            upkeep: false,
+            follower_patience: store::FOLLOWER_PATIENCE,
+        };
+        let keeper = LocalKeeper::open(self.folder.path(), options, &mut |_| {});
+        self.keeper = Some(keeper.expect("the archive opens"));
+    }
+
+    fn keeper(&self) -> &LocalKeeper {
+        self.keeper.as_ref().expect("it is open")
+    }
+
+    fn people(&self) -> People<'_> {
+        People::of(self.keeper())
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Claims it and gives the operator's session.
+    fn claim(&self) -> Token {
+        let code = self.keeper().claim_code().expect("it can be read");
+        let code = code.expect("nobody has claimed it");
+        token(self.people().claim(&code, entering("chef", PASSWORD)))
+    }
+
+    fn hours(&self, hours: u64) {
+        for _ in 0..hours {
+            self.clock.fetch_add(HOUR_S as i64, Ordering::SeqCst);
+            self.keeper().pass(HOUR_S).expect("time passes");
+        }
+    }
+
+    fn give_notices(&self) {
+        for notice in self.people().notices_due().expect("notices") {
+            let proposal = archive::people::Proposal::from_record(&notice.proposal);
+            let number = proposal.expect("a proposal").number;
+            let given = self.people().notice_given(number, &notice.address);
+            given.expect("a notice");
+        }
+    }
+
+    /// Kinds and texts of the log's entries about people.
+    fn log(&self) -> Vec<(EventKind, String, String)> {
+        let (leaves, _) = self.keeper().store().progress().expect("open");
+        let mut entries = Vec::new();
+        let events = self.keeper().store().events(1..leaves + 1, |_, event| {
+            entries.push((event.kind, event.account, event.text));
+        });
+        events.expect("it can be read");
+        entries
+    }
+}
+
+fn visitor(peer: &str) -> Visitor {
+    Visitor {
+        peer: peer.to_owned(),
+        agent: "Browser".to_owned(),
+    }
+}
+
+fn entering(name: &str, password: &str) -> Entering {
+    Entering {
+        name: name.to_owned(),
+        password: password.into(),
+        visitor: visitor("192.0.2.7"),
+    }
+}
+
+fn token(entered: Result<Entered, Denial>) -> Token {
+    match entered {
+        Ok(Entered::In { token, .. }) => token,
+        other => panic!("not in: {other:?}"),
+    }
+}
+
+fn own(address: &str) -> OwnAddress {
+    OwnAddress {
+        address: address.to_owned(),
+        from: None,
+        until: None,
+    }
+}
+
+#[test]
+fn an_archive_is_claimed_once_and_by_its_code() {
+    let archive = Archive::new();
+    assert_eq!(archive.people().is_claimed(), Ok(false));
+    let wrong = archive
+        .people()
+        .claim("AAAA-BBBB-CCCC", entering("chef", PASSWORD));
+    assert_eq!(wrong, Err(Denial::Wrong));
+    let code = archive
+        .keeper()
+        .claim_code()
+        .expect("read")
+        .expect("a code");
+    assert_eq!(
+        archive.keeper().claim_code(),
+        Ok(Some(code.clone())),
+        "the same"
+    );
+    let weak = archive
+        .people()
+        .claim(&code, entering("chef", "chefchefchef"));
+    assert!(matches!(weak, Err(Denial::Weak(_))), "{weak:?}");
+    let written = code.to_lowercase().replace('-', " ");
+    let session = token(archive.people().claim(&written, entering("chef", PASSWORD)));
+    let session = archive.people().session(session).expect("signed in");
+    assert_eq!(session.roles, [Role::Operator]);
+    assert_eq!(archive.keeper().claim_code(), Ok(None));
+    let again = archive.people().claim(&code, entering("other", PASSWORD));
+    assert_eq!(again, Err(Denial::Claim));
+}
+
+#[test]
+fn only_the_right_password_opens_and_the_log_has_each_try() {
+    let archive = Archive::new();
+    archive.claim();
+    for (name, password) in [
+        ("chef", "drei Igel im Wald!"),
+        ("chef", ""),
+        ("nobody", PASSWORD),
+    ] {
+        let denied = archive.people().sign_in(entering(name, password));
+        assert_eq!(denied, Err(Denial::Wrong), "{name}");
+    }
+    token(archive.people().sign_in(entering(" Chef", PASSWORD)));
+    let failures: Vec<_> = archive
+        .log()
+        .into_iter()
+        .filter(|(kind, ..)| *kind == EventKind::SignInFailed)
+        .map(|(_, account, _)| account)
+        .collect();
+    assert_eq!(
+        failures,
+        ["chef", "chef", ""],
+        "no unknown name is written down"
+    );
+}
+
+#[test]
+fn failures_make_the_next_try_wait_whoever_it_is() {
+    for name in ["chef", "nobody"] {
+        let archive = Archive::new();
+        archive.claim();
+        for _ in 0..4 {
+            let denied = archive.people().sign_in(entering(name, "wrong"));
+            assert_eq!(denied, Err(Denial::Wrong), "{name}");
+        }
+        let denied = archive.people().sign_in(entering(name, PASSWORD));
+        assert_eq!(denied, Err(Denial::Wait { seconds: 1 }), "{name}");
+    }
+}
+
+#[test]
+fn all_stands_after_a_restart() {
+    let mut archive = Archive::new();
+    let chef = archive.claim();
+    let address = Change::Account(AccountId(1024), Step::GiveAddress(own("chef@x.example")));
+    let people = archive.people();
+    let number = people.acting(chef, "192.0.2.7").change(&address, "");
+    assert!(matches!(number, Ok(Some(_))), "{number:?}");
+    archive.give_notices();
+    archive.hours(12);
+    archive.open();
+    assert_eq!(
+        archive.people().session(chef).map(|session| session.name),
+        Err(Denial::NotSignedIn),
+        "idle for too long"
+    );
+    let chef = token(archive.people().sign_in(entering("chef", PASSWORD)));
+    archive.open();
+    assert!(
+        archive.people().session(chef).is_ok(),
+        "a restart signs nobody out"
+    );
+    archive.hours(12);
+    assert!(archive.people().notices_due().expect("none").is_empty());
+    let effect = archive
+        .log()
+        .into_iter()
+        .any(|(kind, _, text)| kind == EventKind::AccountChanged && text.contains("give address"));
+    assert!(effect, "the hours before the restart count");
+}
+
+#[test]
+fn the_state_file_alone_changes_no_right() {
+    let mut archive = Archive::new();
+    archive.claim();
+    let state = archive.keeper().store().state();
+    let name = "account 1024";
+    let table = store::StateTable::People;
+    let record = state.get(table, name).expect("read").expect("a record");
+    let record = String::from_utf8(record).expect("text");
+    let forged = record.replace("role: operator\n", "role: operator\nrole: staff\n");
+    assert_ne!(forged, record);
+    state
+        .put(table, name, Some(forged.as_bytes()))
+        .expect("written");
+    archive.open();
+    let chef = token(archive.people().sign_in(entering("chef", PASSWORD)));
+    let session = archive.people().session(chef).expect("signed in");
+    assert_eq!(session.roles, [Role::Operator]);
+    let alarms = |archive: &Archive| {
+        let log = archive.log().into_iter();
+        log.filter(|(kind, ..)| *kind == EventKind::Alarm).count()
+    };
+    assert_eq!(alarms(&archive), 1);
+    archive.open();
+    assert!(archive.people().session(chef).is_ok());
+    assert_eq!(alarms(&archive), 1, "only once");
+}
+
+#[test]
+fn a_lost_state_file_loses_no_right() {
+    let mut archive = Archive::new();
+    archive.claim();
+    archive.keeper = None;
+    std::fs::remove_file(archive.path().join("state.redb")).expect("removed");
+    archive.open();
+    assert_eq!(archive.people().is_claimed(), Ok(true));
+    let denied = archive.people().sign_in(entering("chef", PASSWORD));
+    assert_eq!(denied, Err(Denial::Wrong), "passwords are gone");
+}
+
+#[test]
+fn nobody_acts_without_a_session() {
+    let archive = Archive::new();
+    archive.claim();
+    let stranger = Token([7; 32]);
+    let change = Change::NoticeRoute("mail".to_owned());
+    let denied = archive.people().acting(stranger, "").change(&change, "");
+    assert_eq!(denied, Err(Denial::NotSignedIn));
+    let chef = token(archive.people().sign_in(entering("chef", PASSWORD)));
+    archive.people().acting(chef, "").sign_out().expect("out");
+    assert_eq!(
+        archive.people().session(chef).map(drop),
+        Err(Denial::NotSignedIn)
+    );
+    let denied = archive.people().acting(chef, "").approve(1);
+    assert_eq!(denied, Err(Denial::NotSignedIn));
+    let _ = (Refusal::MayNot, Failure::NotFound(String::new()));
+    let _: &dyn Keeper = archive.keeper();
+}
