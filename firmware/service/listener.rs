@@ -1,29 +1,29 @@
 //! Accepting connections: a thread each, limits on their number, and an orderly end.
 //!
-//! A thread whose connection has ended waits a little for the next one: many senders make a connection for each message, and making
-//! and ending a thread costs more than taking the message. It knows no protocol and no TLS. What a connection is for is told by the
-//! function given with its socket.
+//! The thread that accepts a connection serves it, and then accepts the next one: many senders make a connection for each message, and
+//! handing it to another thread would cost more than most of what is done with it. It knows no protocol and no TLS. What a connection is
+//! for is told by the function given with its socket.
 
-use nix::sys::socket::{Shutdown as ShutdownSide, shutdown};
+use nix::sys::socket::{Shutdown as ShutdownSide, setsockopt, shutdown, sockopt::ReceiveTimeout};
+use nix::sys::time::TimeVal;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::thread;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// 100 ms after a failed accept: with no file descriptor left, at most 10 tries and log lines a second.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// 32 threads wait for a next connection at most: as many as senders commonly have at once, with a few pages of memory each.
+/// 32 threads wait for a next connection of a door at most: as many as senders commonly have at once, with a few pages of memory each.
 const IDLE_THREADS_MAX: usize = 32;
 
-/// 5 seconds for a thread to wait for its next connection; then it gives its memory back.
-const IDLE_WAIT: Duration = Duration::from_secs(5);
+/// 5 seconds for a thread to wait for its next connection; then it gives its memory back, unless it is the last that waits.
+const IDLE_WAIT_S: i64 = 5;
 
 /// 1 second for connections that were cut off to end; a thread that needs longer is left behind.
 const CUT_WAIT: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ pub struct Door {
 /// Accepts connections until it is stopped.
 pub struct Listener {
     shared: Arc<Shared>,
-    doors: Vec<(Arc<TcpListener>, JoinHandle<()>)>,
+    doors: Vec<Arc<Acceptor>>,
     local_addrs: Vec<SocketAddr>,
 }
 
@@ -65,31 +65,16 @@ impl Listener {
     /// # Errors
     /// When a thread cannot be started or a socket has no address.
     pub fn start(name: &'static str, doors: Vec<Door>, limits: Limits) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(name, limits));
         let mut listener = Self {
-            shared,
+            shared: Arc::new(Shared::new(name, limits)),
             doors: Vec::new(),
             local_addrs: Vec::new(),
         };
-        for Door {
-            socket,
-            refusal,
-            serve,
-        } in doors
-        {
-            listener.local_addrs.push(socket.local_addr()?);
-            let socket = Arc::new(socket);
-            let acceptor = Acceptor {
-                shared: listener.shared.clone(),
-                socket: socket.clone(),
-                refusal,
-                serve,
-                refusing: false,
-            };
-            let thread = thread::Builder::new()
-                .name(format!("{name}-accept"))
-                .spawn(move || acceptor.run())?;
-            listener.doors.push((socket, thread));
+        for door in doors {
+            listener.local_addrs.push(door.socket.local_addr()?);
+            let acceptor = Arc::new(Acceptor::new(listener.shared.clone(), door)?);
+            listener.doors.push(acceptor.clone());
+            acceptor.start_thread()?;
         }
         Ok(listener)
     }
@@ -112,12 +97,10 @@ impl Listener {
 
     fn end(&mut self, grace: Duration) -> usize {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        for (socket, thread) in self.doors.drain(..) {
-            // Linux wakes up whoever waits in accept(2) on a socket that is shut down.
-            let _ = shutdown(socket.as_raw_fd(), ShutdownSide::Both);
-            let _ = thread.join();
+        for door in self.doors.drain(..) {
+            // Linux wakes up all who wait in accept(2) on a socket that is shut down.
+            let _ = shutdown(door.socket.as_raw_fd(), ShutdownSide::Both);
         }
-        self.shared.idle().clear(); // whoever waits for a connection sees that none will come
         self.shared.shut_down(Shutdown::Read, |connection| {
             !connection.busy.load(Ordering::SeqCst)
         });
@@ -145,7 +128,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The socket; it is shut down by others when the listener stops.
+    /// The socket; it is shut down by others when the listener stops. A read waits 5 seconds unless it is given another time.
     pub fn socket(&self) -> &Arc<TcpStream> {
         &self.socket
     }
@@ -176,7 +159,6 @@ impl Drop for Connection {
                 open.per_peer.remove(&self.peer.ip());
             }
         }
-        self.shared.ended.notify_all();
     }
 }
 
@@ -186,29 +168,8 @@ struct Shared {
     limits: Limits,
     stopping: AtomicBool,
     open: Mutex<Open>,
-    /// Tells of every connection that ended.
+    /// Tells of every thread that ended.
     ended: Condvar,
-    idle: Mutex<Vec<IdleThread>>,
-}
-
-/// A thread that waits for a connection.
-struct IdleThread {
-    thread: ThreadId,
-    next: SyncSender<Job>,
-}
-
-/// A connection, and what is to be done with it.
-struct Job {
-    serve: Serve,
-    connection: Connection,
-}
-
-impl Job {
-    fn run(self) {
-        (self.serve)(&self.connection);
-        drop(self.serve); // whoever waits for the last connection may then have all for himself
-        drop(self.connection);
-    }
 }
 
 #[derive(Default)]
@@ -217,12 +178,31 @@ struct Open {
     connections: HashMap<u64, Handle>,
     /// No entry is 0.
     per_peer: HashMap<IpAddr, usize>,
+    /// Threads, waiting or serving.
+    threads: usize,
 }
 
 /// What is needed to end a connection.
 struct Handle {
     socket: Arc<TcpStream>,
     busy: Arc<AtomicBool>,
+}
+
+/// A thread; it counts until it is dropped.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.lock().threads += 1;
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.lock().threads -= 1;
+        self.0.ended.notify_all();
+    }
 }
 
 impl Shared {
@@ -233,46 +213,11 @@ impl Shared {
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             ended: Condvar::new(),
-            idle: Mutex::default(),
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<IdleThread>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives a connection to the thread that became idle last, since its memory is still in the processor's caches; gives the
-    /// connection back when there is none.
-    fn hand_over(&self, mut job: Job) -> Option<Job> {
-        while let Some(idle) = { self.idle().pop() } {
-            match idle.next.send(job) {
-                Ok(()) => return None,
-                Err(refused) => job = refused.0,
-            }
-        }
-        Some(job)
-    }
-
-    /// Waits for the next connection of this thread; none when it is to end.
-    fn next_job(&self) -> Option<Job> {
-        let (next, jobs) = sync_channel(1);
-        let thread = thread::current().id();
-        {
-            let mut idle = self.idle();
-            if idle.len() >= IDLE_THREADS_MAX || self.stopping.load(Ordering::SeqCst) {
-                return None;
-            }
-            idle.push(IdleThread { thread, next });
-        }
-        match jobs.recv_timeout(IDLE_WAIT) {
-            Ok(job) => Some(job),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                self.idle().retain(|idle| idle.thread != thread);
-                // One that was handed over at the last moment.
-                jobs.recv().ok()
-            }
-        }
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -323,11 +268,11 @@ impl Shared {
         }
     }
 
-    /// Waits until no connection is left, or the time is over; gives the number left.
+    /// Waits until no thread is left, or the time is over; gives the number left.
     fn wait_for_end(&self, time: Duration) -> usize {
         let until = Instant::now() + time;
         let mut open = self.lock();
-        while !open.connections.is_empty() {
+        while open.threads > 0 {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -338,85 +283,145 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        open.connections.len()
+        open.threads
     }
 }
 
-/// The thread of one door.
+/// One door, while connections are accepted on it.
 struct Acceptor {
     shared: Arc<Shared>,
-    socket: Arc<TcpListener>,
+    socket: TcpListener,
     refusal: &'static [u8],
     serve: Serve,
+    /// Threads that wait for a connection; one at least, but for moments.
+    waiting: Mutex<usize>,
     /// The connection before was refused; so a flood of them costs one log line.
-    refusing: bool,
+    refusing: AtomicBool,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    socket: Arc<TcpStream>,
+    peer: SocketAddr,
+    /// Whether nobody waits for the next one.
+    was_last: bool,
 }
 
 impl Acceptor {
-    fn run(mut self) {
+    fn new(shared: Arc<Shared>, door: Door) -> io::Result<Self> {
+        let Door {
+            socket,
+            refusal,
+            serve,
+        } = door;
+        // Connections have it, too, until they are given another one.
+        setsockopt(&socket, ReceiveTimeout, &TimeVal::new(IDLE_WAIT_S, 0))?;
+        Ok(Self {
+            shared,
+            socket,
+            refusal,
+            serve,
+            waiting: Mutex::default(),
+            refusing: AtomicBool::new(false),
+        })
+    }
+
+    fn start_thread(self: Arc<Self>) -> io::Result<()> {
+        let counted = Counted::new(&self.shared);
+        let builder = thread::Builder::new().name(self.shared.name.to_owned());
+        let builder = builder.stack_size(self.shared.limits.stack_bytes);
+        let work = move || {
+            self.run();
+            drop(counted); // whoever waits for the last thread may then have all for himself
+        };
+        builder.spawn(work).map(drop)
+    }
+
+    fn run(self: Arc<Self>) {
+        while let Some(accepted) = self.accept() {
+            self.take(accepted);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, usize> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a connection; none when this thread is to end.
+    fn accept(&self) -> Option<Accepted> {
         loop {
+            {
+                let mut waiting = self.waiting();
+                if *waiting >= IDLE_THREADS_MAX || self.shared.is_stopping() {
+                    return None;
+                }
+                *waiting += 1;
+            }
             let accepted = self.socket.accept();
-            if self.shared.stopping.load(Ordering::SeqCst) {
-                return;
+            let was_last = {
+                let mut waiting = self.waiting();
+                *waiting -= 1;
+                *waiting == 0
+            };
+            if self.shared.is_stopping() {
+                return None;
             }
             match accepted {
-                Ok((socket, peer)) => self.take(Arc::new(socket), peer),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(error) => {
-                    warn!(listener = self.shared.name, %error, "cannot accept a connection");
-                    thread::sleep(ACCEPT_PAUSE);
+                Ok((socket, peer)) => {
+                    return Some(Accepted {
+                        socket: Arc::new(socket),
+                        peer,
+                        was_last,
+                    });
                 }
+                // What it is about the next one to wait meets, too.
+                Err(_) if !was_last => return None,
+                Err(error) => self.failed(&error),
             }
         }
     }
 
-    fn take(&mut self, socket: Arc<TcpStream>, peer: SocketAddr) {
-        let was_refusing = self.refusing;
-        let spawned = self
-            .shared
-            .admit(&socket, peer)
-            .map(|connection| self.spawn(connection));
-        self.refusing = !matches!(spawned, Some(Ok(())));
-        if !self.refusing {
-            return;
+    fn failed(&self, error: &io::Error) {
+        let passes = [
+            ErrorKind::WouldBlock, // nobody came in time
+            ErrorKind::Interrupted,
+            ErrorKind::ConnectionAborted,
+        ];
+        if !passes.contains(&error.kind()) {
+            warn!(listener = self.shared.name, %error, "cannot accept a connection");
+            thread::sleep(ACCEPT_PAUSE);
         }
-        let _ = (&*socket).write(self.refusal); // fits into the empty buffer of a new socket
-        if !was_refusing {
-            let why = match spawned {
-                Some(Err(error)) => error.to_string(),
-                _ => "too many connections".to_owned(),
-            };
+    }
+
+    /// Serves a connection, or refuses it when it is one too many or nobody could wait for the next one.
+    fn take(self: &Arc<Self>, accepted: Accepted) {
+        let Accepted {
+            socket,
+            peer,
+            was_last,
+        } = accepted;
+        let Some(connection) = self.shared.admit(&socket, peer) else {
+            return self.refuse(&socket, peer, "too many connections");
+        };
+        if was_last && let Err(error) = self.clone().start_thread() {
+            return self.refuse(&socket, peer, &error.to_string());
+        }
+        self.refusing.store(false, Ordering::Relaxed);
+        (self.serve)(&connection);
+    }
+
+    fn refuse(&self, mut socket: &TcpStream, peer: SocketAddr, why: &str) {
+        let _ = socket.write(self.refusal); // fits into the empty buffer of a new socket
+        if !self.refusing.swap(true, Ordering::Relaxed) {
             warn!(listener = self.shared.name, %peer, why, "connection refused");
         }
-    }
-
-    fn spawn(&self, connection: Connection) -> io::Result<()> {
-        let serve = self.serve.clone();
-        let Some(job) = self.shared.hand_over(Job { serve, connection }) else {
-            return Ok(());
-        };
-        let shared = self.shared.clone();
-        let work = move || {
-            job.run();
-            while let Some(next) = shared.next_job() {
-                next.run();
-            }
-        };
-        let builder = thread::Builder::new().name(self.shared.name.to_owned());
-        builder
-            .stack_size(self.shared.limits.stack_bytes)
-            .spawn(work)
-            .map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
     use std::io::Read;
     use std::sync::mpsc;
 
@@ -533,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_takes_one_connection_after_the_other() -> io::Result<()> {
+    fn threads_take_one_connection_after_the_other() -> io::Result<()> {
         let (served, threads) = mpsc::channel();
         let serve: Serve = Arc::new(move |_| {
             served
@@ -546,20 +551,42 @@ mod tests {
             serve,
         };
         let listener = Listener::start("test", vec![door], LIMITS)?;
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for _ in 0..10 {
             let mut said = String::new();
             TcpStream::connect(listener.local_addrs()[0])?.read_to_string(&mut said)?;
-            seen.push(threads.recv().expect("served"));
+            seen.insert(threads.recv().expect("served"));
             let until = Instant::now() + Duration::from_secs(4);
-            while listener.shared.idle().is_empty() && Instant::now() < until {
+            while *listener.doors[0].waiting() < 2 && Instant::now() < until {
                 thread::yield_now();
             }
         }
-        assert!(seen.iter().all(|thread| *thread == seen[0]), "{seen:?}");
+        assert!(seen.len() <= 2, "one serves, the other waits: {seen:?}");
         let shared = listener.shared.clone();
         assert_eq!(listener.stop(Duration::from_secs(60)), 0);
-        assert!(shared.idle().is_empty(), "nobody waits any more");
+        assert_eq!(shared.lock().threads, 0, "nobody waits any more");
+        Ok(())
+    }
+
+    #[test]
+    fn threads_that_nobody_needs_end_but_for_one() -> io::Result<()> {
+        let serve: Serve = Arc::new(|_| panic!("not to be served"));
+        let door = Door {
+            socket: socket(),
+            refusal: b"",
+            serve,
+        };
+        let listener = Listener::start("test", vec![door], LIMITS)?;
+        let acceptor = &listener.doors[0];
+        acceptor.socket.set_nonblocking(true)?; // as if the time to wait were over
+        for _ in 0..3 {
+            acceptor.clone().start_thread()?;
+        }
+        let until = Instant::now() + Duration::from_secs(60);
+        while listener.shared.lock().threads > 1 && Instant::now() < until {
+            thread::yield_now();
+        }
+        assert_eq!(listener.shared.lock().threads, 1);
         Ok(())
     }
 
