@@ -3,6 +3,8 @@
 //! Where key and certificate are kept is the caller's matter. rustls types stay in this file; the provider (aws-lc-rs) is named
 //! here and nowhere set for the whole process. TLS 1.2 and 1.3 (RFC 5246, RFC 8446).
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use protocol::smtp::TlsInfo;
 use rcgen::{
     Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -13,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -270,6 +273,14 @@ impl Stream {
             }
         }
     }
+
+    /// Ends the connection of a peer that said it sends no more: its socket may be dropped at once, without waiting for the peer's end.
+    pub fn close_after_last_word(&mut self) {
+        // Bytes that nobody reads would take the last reply from the peer.
+        if self.tls.is_some() || self.socket.has_input() {
+            self.close();
+        }
+    }
 }
 
 /// Tells whether a read failed only because nothing came yet.
@@ -321,6 +332,12 @@ struct Socket {
 }
 
 impl Socket {
+    /// Tells whether bytes came that nobody has read, or the end.
+    fn has_input(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.socket.as_raw_fd(), &mut [0], flags) != Err(Errno::EAGAIN)
+    }
+
     /// Reads once, gives what came to TLS, and tells how many bytes that were; 0 when the peer sends no more.
     fn read_into(&mut self, tls: &mut ServerConnection) -> io::Result<usize> {
         let count = tls.read_tls(self)?;
@@ -397,7 +414,7 @@ pub(crate) mod testing {
         handshake: Duration::from_secs(60),
     };
 
-    fn pair() -> (TcpStream, Stream) {
+    pub(super) fn pair() -> (TcpStream, Stream) {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("an address");
         let client = TcpStream::connect(address).expect("a connection");
@@ -437,7 +454,7 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{client, shake_hands};
+    use super::testing::{client, pair, shake_hands};
     use super::*;
 
     /// 2025-06-15, in Unix seconds.
@@ -519,6 +536,25 @@ mod tests {
             }
         };
         assert_eq!(&buffer[..count], b"hello");
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_word_arrives_whatever_the_peer_still_says() -> io::Result<()> {
+        for said_too_much in ["", "more"] {
+            let (mut client, mut stream) = pair();
+            client.write_all(said_too_much.as_bytes())?;
+            if !said_too_much.is_empty() {
+                client.shutdown(Shutdown::Write)?;
+                while !stream.socket.has_input() {}
+            }
+            stream.write_all(b"bye")?;
+            stream.close_after_last_word();
+            drop(stream);
+            let mut heard = String::new();
+            client.read_to_string(&mut heard)?;
+            assert_eq!(heard, "bye");
+        }
         Ok(())
     }
 

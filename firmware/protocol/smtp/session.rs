@@ -51,6 +51,7 @@ pub struct Session {
     share: EnvelopeShare,
     deferred: Option<String>,
     shutting_down: bool,
+    has_quit: bool,
     errors: u32,
     sign_in_failures: u32,
     commands_without_message: u32,
@@ -119,6 +120,7 @@ impl Session {
             share: EnvelopeShare::new(options.envelope_room.clone()),
             deferred: None,
             shutting_down: false,
+            has_quit: false,
             errors: 0,
             sign_in_failures: 0,
             commands_without_message: 0,
@@ -229,6 +231,11 @@ impl Session {
     pub fn shut_down(&mut self) {
         self.shutting_down = true;
         self.end_if_shutting_down();
+    }
+
+    /// Tells whether the peer has ended the session and so sends no more (RFC 5321 §4.1.1.10).
+    pub fn has_quit(&self) -> bool {
+        self.has_quit
     }
 
     /// Gives what is to be done next.
@@ -352,7 +359,10 @@ impl Session {
             Command::Noop => self.answer(Reply::Done),
             Command::Help => self.answer(Reply::Help),
             Command::Vrfy => self.answer(Reply::NotVerified),
-            Command::Quit => self.end(Abort::Reset, Reply::Closing),
+            Command::Quit => {
+                self.has_quit = true;
+                self.end(Abort::Reset, Reply::Closing);
+            }
             Command::StartTls => self.starttls(),
             Command::Auth { mechanism, initial } => self.auth(mechanism, initial),
         }

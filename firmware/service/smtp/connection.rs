@@ -43,13 +43,25 @@ pub(super) fn serve(server: &Server, connection: &Connection, implicit_tls: bool
             stream.start_tls(&server.tls)?;
         }
         let began = Instant::now();
-        let result = Conversation::new(server, connection, &mut stream, &|| began.elapsed()).run();
-        stream.close();
-        result
+        let end = Conversation::new(server, connection, &mut stream, &|| began.elapsed()).run();
+        match end {
+            Ok(End::Quit) => stream.close_after_last_word(),
+            _ => stream.close(),
+        }
+        end
     });
     if let Err(error) = result {
         debug!(%peer, %error, "connection lost");
     }
+}
+
+/// How a dialogue ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The peer ended it.
+    Quit,
+    /// We did, or the peer went away.
+    Broken,
 }
 
 /// The dialogue over one connection.
@@ -103,7 +115,7 @@ impl<'a> Conversation<'a> {
     ///
     /// # Errors
     /// When the peer cannot be written to, or TLS does not come about.
-    pub(super) fn run(mut self) -> io::Result<()> {
+    pub(super) fn run(mut self) -> io::Result<End> {
         loop {
             match self.session.next() {
                 Event::NeedInput => self.read(),
@@ -125,7 +137,12 @@ impl<'a> Conversation<'a> {
                     let peer = self.connection.peer();
                     warn!(%peer, reverse_path, size_bytes, "message refused: it is announced as too large");
                 }
-                Event::Close => return Ok(()),
+                Event::Close => {
+                    return Ok(match self.session.has_quit() {
+                        true => End::Quit,
+                        false => End::Broken,
+                    });
+                }
                 // Every question is answered before the next event is asked for.
                 Event::NeedAnswer => {
                     return Err(io::Error::other("the SMTP machine waits for an answer"));
