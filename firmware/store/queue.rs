@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::prepare::Prepared;
 use archive::{Digest, Event};
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// Weight of the work that waits, in bytes; more has to wait outside. One batch of bulk work and the next one's beginning.
@@ -23,7 +23,15 @@ const BULK_BYTES: u64 = 4 << 20;
 const BULK_WAIT: Duration = Duration::from_millis(30);
 
 /// Something that is answered later.
-pub struct Pending<T>(Receiver<Result<T>>);
+pub struct Pending<T>(Arc<Mutex<Asked<T>>>);
+
+/// How far a question has come.
+enum Asked<T> {
+    Open,
+    /// This thread waits for the answer.
+    Awaited(Thread),
+    Answered(Result<T>),
+}
 
 impl<T> Pending<T> {
     /// Waits for the answer.
@@ -31,23 +39,54 @@ impl<T> Pending<T> {
     /// # Errors
     /// Those of the committer; `Closed` when it ended without an answer.
     pub fn wait(self) -> Result<T> {
-        self.0.recv().unwrap_or(Err(Error::Closed))
+        loop {
+            {
+                let mut asked = lock(&self.0);
+                match std::mem::replace(&mut *asked, Asked::Open) {
+                    Asked::Answered(result) => return result,
+                    _ => *asked = Asked::Awaited(thread::current()),
+                }
+            }
+            thread::park();
+        }
     }
 }
 
-/// Gives the answer.
-pub(crate) struct Answer<T>(SyncSender<Result<T>>);
+/// Gives the answer; dropped without one it says that the archive is closed.
+pub(crate) struct Answer<T>(Option<Arc<Mutex<Asked<T>>>>);
 
 impl<T> Answer<T> {
     pub(crate) fn new() -> (Self, Pending<T>) {
-        let (sender, receiver) = sync_channel(1);
-        (Self(sender), Pending(receiver))
+        let asked = Arc::new(Mutex::new(Asked::Open));
+        (Self(Some(asked.clone())), Pending(asked))
     }
 
-    pub(crate) fn give(self, result: Result<T>) {
-        // Whoever asked may have gone away; the work is done all the same.
-        let _ = self.0.send(result);
+    /// Whoever asked may have gone away; the work is done all the same.
+    pub(crate) fn give(mut self, result: Result<T>) {
+        self.put(result);
     }
+
+    /// Answers once.
+    fn put(&mut self, result: Result<T>) {
+        let Some(asked) = self.0.take() else {
+            return;
+        };
+        let before = std::mem::replace(&mut *lock(&asked), Asked::Answered(result));
+        // Whoever wakes up while the lock is held has to wait again.
+        if let Asked::Awaited(thread) = before {
+            thread.unpark();
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        self.put(Err(Error::Closed));
+    }
+}
+
+fn lock<T>(asked: &Mutex<Asked<T>>) -> MutexGuard<'_, Asked<T>> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is said to whoever brought a message, once it is durable.
@@ -236,4 +275,35 @@ fn take_batch(waiting: &mut Waiting) -> Vec<Work> {
         batch.push(work);
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_reaches_its_asker_early_late_or_never() {
+        let check = |asks_first: bool, given: Option<u8>| {
+            let (answer, pending) = Answer::new();
+            let asked = pending.0.clone();
+            let asker = thread::spawn(move || pending.wait());
+            while asks_first && !matches!(*lock(&asked), Asked::Awaited(_)) {
+                thread::yield_now();
+            }
+            match given {
+                Some(value) => answer.give(Ok(value)),
+                None => drop(answer),
+            }
+            let heard = asker.join().expect("no panic");
+            assert_eq!(
+                heard.as_ref().ok(),
+                given.as_ref(),
+                "asks first: {asks_first}"
+            );
+        };
+        for asks_first in [true, false] {
+            check(asks_first, Some(7));
+            check(asks_first, None);
+        }
+    }
 }
