@@ -14,7 +14,7 @@ use crate::merkle::{Appender, Hash, TILE_WIDTH, TileSource};
 use crate::prepare::PreparedFrames;
 use crate::queue::{Answer, Queue, Work};
 use crate::record::{FrameRun, RecordKind, RecordPacker, Seal};
-use crate::room::Reserve;
+use crate::room::{self, Reserve};
 use crate::spool::FOLDER as SPOOL;
 use crate::volume::{self, Volume, next_header, volume_digest};
 use archive::Event;
@@ -138,10 +138,14 @@ impl Committer {
     fn admit(&mut self, work: Vec<Work>) -> Vec<Work> {
         let mut admitted = Vec::with_capacity(work.len());
         let mut sum_bytes = 0;
+        let room = self.reserve.room();
         for work in work {
             let needed_bytes = sum_bytes + work.weight_bytes();
             let fits = match &work {
-                Work::Deposit(..) => self.reserve.for_mail(needed_bytes),
+                Work::Deposit(..) => match &room {
+                    Ok(room) => room::for_mail(room, needed_bytes),
+                    Err(error) => Err(repeat(error)),
+                },
                 _ => self.reserve.for_events(needed_bytes),
             };
             match fits {

@@ -52,7 +52,8 @@ impl Reserve {
         Ok(reserve)
     }
 
-    fn room(&self) -> Result<Room> {
+    /// Tells how much room there is on the disk.
+    pub(crate) fn room(&self) -> Result<Room> {
         self.disk.room().on("ask for the room of", "the disk")
     }
 
@@ -67,14 +68,6 @@ impl Reserve {
         self.file.allocate(wanted).on("keep room for", FILE)?;
         self.length_bytes = wanted;
         Ok(())
-    }
-
-    /// Tells whether mail of this weight fits.
-    ///
-    /// # Errors
-    /// `Full` when it does not.
-    pub(crate) fn for_mail(&self, weight_bytes: u64) -> Result<()> {
-        for_mail(&*self.disk, weight_bytes)
     }
 
     /// Tells how many bytes may be written ahead of mail; none on a disk that is nearly full.
@@ -110,13 +103,12 @@ impl Reserve {
     }
 }
 
-/// Tells whether mail of this weight fits on a disk.
+/// Tells whether mail of this weight fits.
 ///
 /// # Errors
 /// `Full` when it does not.
-pub(crate) fn for_mail(disk: &dyn Disk, weight_bytes: u64) -> Result<()> {
-    let room = disk.room().on("ask for the room of", "the disk")?;
-    let needed_bytes = weight_bytes + margin(&room);
+pub(crate) fn for_mail(room: &Room, weight_bytes: u64) -> Result<()> {
+    let needed_bytes = weight_bytes + margin(room);
     if room.available_bytes < needed_bytes {
         return Err(Error::Full {
             available_bytes: room.available_bytes,
@@ -132,7 +124,7 @@ pub(crate) fn for_mail(disk: &dyn Disk, weight_bytes: u64) -> Result<()> {
 /// `Full` when it does not.
 pub(crate) fn for_beside(disk: &dyn Disk, length_bytes: u64) -> Result<()> {
     let room = disk.room().on("ask for the room of", "the disk")?;
-    for_mail(disk, length_bytes + margin(&room))
+    for_mail(&room, length_bytes + margin(&room))
 }
 
 /// What mail leaves free on this disk, in bytes.

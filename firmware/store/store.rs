@@ -242,7 +242,8 @@ impl Store {
     /// Why it would not: `Rebuilding`, `Latched`, `Full`.
     pub fn takes_mail(&self) -> Result<()> {
         self.engine()?.shared.check_latch()?;
-        room::for_mail(&*self.disk, 0)
+        let room = self.disk.room().on("ask for the room of", "the disk")?;
+        room::for_mail(&room, 0)
     }
 
     /// Takes a message in; it is durable once the answer is there.
