@@ -31,6 +31,9 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
     queue: Queue,
     volume: Volume,
+    /// Length of its file in bytes; none after a change that may have failed. The file is not asked each time: whoever asks for a
+    /// file's state makes the kernel note the time of the next write exactly, and write that with each sync.
+    length_bytes: Option<u64>,
     /// How far volumes and catalog have come.
     position: Watermark,
     tree: Appender,
@@ -65,6 +68,7 @@ impl Committer {
             packer: RecordPacker::new(),
             batches_since_durable: 0,
             sealed: None,
+            length_bytes: None,
             shared,
             queue,
             position,
@@ -191,7 +195,11 @@ impl Committer {
             at += frames.length_bytes();
         }
         let end = at + built.run.bytes.len() as u64;
-        let ahead_bytes = self.bytes_ahead(end)?;
+        let length_bytes = match self.length_bytes.take() {
+            Some(length_bytes) => length_bytes,
+            None => self.volume.length()?,
+        };
+        let ahead_bytes = self.bytes_ahead(end, length_bytes)?;
         append(&mut turn, &self.volume, at, &built.run.bytes)?;
         if ahead_bytes > 0 {
             append(&mut turn, &self.volume, end, &vec![0; ahead_bytes])?;
@@ -199,6 +207,7 @@ impl Committer {
         turn.sync();
         self.volume.sync()?;
         turn.settle()?;
+        self.length_bytes = Some(length_bytes.max(end + ahead_bytes as u64));
         self.position.offset = end;
         self.position.batch = built.batch;
         self.position.leaves = built.leaves;
@@ -208,8 +217,8 @@ impl Committer {
 
     /// How many zeros are written behind a batch that ends at `end`, so that the next ones do not make the file longer: a sync then
     /// writes the data alone. Large batches gain nothing.
-    fn bytes_ahead(&self, end: u64) -> Result<usize> {
-        if end <= self.volume.length()? {
+    fn bytes_ahead(&self, end: u64, length_bytes: u64) -> Result<usize> {
+        if end <= length_bytes {
             return Ok(0);
         }
         let ahead_bytes = self.reserve.ahead_bytes()?;
@@ -321,6 +330,7 @@ impl Committer {
 
     /// Seals the open volume and begins the next one, on both disks.
     fn roll(&mut self) -> Result<()> {
+        self.length_bytes = None;
         let shared = self.shared.clone();
         let mut turn = shared.copies.turn();
         let digest = match self.sealed {
