@@ -75,6 +75,8 @@ pub(crate) struct Progress {
     pub(crate) indexed: u64,
     /// Somebody waits for the index to reach this many leaves.
     pub(crate) wanted: u64,
+    /// The indexer waits for this many leaves; none while it does not wait for any.
+    wakes_at: Option<u64>,
     /// New messages on their way to the index, by number.
     documents: BTreeMap<u64, Document>,
     document_bytes: usize,
@@ -118,9 +120,12 @@ impl Shared {
                 progress.documents.insert(document.sequence, document);
             }
         }
+        let is_awaited = progress.wakes_at.is_some_and(|awaited| leaves >= awaited);
         drop(progress);
         // Whoever wakes up while the lock is held has to wait again.
-        self.moved.notify_all();
+        if is_awaited {
+            self.moved.notify_all();
+        }
     }
 
     /// Says that nothing more is taken; the first reason is the one that counts.
@@ -216,7 +221,24 @@ impl Shared {
         progress.wanted > progress.indexed && added >= progress.wanted
     }
 
+    /// Waits like [`Shared::wait_for`], at most until there are so many leaves; only the indexer may.
+    pub(crate) fn wait_for_leaves(
+        &self,
+        limit: Option<Duration>,
+        leaves: u64,
+        is_due: impl Fn(&Progress) -> bool,
+    ) -> bool {
+        self.progress().wakes_at = Some(leaves);
+        let closing = self.wait_for(limit, |progress| {
+            progress.leaves >= leaves || is_due(progress)
+        });
+        self.progress().wakes_at = None;
+        closing
+    }
+
     /// Waits, for a limited time, until `is_due` says so or the archive is closed; tells whether it is being closed.
+    ///
+    /// `is_due` is asked when something else changed than the number of leaves.
     pub(crate) fn wait_for(
         &self,
         limit: Option<Duration>,

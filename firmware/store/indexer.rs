@@ -20,6 +20,12 @@ use std::time::{Duration, Instant};
 /// Leaves looked at before the indexer looks up again, so that it stops soon when asked to.
 const STEP_LEAVES: u64 = 512;
 
+/// How long the indexer waits until [`GATHERED_LEAVES`] are there, so that mail that comes one by one does not wake it up each time.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Leaves that are worth being woken up for: about 128 new messages.
+const GATHERED_LEAVES: u64 = 256;
+
 /// How long new messages wait for more before they can be found: each commit makes a small segment.
 const COMMIT_AFTER: Duration = Duration::from_millis(500);
 
@@ -143,19 +149,14 @@ impl Indexer {
 
     fn follow(&mut self) -> Result<()> {
         loop {
-            let added = self.added;
             let wait = match self.since {
                 Some(_) => Some(COMMIT_AFTER),
                 None => (!self.is_tidy).then_some(TIDY_AFTER),
             };
-            let closing = self.shared.wait_for(wait, |progress| {
-                progress.leaves > added
-                    || (progress.wanted > progress.indexed && added > progress.indexed)
-            });
-            if closing {
+            if self.waits_for_leaves(wait) {
                 return self.commit();
             }
-            if self.since.is_none() && self.shared.leaves() == added {
+            if self.since.is_none() && self.shared.leaves() == self.added {
                 self.tidy_up()?;
                 continue;
             }
@@ -177,6 +178,21 @@ impl Indexer {
                 self.commit()?;
             }
         }
+    }
+
+    /// Waits for leaves, and then a moment for more of them unless somebody waits for the index; tells whether the archive is being
+    /// closed. Closing ends that moment, and what has come by then is still added.
+    fn waits_for_leaves(&self, limit: Option<Duration>) -> bool {
+        let (shared, added) = (&self.shared, self.added);
+        let closing = shared.wait_for_leaves(limit, added + 1, |progress| {
+            progress.wanted > progress.indexed && added > progress.indexed
+        });
+        if !closing && shared.leaves() > added {
+            shared.wait_for_leaves(Some(GATHER), added + GATHERED_LEAVES, |progress| {
+                progress.wanted > progress.indexed
+            });
+        }
+        closing
     }
 
     /// Merges small segments while no mail comes, if there is room for both.
