@@ -58,7 +58,7 @@ pub(crate) fn to_text(html: &str) -> String {
     // What is never closed is shown, and its closing not searched for again.
     let mut unclosed: BTreeSet<&str> = BTreeSet::new();
     let mut rest = html;
-    while let Some(at) = rest.find(['<', '&']) {
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'<' | b'&')) {
         text.push(&rest[..at]);
         rest = &rest[at..];
         rest = if rest.starts_with('&') {

@@ -69,7 +69,7 @@ impl Decoder {
         match &mut self.0 {
             State::Identity => out.extend_from_slice(bytes),
             State::Base64(base64) => bytes.iter().for_each(|byte| base64.push(*byte, out)),
-            State::QuotedPrintable(quoted) => bytes.iter().for_each(|byte| quoted.push(*byte, out)),
+            State::QuotedPrintable(quoted) => quoted.push_all(bytes, out),
         }
     }
 
@@ -139,6 +139,21 @@ struct QuotedPrintable {
 }
 
 impl QuotedPrintable {
+    fn push_all(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while let Some((first, rest)) = bytes.split_first() {
+            let plain = match self.held.is_empty() {
+                true => plain_run(bytes),
+                false => 0,
+            };
+            out.extend_from_slice(&bytes[..plain]);
+            bytes = &bytes[plain..];
+            if plain == 0 {
+                self.push(*first, out);
+                bytes = rest;
+            }
+        }
+    }
+
     fn push(&mut self, byte: u8, out: &mut Vec<u8>) {
         if self.held.is_empty() {
             let is_held = matches!(byte, b'=' | b' ' | b'\t' | b'\r');
@@ -202,6 +217,25 @@ impl QuotedPrintable {
     fn flush(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.held);
     }
+}
+
+/// Counts the octets at the start that stand for themselves: no escape, and no space but between words.
+fn plain_run(bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some(byte) = bytes.get(count) {
+        let is_plain = match byte {
+            b'=' | b'\t' | b'\r' => false,
+            b' ' => bytes
+                .get(count + 1)
+                .is_some_and(|next| !next.is_ascii_whitespace()),
+            _ => true,
+        };
+        if !is_plain {
+            break;
+        }
+        count += 1;
+    }
+    count
 }
 
 /// Gives the value of a hexadecimal digit.
