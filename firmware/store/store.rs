@@ -393,17 +393,6 @@ impl Store {
         view.group(&summary.group, COPIES_MAX)
     }
 
-    /// The other ones of [`Store::copies`], as far as the asker may see them.
-    pub fn other_copies(&self, number: u64, asker: &Asker) -> Result<Vec<u64>> {
-        let mut others = self.copies(number)?;
-        others.retain(|other| *other != number);
-        if others.is_empty() {
-            return Ok(others);
-        }
-        let others = others.into_iter().map(Query::Number).collect();
-        self.engine()?.index.all(&Query::Or(others), asker, false)
-    }
-
     /// Reads a leaf.
     pub fn leaf(&self, sequence: u64) -> Result<StoredLeaf> {
         let engine = self.engine()?;

@@ -103,9 +103,10 @@ impl LocalKeeper {
         let found = self
             .store
             .search(&query, &asker, page, request.self_tests, request.fresh)?;
-        let hit = |number: &u64| {
+        let shown: Vec<(u64, Vec<u64>)> = found.hits.into_iter().zip(found.copies).collect();
+        let hit = |(number, copies): &(u64, Vec<u64>)| {
             Ok(Hit {
-                copies: self.store.other_copies(*number, &asker)?,
+                copies: copies.clone(),
                 ..self.hit(*number, &query, request.snippet_chars)?
             })
         };
@@ -120,7 +121,7 @@ impl LocalKeeper {
         });
         Ok(SearchPage {
             count: found.count,
-            hits: in_parts(&found.hits, threads.min(SNIPPET_THREADS_MAX), hit)?,
+            hits: in_parts(&shown, threads.min(SNIPPET_THREADS_MAX), hit)?,
             notes: notes.iter().map(ToString::to_string).chain(lack).collect(),
         })
     }
@@ -401,19 +402,19 @@ impl Keeper for LocalKeeper {
     }
 }
 
-/// Makes a hit of each number, in order, on so many threads.
-fn in_parts(
-    numbers: &[u64],
+/// Makes a hit of each message shown, in order, on so many threads.
+fn in_parts<S: Sync>(
+    shown: &[S],
     threads: usize,
-    hit: impl Fn(&u64) -> Result<Hit, Failure> + Sync,
+    hit: impl Fn(&S) -> Result<Hit, Failure> + Sync,
 ) -> Result<Vec<Hit>, Failure> {
-    let hits = |some: &[u64]| some.iter().map(&hit).collect::<Result<Vec<_>, _>>();
-    let share = numbers.len().div_ceil(threads);
+    let hits = |some: &[S]| some.iter().map(&hit).collect::<Result<Vec<_>, _>>();
+    let share = shown.len().div_ceil(threads);
     if threads < 2 || share == 0 {
-        return hits(numbers);
+        return hits(shown);
     }
     std::thread::scope(|scope| {
-        let parts: Vec<_> = numbers
+        let parts: Vec<_> = shown
             .chunks(share)
             .map(|some| scope.spawn(move || hits(some)))
             .collect();

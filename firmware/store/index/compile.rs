@@ -16,6 +16,7 @@ use tantivy::query::{
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::document::bare_message_id;
+use super::pairs;
 use super::phrase::InARow;
 use super::range::Range;
 use super::schema::{Fields, MARK_ATTACHMENT, MARK_SELF_TEST};
@@ -35,40 +36,35 @@ pub(super) fn compile(
     let compiler = Compiler {
         fields,
         filter: asker.filter(),
+        scored,
     };
-    let mut clauses = vec![(Occur::Must, compiler.query(sought))];
-    let seen = match &compiler.filter {
-        Filter::Everything => None,
-        Filter::Nothing => return Box::new(EmptyQuery),
-        Filter::Own(own) => Some(compiler.any_own(fields.access, own)),
-        Filter::Granted { own, scopes } => {
-            let mut seen = vec![compiler.any_own(fields.access, own)];
-            seen.extend(scopes.iter().map(|scope| released(fields, scope)));
-            Some(any_of(seen))
-        }
-    };
-    clauses.extend(seen.map(|seen| {
-        if scored {
-            (
-                Occur::Must,
-                Box::new(ConstScoreQuery::new(seen, 0.0)) as Clause,
-            )
-        } else {
-            (Occur::Must, seen)
-        }
-    }));
-    if !with_self_tests {
-        clauses.push((Occur::MustNot, exact(fields.mark, MARK_SELF_TEST)));
-    }
-    all_of(clauses)
+    compiler.seen(compiler.query(sought), with_self_tests)
 }
 
-/// Tells whether a query seeks words in a row, for which the places of words are read.
-pub(super) fn reads_places(sought: &Sought) -> bool {
+/// Finds those of some messages that the asker may see.
+pub(super) fn compile_numbers(
+    fields: &Fields,
+    numbers: impl Iterator<Item = u64>,
+    asker: &Asker,
+    with_self_tests: bool,
+) -> Clause {
+    let compiler = Compiler {
+        fields,
+        filter: asker.filter(),
+        scored: false,
+    };
+    compiler.seen(any_number(fields, numbers), with_self_tests)
+}
+
+/// Tells whether a query seeks words in a row for which the places of words in texts are read.
+pub(super) fn reads_places(sought: &Sought, scored: bool) -> bool {
     match sought {
-        Sought::Text(text) => forms(&text.text).len() > 1,
-        Sought::And(all) | Sought::Or(all) => all.iter().any(reads_places),
-        Sought::Not(inner) => reads_places(inner),
+        Sought::Text(text) => {
+            let row = forms(&text.text);
+            row.len() > 1 && (scored || !pairs::told(&row, text.matching == Match::Prefix).is_all)
+        }
+        Sought::And(all) | Sought::Or(all) => all.iter().any(|one| reads_places(one, scored)),
+        Sought::Not(inner) => reads_places(inner, scored),
         _ => false,
     }
 }
@@ -78,26 +74,62 @@ fn released(fields: &Fields, scope: &Scope) -> Clause {
     let owner = Compiler {
         fields,
         filter: Filter::Everything,
+        scored: false,
     };
     let mut clauses = vec![(Occur::Must, owner.query(&scope.query))];
     if let Some(own) = &scope.addresses {
         clauses.push((Occur::Must, owner.any_own(fields.access, own)));
     }
     if let Some(numbers) = &scope.numbers {
-        let number = |number: &u64| Term::from_field_u64(fields.sequence, *number);
-        let any = TermSetQuery::new(numbers.iter().map(number));
-        clauses.push((Occur::Must, Box::new(any)));
+        let any = any_number(fields, numbers.iter().copied());
+        clauses.push((Occur::Must, any));
     }
     all_of(clauses)
+}
+
+fn any_number(fields: &Fields, numbers: impl Iterator<Item = u64>) -> Clause {
+    let number = |number| Term::from_field_u64(fields.sequence, number);
+    Box::new(TermSetQuery::new(numbers.map(number)))
 }
 
 /// Turns a query into tantivy's.
 struct Compiler<'a> {
     fields: &'a Fields,
     filter: Filter,
+    scored: bool,
 }
 
 impl Compiler<'_> {
+    /// Leaves of what is sought what the asker may see.
+    fn seen(&self, sought: Clause, with_self_tests: bool) -> Clause {
+        let fields = self.fields;
+        let mut clauses = vec![(Occur::Must, sought)];
+        let seen = match &self.filter {
+            Filter::Everything => None,
+            Filter::Nothing => return Box::new(EmptyQuery),
+            Filter::Own(own) => Some(self.any_own(fields.access, own)),
+            Filter::Granted { own, scopes } => {
+                let mut seen = vec![self.any_own(fields.access, own)];
+                seen.extend(scopes.iter().map(|scope| released(fields, scope)));
+                Some(any_of(seen))
+            }
+        };
+        clauses.extend(seen.map(|seen| {
+            if self.scored {
+                (
+                    Occur::Must,
+                    Box::new(ConstScoreQuery::new(seen, 0.0)) as Clause,
+                )
+            } else {
+                (Occur::Must, seen)
+            }
+        }));
+        if !with_self_tests {
+            clauses.push((Occur::MustNot, exact(fields.mark, MARK_SELF_TEST)));
+        }
+        all_of(clauses)
+    }
+
     fn query(&self, sought: &Sought) -> Clause {
         let fields = self.fields;
         match sought {
@@ -142,26 +174,33 @@ impl Compiler<'_> {
             Place::From => standing(fields.from, text),
             Place::Cc => standing(fields.cc, text),
             Place::Subject => standing(fields.subject, text),
-            Place::Body => standing(fields.body, text),
+            Place::Body => self.standing_in_body(text),
             Place::FileName => standing(fields.filename, text),
             Place::Bcc => self.hidden(text),
             Place::To => any_of(vec![standing(fields.to, text), self.hidden(text)]),
             Place::Any => {
-                let places = [
-                    fields.body,
-                    fields.subject,
-                    fields.from,
-                    fields.to,
-                    fields.filename,
-                ];
+                let places = [fields.subject, fields.from, fields.to, fields.filename];
                 let mut any: Vec<Clause> = places
                     .into_iter()
                     .map(|field| standing(field, text))
                     .collect();
+                any.push(self.standing_in_body(text));
                 any.push(self.hidden(text));
                 any_of(any)
             }
         }
+    }
+
+    /// Finds a text in the body: by pairs alone where these tell all, unless it matters how often it stands there.
+    fn standing_in_body(&self, text: &Text) -> Clause {
+        let fields = self.fields;
+        let prefix = text.matching == Match::Prefix;
+        let told = pairs::told(&forms(&text.text), prefix);
+        if told.is_all && !self.scored {
+            let pairs = told.pairs.iter().flatten();
+            return any_of(pairs.map(|pair| exact(fields.pairs, pair)).collect());
+        }
+        standing_with_pairs(fields.body, Some(fields.pairs), text)
     }
 
     /// Finds a text among hidden recipients, as far as the asker may.
@@ -244,11 +283,16 @@ fn term(term: Term) -> Clause {
 
 /// Finds the words of a text standing in a row in a field.
 fn standing(field: Field, text: &Text) -> Clause {
+    standing_with_pairs(field, None, text)
+}
+
+fn standing_with_pairs(field: Field, pairs: Option<Field>, text: &Text) -> Clause {
     let prefix = text.matching == Match::Prefix;
     let mut row = forms(&text.text);
     if row.len() > 1 {
         return Box::new(InARow {
             field,
+            pairs,
             words: row,
             prefix,
         });

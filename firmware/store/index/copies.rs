@@ -10,19 +10,67 @@ use std::sync::Arc;
 
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
-use tantivy::{DocId, Score, Searcher, SegmentOrdinal, SegmentReader};
+use tantivy::postings::SegmentPostings;
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{DocId, DocSet, Score, Searcher, SegmentOrdinal, SegmentReader, TERMINATED, Term};
 
 use super::schema;
+use super::search::Hit;
 
 /// Groups whose copies are looked at in one go: with more, the query is run again for the next ones.
 ///
 /// Twice as many copies are in memory at most, 24 bytes each, and half of that again while they are sorted: some 40 MB.
 pub(super) const GROUPS_AT_ONCE: usize = 500_000;
 
+/// Other copies of a hit that are shown: no message has so many but that of a machine, and a page holds fifty hits.
+const SHOWN_MAX: usize = 100;
+
 /// Gives the column with the first copies, if the segment has any copies.
 pub(super) fn column(segment: &SegmentReader) -> tantivy::Result<Option<Column<u64>>> {
     let column = segment.fast_fields().u64(schema::FIRST_COPY)?;
     Ok((column.max_value() > 0).then_some(column))
+}
+
+/// Gives for each hit the other messages of its group, whoever may see them; ascending, and so many at most.
+pub(super) fn others(
+    searcher: &Searcher,
+    first_copy: Field,
+    hits: &[Hit],
+) -> tantivy::Result<Vec<Vec<u64>>> {
+    let is_copy = |hit: &&Hit| hit.first != hit.sequence;
+    let first = |hit: &Hit| Vec::from_iter(Some(hit).filter(is_copy).map(|hit| hit.first));
+    let mut others: Vec<Vec<u64>> = hits.iter().map(first).collect();
+    for segment in searcher.segment_readers() {
+        if column(segment)?.is_none() {
+            continue;
+        }
+        let index = segment.inverted_index(first_copy)?;
+        let sequences = segment.fast_fields().u64(schema::SEQUENCE)?;
+        for (hit, others) in hits.iter().zip(&mut others) {
+            let term = Term::from_field_u64(first_copy, hit.first);
+            let Some(postings) = index.read_postings(&term, IndexRecordOption::Basic)? else {
+                continue;
+            };
+            let copies = alive(postings, segment).filter_map(|copy| sequences.first(copy));
+            others.extend(copies.filter(|copy| *copy != hit.sequence).take(SHOWN_MAX));
+        }
+    }
+    for others in &mut others {
+        others.sort_unstable();
+        others.truncate(SHOWN_MAX);
+    }
+    Ok(others)
+}
+
+/// Gives the documents that are not removed.
+fn alive(mut postings: SegmentPostings, segment: &SegmentReader) -> impl Iterator<Item = DocId> {
+    let mut next = postings.doc();
+    let documents = std::iter::from_fn(move || {
+        let document = next;
+        next = postings.advance();
+        (document != TERMINATED).then_some(document)
+    });
+    documents.filter(|document| !segment.is_deleted(*document))
 }
 
 /// Tells whether there are copies at all, whoever may see them.
@@ -43,6 +91,15 @@ pub(super) struct Copy {
     pub(super) sequence: u64,
     /// What it is ordered by.
     pub(super) rank: i64,
+}
+
+impl Copy {
+    pub(super) fn hit(&self) -> Hit {
+        Hit {
+            sequence: self.sequence,
+            first: self.first,
+        }
+    }
 }
 
 /// The copies among the matches, one of each group, of as many groups as may be looked at in one go.

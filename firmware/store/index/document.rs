@@ -61,6 +61,7 @@ pub(super) fn entry(fields: &Fields, document: &Document) -> TantivyDocument {
     entry.add_i64(fields.arrived_at, document.arrived_at);
     entry.add_u64(fields.size_bytes, document.size_bytes);
     add_each(&mut entry, fields.body, [&document.body]);
+    add_each(&mut entry, fields.pairs, [&document.body]);
     add_each(&mut entry, fields.subject, [&document.subject]);
     add_each(
         &mut entry,

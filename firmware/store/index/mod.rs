@@ -5,7 +5,7 @@
 //! that counts, too, tell an asker only of messages that he may see. Texts are not kept here: a hit is a sequence number.
 //!
 //! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
-//! entries, `compile` turns a query and its asker into tantivy's, `phrase`, `phrase_prefix`
+//! entries, `compile` turns a query and its asker into tantivy's, `pairs` finds frequent words in a row, `phrase`, `phrase_prefix`
 //! and `range` add what tantivy has not, `search` runs it, `copies` makes one result of the copies of a message, `all` gives
 //! every match for exports, `snippet` marks words in a text.
 
@@ -14,6 +14,7 @@ mod compile;
 mod copies;
 mod directory;
 mod document;
+mod pairs;
 mod phrase;
 mod phrase_prefix;
 mod range;
@@ -44,7 +45,9 @@ pub use snippet::{Snippet, snippet};
 pub use writer::{MEMORY_BYTES, Merging, Writer, WriterOptions};
 
 use crate::error::{Error, Result};
+use all::All;
 use schema::Fields;
+use search::Hit;
 
 /// Threads that share a search for words in a row: with more, the others of a computer would feel each search.
 const SEARCH_THREADS_MAX: usize = 4;
@@ -119,8 +122,8 @@ impl Index {
         page: Page,
         with_self_tests: bool,
     ) -> Result<Found> {
-        let run = self.run(query);
         let scored = page.limit > 0 && page.order == Order::Relevance;
+        let run = self.run(query, scored);
         let query = compile::compile(&self.fields, query, asker, with_self_tests, scored);
         if page.limit == 0 && !copies::are_in(&run.searcher).during("search")? {
             let count = run.collect(&*query, &Count).during("search")? as u64;
@@ -129,12 +132,41 @@ impl Index {
                 ..Found::default()
             });
         }
-        search::search(&run, &*query, page, self.groups_at_once).during("search")
+        let found = search::search(&run, &*query, page, self.groups_at_once);
+        let (count, hits) = found.during("search")?;
+        let copies = self.other_copies(&run, &hits, asker, with_self_tests);
+        Ok(Found {
+            count,
+            copies: copies.during("search")?,
+            hits: hits.into_iter().map(|hit| hit.sequence).collect(),
+            lacks_from: None,
+        })
+    }
+
+    /// Gives for each hit its other copies that the asker may see.
+    fn other_copies(
+        &self,
+        run: &Run,
+        hits: &[Hit],
+        asker: &Asker,
+        with_self_tests: bool,
+    ) -> tantivy::Result<Vec<Vec<u64>>> {
+        let mut others = copies::others(&run.searcher, self.fields.first_copy, hits)?;
+        if others.iter().any(|others| !others.is_empty()) {
+            let all = others.iter().flatten().copied();
+            let query = compile::compile_numbers(&self.fields, all, asker, with_self_tests);
+            let seen = run.collect(&*query, &All)?;
+            for others in &mut others {
+                others.retain(|other| seen.binary_search(other).is_ok());
+            }
+        }
+        Ok(others)
     }
 
     /// Prepares a search: on several threads where places are read, since that is most work by far.
-    fn run(&self, query: &Query) -> Run {
-        let threads = compile::reads_places(query).then(|| self.threads.get_or_init(start_threads));
+    fn run(&self, query: &Query, scored: bool) -> Run {
+        let reads_places = compile::reads_places(query, scored);
+        let threads = reads_places.then(|| self.threads.get_or_init(start_threads));
         Run {
             searcher: self.reader.searcher(),
             executor: threads.cloned().unwrap_or(Executor::SingleThread),
@@ -143,9 +175,9 @@ impl Index {
 
     /// Gives the sequence numbers of all matches that the asker may see, ascending, with every copy.
     pub fn all(&self, query: &Query, asker: &Asker, with_self_tests: bool) -> Result<Vec<u64>> {
-        let run = self.run(query);
+        let run = self.run(query, false);
         let query = compile::compile(&self.fields, query, asker, with_self_tests, false);
-        run.collect(&*query, &all::All).during("search")
+        run.collect(&*query, &All).during("search")
     }
 
     /// Names the files of the last commit, in the index's folder, whose checksum does not hold.

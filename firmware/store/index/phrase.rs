@@ -2,6 +2,7 @@
 //!
 //! tantivy's own phrase knows one form a word. Its phrase of regular expressions knows more, but in version 0.27 it
 //! is asked by unions for documents that it has passed already, which its assertions forbid.
+//! Where the field has pairs (see `pairs`), they rule out documents before places are read.
 
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
@@ -11,6 +12,7 @@ use tantivy::{
     DocId, DocSet, InvertedIndexReader, Score, SegmentReader, TERMINATED, TantivyError, Term,
 };
 
+use super::pairs;
 use super::phrase_prefix::Heads;
 
 /// Finds two words or more in a row.
@@ -18,6 +20,8 @@ use super::phrase_prefix::Heads;
 pub(super) struct InARow {
     /// The field, one with positions.
     pub(super) field: Field,
+    /// The pairs of this field, if it has them.
+    pub(super) pairs: Option<Field>,
     /// The forms of each word.
     pub(super) words: Vec<Vec<String>>,
     /// Whether the last word may go on.
@@ -61,26 +65,47 @@ impl RowWeight {
             field,
             words,
             prefix,
+            ..
         } = &self.sought;
         let index = segment.inverted_index(*field)?;
         let (whole, last) = match words.split_last() {
             Some((last, before)) if *prefix => (before, Some(last)),
             _ => (&words[..], None),
         };
-        let Some(places) = places(&index, *field, whole)? else {
+        let option = IndexRecordOption::WithFreqsAndPositions;
+        let Some(places) = places(&index, *field, whole, option)? else {
+            return Ok(None);
+        };
+        let Some(holders) = self.holders(segment)? else {
             return Ok(None);
         };
         let fit = self.fit_in(segment, boost)?;
         let Some(last) = last else {
-            return Ok(Some(Box::new(Row::new(places, fit))));
+            return Ok(Some(Box::new(Row::new(holders, places, fit))));
         };
         let mut heads = Heads::of(
-            &mut Row::new(places, None),
+            &mut Row::new(holders, places, None),
             fit.is_some(),
             segment.max_doc(),
         );
         heads.go_on(&index, last)?;
         Ok(Some(Box::new(heads.into_scorer(fit))))
+    }
+
+    /// Opens the documents that hold the pairs of the row; none if one of the pairs is nowhere.
+    fn holders(&self, segment: &SegmentReader) -> tantivy::Result<Option<Vec<Place>>> {
+        let InARow {
+            pairs,
+            words,
+            prefix,
+            ..
+        } = &self.sought;
+        let Some(field) = *pairs else {
+            return Ok(Some(Vec::new()));
+        };
+        let index = segment.inverted_index(field)?;
+        let told = pairs::told(words, *prefix);
+        places(&index, field, &told.pairs, IndexRecordOption::Basic)
     }
 
     fn fit_in(&self, segment: &SegmentReader, boost: Score) -> tantivy::Result<Option<Fit>> {
@@ -128,18 +153,19 @@ impl Weight for RowWeight {
     }
 }
 
-/// Opens the postings of each word; none if one of the words is nowhere.
+/// Opens the postings of each word or pair; none if one of them is nowhere.
 fn places(
     index: &InvertedIndexReader,
     field: Field,
     words: &[Vec<String>],
+    option: IndexRecordOption,
 ) -> tantivy::Result<Option<Vec<Place>>> {
     let mut places = Vec::with_capacity(words.len());
     for (forms, index_in_row) in words.iter().zip(0..) {
         let mut postings = Vec::with_capacity(forms.len());
         for form in forms {
             let term = Term::from_field_text(field, form);
-            postings.extend(index.read_postings(&term, IndexRecordOption::WithFreqsAndPositions)?);
+            postings.extend(index.read_postings(&term, option)?);
         }
         if postings.is_empty() {
             return Ok(None);
@@ -194,6 +220,8 @@ impl Place {
 
 /// The documents of a segment where the words stand in a row.
 pub(super) struct Row {
+    /// The documents with the pairs of the row: never asked where.
+    holders: Vec<Place>,
     /// The rarest word first.
     places: Vec<Place>,
     /// Index of the last word.
@@ -208,10 +236,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn new(mut places: Vec<Place>, fit: Option<Fit>) -> Self {
+    fn new(mut holders: Vec<Place>, mut places: Vec<Place>, fit: Option<Fit>) -> Self {
+        holders.sort_by_key(Place::size_hint);
         places.sort_by_key(Place::size_hint);
         let last = places.iter().map(|place| place.index).max().unwrap_or(0);
         let mut row = Self {
+            holders,
             places,
             last,
             document: 0,
@@ -233,9 +263,8 @@ impl Row {
     fn find(&mut self, target: DocId) -> DocId {
         let mut candidate = target;
         while candidate < TERMINATED {
-            let furthest = self
-                .places
-                .iter_mut()
+            let all = self.holders.iter_mut().chain(&mut self.places);
+            let furthest = all
                 .map(|place| place.seek(candidate))
                 .find(|doc| *doc > candidate);
             if let Some(furthest) = furthest {

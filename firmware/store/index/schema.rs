@@ -4,10 +4,11 @@
 //! |------------|---------------------------------------------------|---------------------|
 //! | sequence   | sequence number of the message                    | documents, column   |
 //! | sent_at    | date shown, Unix s                                | column              |
-//! | first_copy | sequence number of the first copy of the message, 0 for that itself | column |
+//! | first_copy | sequence number of the first copy of the message, 0 for that itself | documents, column |
 //! | arrived_at | time that decides whose an address was, Unix s     | column              |
 //! | size_bytes | length of the message                             | column              |
 //! | body       | words of the text                                 | with positions      |
+//! | pairs      | of the text, see `pairs`                          | documents           |
 //! | subject    | words of the subject                              | with positions      |
 //! | from       | words of names and addresses of From              | with positions      |
 //! | to         | the same of To and Cc                             | with positions      |
@@ -31,7 +32,7 @@ use tantivy::schema::{
 use super::tokenizer;
 
 /// Number of this schema, part of the folder's name; it grows with every change of what a search finds.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Name of the column with the sequence number.
 pub(super) const SEQUENCE: &str = "sequence";
@@ -54,6 +55,7 @@ pub(super) struct Fields {
     pub(super) arrived_at: Field,
     pub(super) size_bytes: Field,
     pub(super) body: Field,
+    pub(super) pairs: Field,
     pub(super) subject: Field,
     pub(super) from: Field,
     pub(super) to: Field,
@@ -78,22 +80,26 @@ pub(super) fn schema() -> (Schema, Fields) {
     let fields = Fields {
         sequence: schema
             .add_u64_field(SEQUENCE, NumericOptions::default().set_indexed().set_fast()),
-        first_copy: schema.add_u64_field(FIRST_COPY, NumericOptions::default().set_fast()),
+        first_copy: schema.add_u64_field(
+            FIRST_COPY,
+            NumericOptions::default().set_indexed().set_fast(),
+        ),
         sent_at: schema.add_i64_field(SENT_AT, NumericOptions::default().set_fast()),
         arrived_at: schema.add_i64_field("arrived_at", NumericOptions::default().set_fast()),
         size_bytes: schema.add_u64_field("size_bytes", NumericOptions::default().set_fast()),
         body: schema.add_text_field("body", words(true)),
+        pairs: schema.add_text_field("pairs", documents(tokenizer::PAIRS)),
         subject: schema.add_text_field("subject", words(true)),
         from: schema.add_text_field("from", words(false)),
         to: schema.add_text_field("to", words(false)),
         cc: schema.add_text_field("cc", words(false)),
         hidden: schema.add_text_field("hidden", words(false)),
         filename: schema.add_text_field("filename", words(false)),
-        message_id: schema.add_text_field("message_id", exact()),
-        access: schema.add_text_field("access", exact()),
-        sender: schema.add_text_field("sender", exact()),
-        hidden_address: schema.add_text_field("hidden_address", exact()),
-        mark: schema.add_text_field("mark", exact()),
+        message_id: schema.add_text_field("message_id", documents(tokenizer::EXACT)),
+        access: schema.add_text_field("access", documents(tokenizer::EXACT)),
+        sender: schema.add_text_field("sender", documents(tokenizer::EXACT)),
+        hidden_address: schema.add_text_field("hidden_address", documents(tokenizer::EXACT)),
+        mark: schema.add_text_field("mark", documents(tokenizer::EXACT)),
     };
     (schema.build(), fields)
 }
@@ -107,10 +113,10 @@ fn words(norms: bool) -> TextOptions {
     TextOptions::default().set_indexing_options(indexing)
 }
 
-/// The whole value as one term, without how often and where.
-fn exact() -> TextOptions {
+/// Terms without how often and where.
+fn documents(tokenizer: &str) -> TextOptions {
     let indexing = TextFieldIndexing::default()
-        .set_tokenizer(tokenizer::EXACT)
+        .set_tokenizer(tokenizer)
         .set_index_option(IndexRecordOption::Basic)
         .set_fieldnorms(false);
     TextOptions::default().set_indexing_options(indexing)

@@ -57,6 +57,8 @@ pub struct Found {
     pub count: u64,
     /// The sequence numbers of the page, in order.
     pub hits: Vec<u64>,
+    /// For each hit its other copies that the asker may see, ascending: the first hundred or so where there are more.
+    pub copies: Vec<Vec<u64>>,
     /// The first number that cannot be found yet, where the index waits for room on a full disk.
     pub lacks_from: Option<u64>,
 }
@@ -64,19 +66,31 @@ pub struct Found {
 /// What hits are ordered by: the greater comes first.
 type Key = (i64, u64);
 
+/// A hit, and the first message of its group: the hit itself if that is no copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Hit {
+    pub(super) sequence: u64,
+    pub(super) first: u64,
+}
+
 /// Finds one page and the exact count, looking at the copies of so many groups in one go.
 pub(super) fn search(
     run: &Run,
     query: &dyn Query,
     page: Page,
     groups_at_once: usize,
-) -> tantivy::Result<Found> {
+) -> tantivy::Result<(u64, Vec<Hit>)> {
     let hits = |from| run.collect(query, &Hits::new(page, Copies::new(from, groups_at_once)));
     let Matches {
         mut count,
-        mut first,
+        first,
         mut copies,
     } = hits(0)?;
+    let itself = |(rank, sequence)| {
+        let first = sequence;
+        (rank, Hit { sequence, first })
+    };
+    let mut first: Vec<(i64, Hit)> = first.into_iter().map(itself).collect();
     loop {
         let (mut lowest, left_from) = copies.lowest();
         if !lowest.is_empty() {
@@ -84,7 +98,7 @@ pub(super) fn search(
             lowest.retain(|copy| !shown.contains(copy.first));
         }
         count += lowest.len() as u64;
-        first.extend(lowest.iter().map(|copy| (copy.rank, copy.sequence)));
+        first.extend(lowest.iter().map(|copy| (copy.rank, copy.hit())));
         first.sort_unstable_by(|left, right| right.cmp(left));
         first.truncate(page.reach());
         match left_from {
@@ -93,11 +107,7 @@ pub(super) fn search(
         }
     }
     let hits = first.into_iter().skip(page.offset);
-    Ok(Found {
-        count,
-        hits: hits.map(|(_, sequence)| sequence).collect(),
-        lacks_from: None,
-    })
+    Ok((count, hits.map(|(_, hit)| hit).collect()))
 }
 
 /// Counts all matches that are no copies and keeps the first of them; gathers the copies.

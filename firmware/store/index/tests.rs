@@ -581,6 +581,7 @@ fn self_tests_are_found_when_asked_for() {
         Found {
             count: 1,
             hits: vec![8],
+            copies: vec![vec![]],
             lacks_from: None,
         }
     );
@@ -830,8 +831,7 @@ fn pages_follow_each_other_in_the_order_of_dates() {
             found,
             Found {
                 count: 500,
-                hits: vec![],
-                lacks_from: None,
+                ..Found::default()
             }
         );
     }
@@ -974,9 +974,17 @@ const WORDS: [&str; 9] = [
 ];
 
 fn some_words(most: usize) -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(&WORDS[..]), 0..=most)
-        .prop_map(|words| words.join(" "))
+    some_of(&WORDS, most)
 }
+
+fn some_of(words: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(words), 0..=most).prop_map(|words| words.join(" "))
+}
+
+/// Words that make pairs, and neighbours of theirs.
+const FREQUENT: [&str; 10] = [
+    "of", "the", "für", "fur", "fuer", "t", "through", "über", "4711", "東",
+];
 
 fn some_addresses() -> impl Strategy<Value = Vec<String>> {
     let address = prop::sample::select(&[ANNA, BERND, CHEF, INFO, "müller@x.example", "chef"][..]);
@@ -1128,6 +1136,26 @@ proptest! {
         index.groups_at_once = groups_at_once;
         for (query, asker) in &searches {
             check_against_rules(&index, &documents, query, asker);
+        }
+    }
+
+    #[test]
+    fn pairs_find_what_places_would(
+        bodies in prop::collection::vec(some_of(&FREQUENT, 12), 1..40),
+        rows in prop::collection::vec((some_of(&FREQUENT, 4), prop::bool::ANY, prop::bool::ANY), 60),
+        per_segment in 1..40usize,
+    ) {
+        let documents: Vec<Document> = bodies
+            .into_iter()
+            .zip(1..)
+            .map(|(body, sequence)| Document { sequence, body, ..Document::default() })
+            .collect();
+        let index = index_of(&documents, per_segment);
+        for (text, in_body, prefix) in rows {
+            let field = if in_body { Field::Body } else { Field::Any };
+            let matching = if prefix { Match::Prefix } else { Match::Phrase };
+            let query = Query::Text(Text { field, text, matching });
+            check_against_rules(&index, &documents, &query, &Asker::Owner);
         }
     }
 }

@@ -3,11 +3,14 @@
 //! The second form of a word stands at the same position as the first, so that a phrase holds with either. No word is
 //! dropped and none is cut here.
 
+use super::pairs::Pairs;
 use archive::words::WordScanner;
 use tantivy::tokenizer::{RawTokenizer, Token, TokenStream, Tokenizer, TokenizerManager};
 
 /// Name under which the schema asks for words.
 pub(super) const WORDS: &str = "words";
+/// Name under which the schema asks for pairs of words.
+pub(super) const PAIRS: &str = "pairs";
 /// Name under which the schema asks for the whole value as one term.
 pub(super) const EXACT: &str = "exact";
 
@@ -16,6 +19,7 @@ pub(super) fn tokenizers() -> TokenizerManager {
     // Number fields ask for the default tokenizer, though they have no words.
     let tokenizers = TokenizerManager::default();
     tokenizers.register(WORDS, Words);
+    tokenizers.register(PAIRS, Pairs);
     tokenizers.register(EXACT, RawTokenizer::default());
     tokenizers
 }
