@@ -345,8 +345,9 @@ impl Engine {
         watch: &mut dyn FnMut(Watermark),
     ) -> Result<Self> {
         let files = Arc::new(VolumeFiles::new(disk.clone()));
-        let catalog = Catalog::open(&*disk, files.clone())?;
+        // What is read ahead of the index comes while the catalog is opened.
         let index = open_index(&disk)?;
+        let catalog = Catalog::open(&*disk, files.clone())?;
         let shared = Arc::new(Shared {
             reader: Reader::new(files.clone()),
             files,

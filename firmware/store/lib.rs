@@ -43,6 +43,7 @@ mod mend;
 mod prepare;
 mod queue;
 mod reader;
+mod recently_used;
 mod recompress;
 mod recovery;
 mod repacking;

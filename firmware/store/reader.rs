@@ -5,6 +5,7 @@ use crate::digest::{GroupDigest, Hasher};
 use crate::error::{Error, Result};
 use crate::leaf::{BadLeaf, Leaf, LeafBody};
 use crate::prepare::READING_BYTES_MAX;
+use crate::recently_used::RecentlyUsed;
 use crate::record::{self, CheckpointRecord, Record, RecordKind, Records, Segment};
 use crate::volume;
 use crate::volume_files::{OpenVolume, VolumeFiles};
@@ -12,7 +13,6 @@ use archive::{
     Base64Shape, ContentRef, Journal, Message, MessageForm, Reception, ReportForm, StoredPiece,
 };
 use mail::{Piece, Recipe};
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,49 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Unpacked frames kept in memory, in bytes: about sixty frames, so that the messages of a page of results are unpacked once.
 const CACHE_BYTES_MAX: usize = 16 << 20;
 
+/// Unpacked frames by generation of the volume's file and offset.
+type Frames = RecentlyUsed<(u64, u64), Arc<Vec<u8>>>;
+
 /// Reads records of the volumes.
 pub(crate) struct Reader {
     files: Arc<VolumeFiles>,
-    frames: Mutex<FrameCache>,
-}
-
-/// Unpacked frames by generation of the volume's file and offset; the one unused for longest goes first.
-#[derive(Default)]
-struct FrameCache {
-    frames: HashMap<(u64, u64), CachedFrame>,
-    bytes: usize,
-    clock: u64,
-}
-
-struct CachedFrame {
-    payload: Arc<Vec<u8>>,
-    used: u64,
-}
-
-impl FrameCache {
-    fn get(&mut self, key: (u64, u64)) -> Option<Arc<Vec<u8>>> {
-        self.clock += 1;
-        let frame = self.frames.get_mut(&key)?;
-        frame.used = self.clock;
-        Some(frame.payload.clone())
-    }
-
-    fn put(&mut self, key: (u64, u64), payload: Arc<Vec<u8>>) {
-        self.bytes += payload.len();
-        let used = self.clock;
-        // Two readers may have unpacked the same frame at once.
-        if let Some(before) = self.frames.insert(key, CachedFrame { payload, used }) {
-            self.bytes -= before.payload.len();
-        }
-        while self.bytes > CACHE_BYTES_MAX {
-            let oldest = self.frames.iter().min_by_key(|(_, frame)| frame.used);
-            let key = oldest.map(|(key, _)| *key);
-            let Some(frame) = key.and_then(|key| self.frames.remove(&key)) else {
-                break;
-            };
-            self.bytes -= frame.payload.len();
-        }
-    }
+    frames: Mutex<Frames>,
 }
 
 /// A leaf with the bytes that its hash covers.
@@ -90,7 +54,7 @@ impl Reader {
     pub(crate) fn new(files: Arc<VolumeFiles>) -> Self {
         Self {
             files,
-            frames: Mutex::default(),
+            frames: Mutex::new(RecentlyUsed::new(CACHE_BYTES_MAX)),
         }
     }
 
@@ -101,16 +65,16 @@ impl Reader {
     /// The payload of the frame at an offset of a volume, from memory if it was read just before.
     pub(crate) fn frame(&self, volume: &OpenVolume, offset: u64) -> Result<Arc<Vec<u8>>> {
         let key = (volume.generation, offset);
-        let cached = self.cache().get(key);
-        if let Some(payload) = cached {
+        let kept = self.frames().get(key);
+        if let Some(payload) = kept {
             return Ok(payload);
         }
         let payload = Arc::new(volume.frame_at(offset)?.payload);
-        self.cache().put(key, payload.clone());
+        self.frames().put(key, payload.clone(), payload.len());
         Ok(payload)
     }
 
-    fn cache(&self) -> MutexGuard<'_, FrameCache> {
+    fn frames(&self) -> MutexGuard<'_, Frames> {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -258,11 +222,24 @@ impl Reader {
         Ok(digest.finish())
     }
 
-    /// Reads what a message says, its attachments left out.
-    pub(crate) fn reading(&self, view: &CatalogView, number: u64) -> Result<mail::Reading> {
-        let mut copy = BoundedCopy(Vec::new());
-        self.write_reading_copy(view, &self.message(view, number)?, &mut copy)?;
-        Ok(mail::read(&copy.0))
+    /// Reads what the first so many bytes of a message say, its attachments left out.
+    pub(crate) fn beginning(
+        &self,
+        view: &CatalogView,
+        number: u64,
+        bytes_max: usize,
+    ) -> Result<mail::Reading> {
+        let mut beginning = Beginning {
+            bytes: Vec::new(),
+            bytes_max,
+        };
+        let message = self.message(view, number)?;
+        let written = self.write_reading_copy(view, &message, &mut beginning);
+        // It is full: the rest need not be read.
+        if beginning.bytes.len() < bytes_max {
+            written?;
+        }
+        Ok(mail::read(&beginning.bytes))
     }
 
     /// Writes a message without the contents that reading does not need.
@@ -453,6 +430,25 @@ impl Write for HashingWriter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// Takes so many bytes, and fails with the first one that it has no room for.
+struct Beginning {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.bytes_max - self.bytes.len();
+        let taken = bytes.len().min(room);
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

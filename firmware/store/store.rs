@@ -36,6 +36,13 @@ const MAC_KEY: &str = "archive mac key";
 /// Copies of a message that are named at most: a stranger can send one mail a million times with other trace fields.
 const COPIES_MAX: usize = 100;
 
+/// Summaries that are brought into memory at once: more would not stay there until they are asked for.
+const FETCHED_SUMMARIES_MAX: usize = 500;
+
+/// Bytes of a message that are read for a snippet, attachments left out: some 20,000 words. Words behind are not shown, since a page
+/// of long messages must not cost a second.
+const BEGINNING_BYTES_MAX: usize = 128 << 10;
+
 /// An open archive.
 pub struct Store {
     disk: Arc<dyn Disk>,
@@ -354,6 +361,13 @@ impl Store {
         summary.ok_or_else(|| Error::NotFound(format!("message {number}")))
     }
 
+    /// Brings the facts about messages into memory that [`Store::summary`] will be asked for; at most those of a page.
+    pub fn fetch_summaries(&self, numbers: &[u64]) -> Result<()> {
+        let page = &numbers[..numbers.len().min(FETCHED_SUMMARIES_MAX)];
+        self.engine()?.shared.catalog.read()?.fetch_summaries(page);
+        Ok(())
+    }
+
     /// The number of the message with this digest.
     pub fn number_of(&self, digest: &Digest) -> Result<u64> {
         let number = self.engine()?.shared.catalog.read()?.message(digest)?;
@@ -498,11 +512,12 @@ impl Store {
         self.hand_out(|writer| reader.write_report(&view, &message, journal, writer))
     }
 
-    /// Reads the text of a message, for snippets.
-    pub fn reading(&self, number: u64) -> Result<mail::Reading> {
+    /// Reads the beginning of a message, for snippets.
+    pub fn beginning(&self, number: u64) -> Result<mail::Reading> {
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
-        engine.shared.reader.reading(&view, number)
+        let reader = &engine.shared.reader;
+        reader.beginning(&view, number, BEGINNING_BYTES_MAX)
     }
 
     /// Reads leaves with the proofs that they are in the tree of a checkpoint: that of `tree_size` leaves, or the newest without.

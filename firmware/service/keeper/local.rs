@@ -103,6 +103,7 @@ impl LocalKeeper {
         let found = self
             .store
             .search(&query, &asker, page, request.self_tests, request.fresh)?;
+        self.store.fetch_summaries(&found.hits)?;
         let shown: Vec<(u64, Vec<u64>)> = found.hits.into_iter().zip(found.copies).collect();
         let hit = |(number, copies): &(u64, Vec<u64>)| {
             Ok(Hit {
@@ -137,7 +138,7 @@ impl LocalKeeper {
         // A damaged message is still listed; only its text cannot be shown.
         let text = self
             .store
-            .reading(number)
+            .beginning(number)
             .map(|reading| reading.body)
             .unwrap_or_default();
         let snippet = snippet(query, &text, snippet_chars as usize);

@@ -17,6 +17,7 @@ use archive::Digest;
 use mail::Oddities;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use zstd::bulk::{Compressor, Decompressor};
 
 /// Longest block of more than one summary in bytes: three of them fill a page of redb (4096) with their keys and offsets.
@@ -92,14 +93,14 @@ impl Summary {
         }
     }
 
-    fn decode(row: &Row) -> Option<Self> {
+    fn decode(digest: [u8; 32], group: [u8; 16], fields: &[u8]) -> Option<Self> {
         let mut summary = Self {
-            digest: Some(Digest(row.digest)),
-            group: row.group,
+            digest: Some(Digest(digest)),
+            group,
             ..Self::default()
         };
         let mut date = None;
-        let mut fields = Fields::new(&row.fields);
+        let mut fields = Fields::new(fields);
         for (tag, mut value) in fields.by_ref() {
             match tag {
                 1 => summary.size_bytes = value.varint()?,
@@ -169,14 +170,6 @@ impl<'a> Head<'a> {
         UNPACKER
             .with_borrow_mut(|unpacker| unpacker.decompress(self.packed, self.unpacked_bytes).ok())
     }
-
-    fn row(&self, index: usize, fields: &[u8]) -> Row {
-        Row {
-            digest: self.digests[index],
-            group: self.groups[index],
-            fields: fields.to_vec(),
-        }
-    }
 }
 
 thread_local! {
@@ -184,30 +177,69 @@ thread_local! {
         RefCell::new(Decompressor::new().expect("zstd has memory for a context"));
 }
 
-/// Finds a summary in the block with this key; the outer `None` is damage.
-pub(super) fn find(key: u64, block: &[u8], sequence: u64) -> Option<Option<Summary>> {
-    let head = Head::decode(key, block)?;
-    let Ok(index) = head.sequences.binary_search(&sequence) else {
-        return Some(None);
-    };
-    let unpacked = head.unpack()?;
-    let mut bytes = Bytes(&unpacked);
-    for _ in 0..index {
-        bytes.counted()?;
-    }
-    Summary::decode(&head.row(index, bytes.counted()?)).map(Some)
+/// An unpacked block.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    sequences: Vec<u64>,
+    digests: Vec<[u8; 32]>,
+    groups: Vec<[u8; 16]>,
+    /// Where the other facts of each lie in `unpacked`.
+    fields: Vec<Range<usize>>,
+    unpacked: Vec<u8>,
 }
 
-/// Unpacks the block with this key.
-pub(super) fn rows(key: u64, block: &[u8]) -> Option<Rows> {
-    let head = Head::decode(key, block)?;
-    let unpacked = head.unpack()?;
-    let mut bytes = Bytes(&unpacked);
-    let row = |(index, sequence): (usize, &u64)| {
-        let fields = bytes.counted()?;
-        Some((*sequence, head.row(index, fields)))
-    };
-    head.sequences.iter().enumerate().map(row).collect()
+impl Block {
+    /// Unpacks the block with this key; none is damage.
+    pub(super) fn unpack(key: u64, bytes: &[u8]) -> Option<Self> {
+        let head = Head::decode(key, bytes)?;
+        let unpacked = head.unpack()?;
+        let mut rest = Bytes(&unpacked);
+        let mut fields = Vec::with_capacity(head.sequences.len());
+        for _ in &head.sequences {
+            let length = rest.counted()?.len();
+            let end = unpacked.len() - rest.0.len();
+            fields.push(end - length..end);
+        }
+        Some(Self {
+            digests: head.digests.to_vec(),
+            groups: head.groups.to_vec(),
+            sequences: head.sequences,
+            fields,
+            unpacked,
+        })
+    }
+
+    /// Memory it takes in bytes, about.
+    pub(super) fn weight_bytes(&self) -> usize {
+        200 + self.sequences.len() * 72 + self.unpacked.len()
+    }
+
+    /// Tells whether it ends before a number.
+    pub(super) fn is_before(&self, sequence: u64) -> bool {
+        self.sequences.last().is_none_or(|last| *last < sequence)
+    }
+
+    /// Finds a summary; the outer `None` is damage.
+    pub(super) fn summary(&self, sequence: u64) -> Option<Option<Summary>> {
+        let Ok(index) = self.sequences.binary_search(&sequence) else {
+            return Some(None);
+        };
+        let fields = &self.unpacked[self.fields[index].clone()];
+        Summary::decode(self.digests[index], self.groups[index], fields).map(Some)
+    }
+
+    /// Gives all summaries as they are packed.
+    pub(super) fn rows(&self) -> Rows {
+        let row = |(index, sequence): (usize, &u64)| {
+            let row = Row {
+                digest: self.digests[index],
+                group: self.groups[index],
+                fields: self.unpacked[self.fields[index].clone()].to_vec(),
+            };
+            (*sequence, row)
+        };
+        self.sequences.iter().enumerate().map(row).collect()
+    }
 }
 
 /// Packs summaries into blocks, each with its key.
@@ -306,22 +338,26 @@ mod tests {
             let blocks: BTreeMap<u64, Vec<u8>> = pack(&all).into_iter().collect();
             let mut unpacked = Rows::new();
             for (key, block) in &blocks {
-                let of_block = rows(*key, block).expect("sound");
+                let of_block = Block::unpack(*key, block).expect("sound").rows();
                 prop_assert!(block.len() <= BLOCK_BYTES_MAX || of_block.len() == 1);
                 unpacked.extend(of_block);
             }
             prop_assert_eq!(&unpacked, &all);
             for (number, summary) in summaries {
                 let (key, block) = blocks.range(..=number).next_back().expect("a block");
-                prop_assert_eq!(find(*key, block, number), Some(Some(summary)));
-                prop_assert_eq!(find(*key, block, 1_000), Some(None));
+                let block = Block::unpack(*key, block).expect("sound");
+                prop_assert_eq!(block.summary(number), Some(Some(summary)));
+                prop_assert_eq!(block.summary(1_000), Some(None));
+                prop_assert!(!block.is_before(number) && block.is_before(1_000));
             }
         }
 
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            rows(1, &bytes);
-            find(1, &bytes, 1);
+            if let Some(block) = Block::unpack(1, &bytes) {
+                block.summary(1);
+                block.rows();
+            }
         }
 
         #[test]
@@ -330,8 +366,10 @@ mod tests {
             let (key, mut block) = pack(&all).swap_remove(0);
             let at = at.index(block.len());
             block[at] ^= 1 << bit;
-            find(key, &block, 3);
-            rows(key, &block);
+            if let Some(block) = Block::unpack(key, &block) {
+                block.summary(3);
+                block.rows();
+            }
         }
     }
 }

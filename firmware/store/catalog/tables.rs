@@ -3,16 +3,18 @@
 use super::keys::{GroupKey, IdKey, ReceptionKey};
 use super::pending::Pending;
 use super::place::{LeafBlock, PLACE_BYTES};
-use super::summary::{self, Rows, Summary};
+use super::summary::{self, Block, Rows, Summary};
 use super::{CatalogContext, Known, Place, Totals, VolumeEntry, Watermark, damaged};
 use crate::encoding::Bytes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::merkle::Hash;
+use crate::recently_used::RecentlyUsed;
 use archive::Digest;
 use redb::{
     ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const LEAVES: TableDefinition<u64, &[u8]> = TableDefinition::new("leaves");
@@ -29,6 +31,13 @@ const CHECKPOINTS: TableDefinition<u64, &[u8]> = TableDefinition::new("checkpoin
 
 const WATERMARK: &str = "watermark";
 const TOTALS: &str = "totals";
+
+/// Unpacked blocks of summaries kept in memory, in bytes: some twenty pages of results, so that a list shown again, or its next page,
+/// unpacks little.
+const BLOCKS_BYTES_MAX: usize = 4 << 20;
+
+/// Blocks that are read at once, each by a thread of its own: what a disk does at once, and fewer missing ones are read one by one.
+const FETCHED_AT_ONCE: usize = 8;
 
 /// Message (5, zero for none), length of the content (6), its place (12, volume zero for none).
 type KnownBytes = [u8; 23];
@@ -72,6 +81,8 @@ pub(super) struct Tables {
     pub(super) groups: ReadOnlyTable<&'static GroupKey, ()>,
     volumes: ReadOnlyTable<u64, &'static [u8]>,
     checkpoints: ReadOnlyTable<u64, &'static [u8]>,
+    /// Blocks of summaries that were read, by their keys.
+    blocks: Mutex<RecentlyUsed<u64, Arc<Block>>>,
 }
 
 impl Tables {
@@ -87,6 +98,7 @@ impl Tables {
             groups: transaction.open_table(GROUPS).doing("read")?,
             volumes: transaction.open_table(VOLUMES).doing("read")?,
             checkpoints: transaction.open_table(CHECKPOINTS).doing("read")?,
+            blocks: Mutex::new(RecentlyUsed::new(BLOCKS_BYTES_MAX)),
         })
     }
 
@@ -107,13 +119,54 @@ impl Tables {
     }
 
     pub(super) fn summary(&self, sequence: u64) -> Result<Option<Summary>> {
+        let kept = self.kept(sequence);
+        let Some(block) = kept.map_or_else(|| self.block(sequence), |kept| Ok(Some(kept)))? else {
+            return Ok(None);
+        };
+        block.summary(sequence).ok_or_else(damaged_block)
+    }
+
+    /// Reads the blocks of these summaries that are not in memory, several at once: a disk gives many as fast as one.
+    ///
+    /// What cannot be read is told to who asks for it.
+    pub(super) fn fetch(&self, sequences: &[u64]) {
+        let is_missing = |sequence: &u64| self.kept(*sequence).is_none();
+        let mut missing: Vec<u64> = sequences.iter().copied().filter(is_missing).collect();
+        if missing.len() < FETCHED_AT_ONCE {
+            return;
+        }
+        // Neighbours are mostly in one block, and thus fetched by one thread.
+        missing.sort_unstable();
+        let share = missing.len().div_ceil(FETCHED_AT_ONCE);
+        std::thread::scope(|scope| {
+            for some in missing.chunks(share) {
+                scope.spawn(|| some.iter().for_each(|number| drop(self.summary(*number))));
+            }
+        });
+    }
+
+    /// Gives the block to which a summary belongs if it is in memory.
+    fn kept(&self, sequence: u64) -> Option<Arc<Block>> {
+        let block = self.blocks().get_up_to(sequence);
+        block.filter(|block| !block.is_before(sequence))
+    }
+
+    /// Reads the block to which a summary belongs.
+    fn block(&self, sequence: u64) -> Result<Option<Arc<Block>>> {
         let mut blocks = self.summaries.range(..=sequence).doing("read")?;
         let Some(block) = blocks.next_back() else {
             return Ok(None);
         };
         let (key, block) = block.doing("read")?;
-        summary::find(key.value(), block.value(), sequence)
-            .ok_or_else(|| damaged("a block of summaries does not hold"))
+        let block = Block::unpack(key.value(), block.value()).ok_or_else(damaged_block)?;
+        let block = Arc::new(block);
+        self.blocks()
+            .put(key.value(), block.clone(), block.weight_bytes());
+        Ok(Some(block))
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, RecentlyUsed<u64, Arc<Block>>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn volume(&self, number: u64) -> Result<Option<VolumeEntry>> {
@@ -136,6 +189,10 @@ impl Tables {
             .ok_or_else(|| damaged("a checkpoint does not hold"))?;
         Ok(Some((size.value(), place)))
     }
+}
+
+fn damaged_block() -> Error {
+    damaged("a block of summaries does not hold")
 }
 
 fn leaf_block(table: &impl ReadableTable<u64, &'static [u8]>, block: u64) -> Result<LeafBlock> {
@@ -285,8 +342,8 @@ fn take_block(table: &mut Table<u64, &'static [u8]>, sequence: u64) -> Result<(R
     if let Some(block) = table.range(..=sequence).doing("read")?.next_back() {
         let (key, block) = block.doing("read")?;
         key_before = Some(key.value());
-        rows = summary::rows(key.value(), block.value())
-            .ok_or_else(|| damaged("a block of summaries does not hold"))?;
+        let block = Block::unpack(key.value(), block.value()).ok_or_else(damaged_block)?;
+        rows = block.rows();
     }
     if let Some(key) = key_before {
         table.remove(key).doing("write")?;

@@ -95,6 +95,14 @@ impl CatalogView {
         self.tables.summary(sequence)
     }
 
+    /// Brings summaries into memory that will be asked for one by one.
+    pub(crate) fn fetch_summaries(&self, sequences: &[u64]) {
+        let mut written = sequences.to_vec();
+        let is_written = |number: &u64| !self.pending().summaries.contains_key(number);
+        written.retain(is_written);
+        self.tables.fetch(&written);
+    }
+
     /// Sequence numbers of a message's receptions but the first, ascending.
     pub(crate) fn further_receptions(&self, message: u64) -> Result<Vec<u64>> {
         let pending = self.pending();

@@ -8,9 +8,6 @@ use std::ops::Range;
 use archive::query::{Field, Match, Query, Text};
 use archive::words::{Word, words};
 
-/// Words looked at before the best place is chosen; what lies behind is not shown: a snippet must not cost a second.
-const WORDS_MAX: usize = 20_000;
-
 /// A piece of a text with words to mark.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snippet {
@@ -100,10 +97,7 @@ fn single_spaced(text: &str) -> String {
 fn occurrences(sought: &[SoughtWord], text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut scanner = archive::words::WordScanner::new(text);
-    for _ in 0..WORDS_MAX {
-        let Some(word) = scanner.next_word() else {
-            break;
-        };
+    while let Some(word) = scanner.next_word() {
         if sought.iter().any(|sought| sought.is(&word)) {
             found.push(word.offset);
         }
