@@ -1,0 +1,163 @@
+//! What can go wrong, sorted by who is to blame: what was received, the way it came, or the folder it is kept in.
+
+use crate::hex;
+use crate::time::Time;
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+/// Why an update did not come about. Whatever it is, what is trusted stays as it was, and the next update may begin.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// Metadata is not to be believed.
+    #[error("metadata is refused: {role}")]
+    Refused {
+        /// Role that it is of.
+        role: String,
+        /// Why.
+        source: Fault,
+    },
+    /// A target is not what the metadata say.
+    #[error("target is refused: {path}")]
+    Target {
+        /// Path of the target.
+        path: String,
+        /// Why.
+        source: Fault,
+    },
+    /// The repository has no file that it must have.
+    #[error("the repository lacks a file: {0}")]
+    Missing(String),
+    /// A file does not come.
+    #[error("cannot fetch: {name}")]
+    Fetch {
+        /// Name of the file in the repository.
+        name: String,
+        /// Why.
+        source: FetchError,
+    },
+    /// No role that may provide the target does.
+    #[error("no such target: {0}")]
+    NoSuchTarget(String),
+    /// More roles than [`Limits::roles`](crate::Limits::roles) would have to be asked for a target.
+    #[error("too many roles to ask for a target, more than: {0}")]
+    TooManyRoles(usize),
+    /// A role or target whose name cannot be that of a file.
+    #[error("unusable name: {0:?}")]
+    UnusableName(String),
+    /// The folder has no root to begin with.
+    #[error("no trusted root metadata in: {}", .0.display())]
+    NoRoot(PathBuf),
+    /// A root would take the place of one that is trusted.
+    #[error("there is a trusted root already in: {}", .0.display())]
+    RootPresent(PathBuf),
+    /// A file cannot be read.
+    #[error("cannot read: {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written or removed.
+    #[error("cannot write: {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Why metadata or a target is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Metadata is not JSON, or not what the specification prescribes.
+    #[error("malformed")]
+    Malformed(#[from] serde_json::Error),
+    /// A number has a fraction or more than 64 bits, so that nobody can have signed it.
+    #[error("number that cannot be signed: {0}")]
+    NotAnInteger(String),
+    /// Two signatures name the same key.
+    #[error("two signatures by one key: {0}")]
+    TwoSignatures(String),
+    /// Not enough keys signed.
+    #[error("signed by {valid} of the {threshold} keys that are needed")]
+    TooFewSignatures {
+        /// Different keys whose signatures hold.
+        valid: usize,
+        /// How many are needed.
+        threshold: usize,
+    },
+    /// Metadata of another kind.
+    #[error("of another type: {0:?}")]
+    WrongType(String),
+    /// Written to a specification that this client does not know.
+    #[error("of an unknown version of the specification: {0:?}")]
+    UnknownSpecification(String),
+    /// Not the version that it has to be.
+    #[error("version is {found} instead of {expected}")]
+    WrongVersion {
+        /// What was asked for.
+        expected: u64,
+        /// What it says.
+        found: u64,
+    },
+    /// Older than what was seen already.
+    #[error("version of {what} goes back from {trusted} to {found}")]
+    RolledBack {
+        /// Whose version.
+        what: String,
+        /// What is trusted.
+        trusted: u64,
+        /// What it says.
+        found: u64,
+    },
+    /// What was said of a file before is gone.
+    #[error("no longer lists: {0}")]
+    Removed(String),
+    /// Other content under a version that was seen already.
+    #[error("changed without a new version: {0}")]
+    Changed(u64),
+    /// The snapshot says nothing of a role.
+    #[error("not listed in the snapshot")]
+    NotListed,
+    /// Too old to be believed.
+    #[error("expired: {0}")]
+    Expired(Time),
+    /// Not as long as it has to be, in bytes.
+    #[error("longer or shorter than it must be, in bytes: {0}")]
+    WrongLength(u64),
+    /// Other content than was signed for.
+    #[error("wrong digest, expected: {}", hex::encode(.0))]
+    WrongDigest(Vec<u8>),
+}
+
+/// Why a file does not come. That there is none is no error, but an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The address is none that is understood.
+    #[error("unusable address: {0}")]
+    Address(String),
+    /// The server answers something else than the file.
+    #[error("server answers with status: {0}")]
+    Status(u16),
+    /// The file does not end where it must, in bytes.
+    #[error("longer than it may be, in bytes: {0}")]
+    TooLong(u64),
+    /// The way to the server or the server itself.
+    #[error("transport fails")]
+    Transport(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Tells an error with its causes, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
