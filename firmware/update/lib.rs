@@ -1,6 +1,7 @@
 //! Room update: which version is trusted. A client of The Update Framework (TUF), whose core asks for files and does no I/O itself.
 //!
-//! What the client believes and refuses, and in which order: `client`. Deliberately absent yet: which slot a version goes to, and when to call it good. Nothing here installs.
+//! Here is a repository somewhere, gimme a file that its owners vouch for: `updater`. What the client believes and refuses, and in
+//! which order: `client`. Deliberately absent yet: which slot a version goes to, and when to call it good. Nothing here installs.
 //! Source: theupdateframework.github.io/specification 1.0.34; numbers as §5.3.4 are its sections.
 
 mod canonical;
@@ -9,15 +10,21 @@ pub mod client;
 mod client_tests;
 mod digest;
 pub mod error;
+pub mod folder;
 mod hex;
+pub mod http;
 mod key;
 mod metadata;
 mod name;
 mod pattern;
+pub mod repository;
 mod signed;
 #[cfg(test)]
 mod test_repository;
 pub mod time;
+pub mod updater;
+#[cfg(test)]
+mod updater_tests;
 
 pub use client::{Client, Limits, Options, Stale};
 pub use error::{Fault, FetchError, UpdateError};

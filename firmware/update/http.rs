@@ -1,0 +1,258 @@
+//! A repository behind a web server, by plain HTTP.
+//!
+//! Redirects are not followed, and every request has a deadline, so that neither a server that sends on nor one that drips keeps us.
+//! Deliberately absent yet: HTTPS, and going on with a download that broke off. Source: RFC 9110, 9112.
+
+use crate::error::FetchError;
+use crate::name::address_path;
+use crate::repository::Repository;
+use std::io::Read;
+use std::time::Duration;
+use ureq::Agent;
+
+/// 16 KiB: heads of servers have some hundred bytes; what is longer ends the request.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// 60 s for a request, and all metadata: a few kilobytes each.
+const REQUEST_SECONDS: u64 = 60;
+
+/// 20 s until a server is reached, after which the next of its addresses is tried.
+const CONNECT_SECONDS: u64 = 20;
+
+/// 4 KiB a second at least for a target, beside the time of a request: 30 MB in two hours. Slower servers hold back on purpose, or
+/// leave no time to install before the morning.
+const TARGET_BYTES_PER_SECOND: u64 = 4 * 1024;
+
+/// Files on a web server.
+#[derive(Debug)]
+pub struct HttpRepository {
+    agent: Agent,
+    metadata: String,
+    targets: Option<String>,
+}
+
+impl HttpRepository {
+    /// Names the folders of metadata and targets, without asking the server yet.
+    ///
+    /// # Errors
+    /// `Address` for anything but `http://…`.
+    pub fn new(metadata: &str, targets: Option<&str>) -> Result<Self, FetchError> {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_response_header_size(HEAD_BYTES_MAX)
+            .timeout_connect(Some(Duration::from_secs(CONNECT_SECONDS)))
+            .proxy(None)
+            .user_agent(concat!("coffer/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self {
+            agent: agent.into(),
+            metadata: folder_address(metadata)?,
+            targets: targets.map(folder_address).transpose()?,
+        })
+    }
+
+    fn fetch(
+        &self,
+        address: &str,
+        deadline: Duration,
+    ) -> Result<Option<Box<dyn Read>>, FetchError> {
+        let response = self
+            .agent
+            .get(address)
+            .config()
+            .timeout_global(Some(deadline))
+            .build()
+            .call()
+            .map_err(|error| FetchError::Transport(error.into()))?;
+        match response.status().as_u16() {
+            200 => Ok(Some(Box::new(response.into_body().into_reader()))),
+            // Stores of files answer 403 where a list of them is not public.
+            403 | 404 | 410 => Ok(None),
+            status => Err(FetchError::Status(status)),
+        }
+    }
+}
+
+impl Repository for HttpRepository {
+    fn metadata(&self, name: &str) -> Result<Option<Box<dyn Read>>, FetchError> {
+        let address = format!("{}{name}", self.metadata);
+        self.fetch(&address, Duration::from_secs(REQUEST_SECONDS))
+    }
+
+    fn target(&self, path: &str, length: u64) -> Result<Option<Box<dyn Read>>, FetchError> {
+        let Some(targets) = &self.targets else {
+            return Ok(None);
+        };
+        let address = format!("{targets}{}", address_path(path));
+        let seconds = REQUEST_SECONDS + length / TARGET_BYTES_PER_SECOND;
+        self.fetch(&address, Duration::from_secs(seconds))
+    }
+}
+
+fn folder_address(address: &str) -> Result<String, FetchError> {
+    if !address.starts_with("http://") {
+        return Err(FetchError::Address(address.to_owned()));
+    }
+    let slash = if address.ends_with('/') { "" } else { "/" };
+    Ok(format!("{address}{slash}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::chain;
+    use crate::repository::read_at_most;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    /// Most bytes that are read of an answer.
+    const BYTES_MAX: u64 = 1000;
+
+    /// A server that answers one request in whatever way: what comes of it, and what was asked.
+    fn ask(
+        path: &str,
+        answer: impl FnOnce(&mut TcpStream) + Send + 'static,
+    ) -> (Result<Option<Vec<u8>>, FetchError>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!(
+            "http://{}/metadata",
+            listener.local_addr().expect("an address")
+        );
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("a head");
+                head.push(byte[0]);
+            }
+            answer(&mut stream);
+            String::from_utf8(head).expect("UTF-8")
+        });
+        let repository = HttpRepository::new(&address, None).expect("an address");
+        let address = format!("{}{path}", repository.metadata);
+        let answer = repository
+            .fetch(&address, Duration::from_millis(500))
+            .and_then(|file| file.map(|file| read_at_most(file, BYTES_MAX)).transpose());
+        (answer, server.join().expect("a server"))
+    }
+
+    /// Expects what comes of an answer: a file, none, or an error that begins so.
+    #[track_caller]
+    fn check(
+        answer: impl FnOnce(&mut TcpStream) + Send + 'static,
+        expected: Result<Option<&str>, &str>,
+    ) {
+        let found = ask("timestamp.json", answer).0;
+        let found = found.map(|file| file.map(|bytes| String::from_utf8(bytes).expect("UTF-8")));
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found.as_deref(), expected),
+            (Err(error), Err(expected)) => {
+                let text = chain(&error);
+                assert!(text.starts_with(expected), "{text}");
+            }
+            (found, expected) => panic!("{found:?} instead of {expected:?}"),
+        }
+    }
+
+    fn text(text: &'static str) -> impl FnOnce(&mut TcpStream) + Send + 'static {
+        move |stream| stream.write_all(text.as_bytes()).expect("a reader")
+    }
+
+    /// Writes for ever, until the other side has had enough.
+    fn endless(
+        head: &'static str,
+        pause: Duration,
+    ) -> impl FnOnce(&mut TcpStream) + Send + 'static {
+        move |stream| {
+            stream.write_all(head.as_bytes()).expect("a reader");
+            while stream.write_all(b"x").is_ok() {
+                thread::sleep(pause);
+            }
+        }
+    }
+
+    #[test]
+    fn files_come_in_every_form() {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfile",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfile and more",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nf\r\n3\r\nile\r\n0\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n\r\nfile",
+        ] {
+            check(text(answer), Ok(Some("file")));
+        }
+    }
+
+    #[test]
+    fn one_file_is_asked_for() {
+        let (_, head) = ask("7.a%2Fb.json", text("HTTP/1.0 404 No\r\n\r\n"));
+        assert!(
+            head.starts_with("GET /metadata/7.a%2Fb.json HTTP/1.1\r\n"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn only_some_answers_say_that_there_is_none() {
+        for status in ["403 Forbidden", "404 Not Found", "410 Gone"] {
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            check(text(head.leak()), Ok(None));
+        }
+        for status in ["500", "503", "400", "401", "204", "206"] {
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+            let expected: &str = format!("server answers with status: {status}").leak();
+            check(text(head.leak()), Err(expected));
+        }
+    }
+
+    #[test]
+    fn redirects_are_not_followed() {
+        let away =
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+        check(text(away), Err("server answers with status: 302"));
+    }
+
+    #[test]
+    fn broken_answers_are_no_files() {
+        for answer in [
+            "",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfile",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfile",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nfile",
+            "SSH-2.0-OpenSSH_10.0\r\n",
+        ] {
+            check(text(answer), Err("transport fails: "));
+        }
+    }
+
+    #[test]
+    fn endless_and_slow_answers_end() {
+        let none = Duration::ZERO;
+        check(
+            endless("HTTP/1.0 200 OK\r\n\r\n", none),
+            Err("longer than it may be, in bytes: 1000"),
+        );
+        check(
+            endless("HTTP/1.1 200 OK\r\nX: ", none),
+            Err("transport fails: "),
+        );
+        let drip = Duration::from_millis(20);
+        check(
+            endless("HTTP/1.0 200 OK\r\n\r\n", drip),
+            Err("transport fails: "),
+        );
+        check(endless("", drip), Err("transport fails: "));
+    }
+
+    #[test]
+    fn only_http_is_understood() {
+        for address in ["https://localhost/", "file:///etc", "localhost", ""] {
+            let refused = HttpRepository::new(address, None);
+            assert!(matches!(refused, Err(FetchError::Address(_))), "{address}");
+        }
+    }
+}
