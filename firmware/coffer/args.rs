@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Certificate(DataArgs),
     /// Manage who may sign in by SMTP
     Account(AccountArgs),
+    /// Follow signed updates; installing them is not there yet
+    Update(UpdateArgs),
 }
 
 /// Where the archive is.
@@ -245,4 +247,51 @@ pub(crate) struct AccountName {
     pub(crate) data: DataArgs,
     /// Name of the account
     pub(crate) name: String,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct UpdateArgs {
+    #[command(subcommand)]
+    pub(crate) command: UpdateCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UpdateCommand {
+    /// Follow a repository of The Update Framework (TUF), whoever runs it
+    Tuf(TufArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct TufArgs {
+    /// The folder of trusted metadata
+    #[arg(long, value_name = "DIR")]
+    pub(crate) metadata_dir: PathBuf,
+    /// Where the repository's metadata lie, as http://…
+    #[arg(long, value_name = "URL")]
+    pub(crate) metadata_url: Option<String>,
+    /// A target to download; can be given again
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub(crate) target_name: Vec<String>,
+    /// Where the repository's targets lie, as http://…
+    #[arg(long, value_name = "URL")]
+    pub(crate) target_base_url: Option<String>,
+    /// The folder that targets are downloaded to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) target_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: TufCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TufCommand {
+    /// Trust a root, to begin with; fetches nothing
+    Init {
+        /// The root metadata, from a source that is trusted
+        #[arg(value_name = "ROOT_JSON")]
+        root: PathBuf,
+    },
+    /// Bring the metadata up to date
+    Refresh,
+    /// Bring the metadata up to date, and download targets that are not there yet
+    Download,
 }

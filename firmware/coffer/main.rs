@@ -1,6 +1,6 @@
 //! The binary: command line, host mode, and the wiring of everything below.
 //!
-//! Exit codes: 0 done, 1 done but something is wrong with the data, 2 wrong use or cannot start. Errors go to standard error, one line
+//! Exit codes: 0 done, 1 done but something is wrong with the data or an update, 2 wrong use or cannot start. Errors go to standard error, one line
 //! that says what failed, where, and what to do.
 
 mod account;
@@ -14,6 +14,7 @@ mod output;
 mod search;
 mod serve;
 mod show;
+mod update;
 mod verify;
 
 use args::{Args, Command};
@@ -52,5 +53,6 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Key(args) => maintain::key(&args),
         Command::Certificate(args) => maintain::certificate(&args),
         Command::Account(args) => account::run(args),
+        Command::Update(args) => update::run(&args),
     }
 }

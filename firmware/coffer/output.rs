@@ -11,6 +11,8 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done, but something is wrong with the data (1).
     Damage(String),
+    /// An update is not to be trusted, or does not come (1).
+    NotUpdated(String),
     /// Wrong use, or it cannot start (2).
     Cannot(String),
     /// Whoever read our output has gone away, as `head` does: nothing to say.
@@ -22,7 +24,7 @@ impl Exit {
     pub(crate) fn report(self) -> ExitCode {
         let (text, code) = match self {
             Self::NobodyReads => return ExitCode::SUCCESS,
-            Self::Damage(text) => (text, 1),
+            Self::Damage(text) | Self::NotUpdated(text) => (text, 1),
             Self::Cannot(text) => (text, 2),
         };
         // Nobody can be told when standard error is gone, too.
