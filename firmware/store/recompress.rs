@@ -8,7 +8,6 @@
 
 use crate::catalog::{Entries, Packing, VolumeEntry};
 use crate::copies::Shipped;
-use crate::disk::Disk;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::repacking::Repacking;

@@ -193,6 +193,29 @@ fn contents_stand_before_what_names_them_and_copies_together() {
 }
 
 #[test]
+fn a_message_and_its_first_arrival_lie_in_one_frame() {
+    let disk = SimDisk::new();
+    let store = open_with(&disk, 1 << 30);
+    let many: Vec<String> = (0..8000)
+        .map(|i| format!("{i}@verteiler.example"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for i in 0..20 {
+        put(&store, &message(i, "an alle"), smtp(&many));
+    }
+    assert_eq!(recompress(&store).volumes, 1);
+    drop(store);
+    let (mut frames, mut after_message) = (0, false);
+    survey(&disk, 1, &mut |piece| {
+        assert!(!after_message || matches!(piece, Piece::Record(_)), "{piece:?}");
+        frames += u32::from(matches!(piece, Piece::Frame { .. }));
+        after_message = matches!(&piece, Piece::Record(RecordPiece::Leaf(leaf)) if matches!(leaf.body, LeafBody::Message(_)));
+    })
+    .expect("readable");
+    assert!(frames > 2, "{frames}");
+}
+
+#[test]
 fn readers_go_on_while_volumes_are_swapped() {
     let disk = SimDisk::new();
     let (store, kept) = filled(&disk);

@@ -746,7 +746,14 @@ impl<'a> Walk<'a> {
         let much = self.new_messages.len() >= STEP_MESSAGES
             || leaves.len() >= STEP_LEAVES
             || contents.len() >= STEP_CONTENTS;
-        if much { self.flush(watch) } else { Ok(()) }
+        // What is known of a message is read with its first arrival, which a frame of a recompressed volume may end before.
+        let lacks_arrival = leaves
+            .last()
+            .is_some_and(|(_, kind, _)| *kind == RecordKind::Message);
+        if much && !lacks_arrival {
+            return self.flush(watch);
+        }
+        Ok(())
     }
 
     /// Hands what was gathered to the catalog, with the summaries of the new messages.

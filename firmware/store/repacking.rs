@@ -7,7 +7,7 @@
 use crate::catalog::{CatalogView, Place};
 use crate::engine::Shared;
 use crate::error::Result;
-use crate::frame::FramePacker;
+use crate::frame::{FramePacker, RAW_BYTES_MAX};
 use crate::leaf;
 use crate::reader::{self, Reader};
 use crate::record::{Record, RecordKind, Records, SEGMENT_BYTES_MAX, Segment, record_at};
@@ -130,17 +130,23 @@ impl<'a> Repacking<'a> {
         if kind == RecordKind::Seal {
             self.close()?;
         }
-        self.make_room(stored.len())?;
+        // A message and its first arrival are read together.
+        if kind != RecordKind::Reception || self.filled() + stored.len() > RAW_BYTES_MAX {
+            self.make_room(stored.len())?;
+        }
         self.leaves.extend_from_slice(stored);
         Ok(())
     }
 
     fn make_room(&mut self, length_bytes: usize) -> Result<()> {
-        let filled = self.contents.len() + self.leaves.len();
-        if filled + length_bytes > FILL_BYTES {
+        if self.filled() + length_bytes > FILL_BYTES {
             self.close()?;
         }
         Ok(())
+    }
+
+    fn filled(&self) -> usize {
+        self.contents.len() + self.leaves.len()
     }
 
     /// Lets the texts of a message's copies follow, which come later in the old file.
