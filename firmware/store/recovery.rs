@@ -4,7 +4,7 @@
 
 use crate::batch::leaf_hash;
 use crate::catalog::{
-    self, CatalogView, Entries, FurtherReception, Packing, Place, VolumeEntry, Watermark,
+    self, CatalogView, Entries, FurtherReception, Packing, Place, Summary, VolumeEntry, Watermark,
 };
 use crate::disk::Open;
 use crate::engine::Shared;
@@ -773,31 +773,66 @@ impl<'a> Walk<'a> {
             totals,
             ..Entries::default()
         };
-        let view = catalog.read()?;
-        for sequence in messages.into_keys() {
-            match self.summary(&view, sequence) {
-                Ok(summary) => summaries.summaries.push((sequence, summary)),
-                Err(error @ (Error::Damaged { .. } | Error::NotFound(_) | Error::Body(_))) => {
-                    tracing::error!(
-                        sequence,
-                        error = &error as &dyn std::error::Error,
-                        "a message is damaged"
-                    );
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let numbers: Vec<u64> = messages.into_keys().collect();
+        summaries.summaries = read_summaries(self.shared, &catalog.read()?, &numbers)?;
         catalog.apply(&summaries, &[], self.position, false)?;
         self.view = catalog.read()?;
         self.new_contents.clear();
         watch(self.position);
         Ok(())
     }
+}
 
-    fn summary(&self, view: &CatalogView, sequence: u64) -> Result<crate::catalog::Summary> {
-        let message = self.shared.reader.message(view, sequence)?;
-        let group = self.shared.reader.group(view, &message)?;
-        Ok(read_facts(self.shared, view, sequence, group)?.0.summary)
+/// Makes the summaries of messages anew by reading them, on as many threads as index; in their order, without those that are damaged.
+fn read_summaries(
+    shared: &Shared,
+    view: &CatalogView,
+    numbers: &[u64],
+) -> Result<Vec<(u64, Summary)>> {
+    let read = |some: &[u64]| {
+        let found = some
+            .iter()
+            .map(|number| read_summary(shared, view, *number));
+        found.filter_map(Result::transpose).collect()
+    };
+    let share = numbers.len().div_ceil(shared.options.index_threads.max(1));
+    if share == numbers.len() {
+        return read(numbers);
+    }
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = numbers
+            .chunks(share)
+            .map(|some| scope.spawn(|| read(some)))
+            .collect();
+        let joined = parts.into_iter().map(|part| {
+            part.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        joined
+            .collect::<Result<Vec<_>>>()
+            .map(|summaries| summaries.into_iter().flatten().collect())
+    })
+}
+
+/// Makes the summary of a message; none when it is damaged.
+fn read_summary(
+    shared: &Shared,
+    view: &CatalogView,
+    sequence: u64,
+) -> Result<Option<(u64, Summary)>> {
+    let message = shared.reader.message(view, sequence);
+    let group = message.and_then(|message| shared.reader.group(view, &message));
+    match group.and_then(|group| read_facts(shared, view, sequence, group)) {
+        Ok((facts, _)) => Ok(Some((sequence, facts.summary))),
+        Err(error @ (Error::Damaged { .. } | Error::NotFound(_) | Error::Body(_))) => {
+            tracing::error!(
+                sequence,
+                error = &error as &dyn std::error::Error,
+                "a message is damaged"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
