@@ -3,6 +3,7 @@
 //! This file knows bytes only; which records a frame holds is in `record.rs`, where it lies in `volume.rs`.
 
 use crate::encoding::Bytes;
+use std::cell::RefCell;
 
 /// Length of a frame's header in bytes.
 pub(crate) const HEADER_BYTES: usize = 32;
@@ -145,6 +146,12 @@ pub(crate) enum BadPayload {
     TooNew,
 }
 
+thread_local! {
+    /// zstd's working memory for unpacking, 160 KB in each thread that reads frames.
+    static DECOMPRESSOR: RefCell<zstd::bulk::Decompressor<'static>> =
+        RefCell::new(zstd::bulk::Decompressor::new().expect("a decompressor without a dictionary"));
+}
+
 /// Unpacks the payload that belongs to a sound header.
 pub(crate) fn unpack(header: &FrameHeader, payload: &[u8]) -> Result<Vec<u8>, BadPayload> {
     if payload.len() != header.stored_bytes as usize
@@ -155,7 +162,8 @@ pub(crate) fn unpack(header: &FrameHeader, payload: &[u8]) -> Result<Vec<u8>, Ba
     match header.codec {
         Codec::Stored => Ok(payload.to_vec()),
         Codec::ZstdDictionary => Err(BadPayload::TooNew),
-        Codec::Zstd => zstd::bulk::decompress(payload, header.raw_bytes as usize)
+        Codec::Zstd => DECOMPRESSOR
+            .with_borrow_mut(|zstd| zstd.decompress(payload, header.raw_bytes as usize))
             .ok()
             .filter(|raw| raw.len() == header.raw_bytes as usize)
             .ok_or(BadPayload::Damaged),
