@@ -126,21 +126,47 @@ fn total_bytes(shared: &Shared, view: &CatalogView, last: u64, offset: u64) -> R
     Ok(lengths.sum::<Result<u64>>()? + offset)
 }
 
-/// Reads and unpacks the frames of a volume ahead of who checks them, until that one wants no more.
-fn read_ahead(volume: &Volume, until: u64, frames: &SyncSender<(u64, Result<Found>)>) {
+/// What lies at an offset, read ahead.
+struct Ahead {
+    at: u64,
+    found: Result<Found>,
+    /// Digests of those contents in the frame that are whole there, in their order.
+    digests: Vec<Digest>,
+}
+
+/// Reads and unpacks the frames of a volume, and hashes the contents in them, ahead of who checks them, until that one wants no more.
+fn read_ahead(volume: &Volume, until: u64, frames: &SyncSender<Ahead>) {
     let mut at = volume::HEADER_BYTES;
     while at < until {
         let found = volume.find_at(at);
-        let next = match &found {
-            Ok(Found::Frame(frame)) => Some(at + frame.header.frame_bytes()),
-            Ok(Found::Damage { next }) => *next,
-            Ok(Found::End) | Err(_) => None,
+        let (next, digests) = match &found {
+            Ok(Found::Frame(frame)) => (
+                Some(at + frame.header.frame_bytes()),
+                whole_contents(&frame.payload),
+            ),
+            Ok(Found::Damage { next }) => (*next, Vec::new()),
+            Ok(Found::End) | Err(_) => (None, Vec::new()),
         };
-        let (Ok(()), Some(next)) = (frames.send((at, found)), next) else {
+        let ahead = Ahead { at, found, digests };
+        let (Ok(()), Some(next)) = (frames.send(ahead), next) else {
             return;
         };
         at = next;
     }
+}
+
+/// Digests of the contents that are whole in a payload.
+fn whole_contents(payload: &[u8]) -> Vec<Digest> {
+    let contents = Records::new(payload).filter(|record| record.kind == RecordKind::Content);
+    let segments = contents.filter_map(|record| Segment::decode(record.body));
+    segments
+        .filter(is_whole)
+        .map(|segment| sha256(segment.bytes))
+        .collect()
+}
+
+fn is_whole(segment: &Segment) -> bool {
+    segment.bytes.len() as u64 == segment.content.length_bytes
 }
 
 /// Reads the checkpoint that the caller brought; an unreadable or badly signed one is a finding.
@@ -213,10 +239,10 @@ impl Check<'_> {
         self.volume_leaves.clear();
         let first_leaf = self.tree.size();
         let (end, seal) = std::thread::scope(|scope| {
-            let (sender, found) = sync_channel(FRAMES_AHEAD);
-            let ahead = volume.clone();
-            scope.spawn(move || read_ahead(&ahead, until, &sender));
-            self.frames(&volume, &header, until, found, watch)
+            let (sender, ahead) = sync_channel(FRAMES_AHEAD);
+            let read = volume.clone();
+            scope.spawn(move || read_ahead(&read, until, &sender));
+            self.frames(&volume, &header, until, ahead, watch)
         })?;
         self.done_bytes += end;
         self.end_of_volume(&header, first_leaf, seal, until == u64::MAX);
@@ -241,11 +267,11 @@ impl Check<'_> {
         volume: &Volume,
         header: &VolumeHeader,
         until: u64,
-        found: Receiver<(u64, Result<Found>)>,
+        ahead: Receiver<Ahead>,
         watch: &mut dyn FnMut(u64, u64),
     ) -> Result<(u64, Option<Seal>)> {
         let (mut end, mut seal) = (volume::HEADER_BYTES, None);
-        for (at, found) in found {
+        for Ahead { at, found, digests } in ahead {
             match self.readable(at, found)? {
                 Found::End => break,
                 Found::Damage { next } => {
@@ -261,7 +287,7 @@ impl Check<'_> {
                         self.batch_gap(volume.name(), at, frame.header.batch);
                     }
                     self.batch = frame.header.batch;
-                    seal = self.payload(volume, at, &frame.payload).or(seal);
+                    seal = self.payload(volume, at, &frame.payload, digests).or(seal);
                     end = at + frame.header.frame_bytes();
                     watch(self.done_bytes + end, self.total_bytes);
                 }
@@ -337,13 +363,20 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn payload(&mut self, volume: &Volume, at: u64, payload: &[u8]) -> Option<Seal> {
+    fn payload(
+        &mut self,
+        volume: &Volume,
+        at: u64,
+        payload: &[u8],
+        digests: Vec<Digest>,
+    ) -> Option<Seal> {
         let name = volume.name();
+        let mut digests = digests.into_iter();
         let mut records = Records::new(payload);
         let mut seal = None;
         for record in records.by_ref() {
             match record.kind {
-                RecordKind::Content => self.content(name, at, record),
+                RecordKind::Content => self.content(name, at, record, &mut digests),
                 RecordKind::Checkpoint => self.checkpoint(name, at, record),
                 RecordKind::Seal => seal = Seal::decode(record.body),
                 kind if kind.is_leaf() => self.leaf(volume, at, record),
@@ -361,13 +394,22 @@ impl Check<'_> {
         seal
     }
 
-    fn content(&mut self, name: &str, at: u64, record: Record) {
+    fn content(
+        &mut self,
+        name: &str,
+        at: u64,
+        record: Record,
+        digests: &mut impl Iterator<Item = Digest>,
+    ) {
         let Some(segment) = Segment::decode(record.body) else {
             return self.found(name, Some(at), Vec::new(), "a content record does not hold");
         };
         let digest = segment.content.digest;
-        if segment.bytes.len() as u64 == segment.content.length_bytes {
-            return self.whole_content(name, at, digest, sha256(segment.bytes));
+        if is_whole(&segment) {
+            let computed = digests
+                .next()
+                .expect("each whole content of the frame was hashed ahead");
+            return self.whole_content(name, at, digest, computed);
         }
         let (done, hasher) = self
             .open_contents
