@@ -1,13 +1,15 @@
 //! Catching up: bytes of volumes are copied from one disk to another until both hold the same.
 //!
 //! Volumes are copied in order, so that what is there is always the beginning of the archive. A volume that ends early on the
-//! other disk is continued in place, and what a failed sync may have left undurable there is written again; one that differs inside, as after recompression, is copied beside and renamed. A sealed
-//! volume counts as equal when its length and both of its ends are: what is damaged inside is found and mended by reading.
+//! other disk is continued in place, and what a failed sync may have left undurable there is written again; one that differs inside,
+//! as after recompression, is copied beside and renamed. A sealed volume counts as equal when its length and both of its ends are:
+//! what is damaged inside is found and mended by reading. Damage is not copied over what holds.
 
 use crate::disk::{Disk, DiskFile, Open, beside};
 use crate::error::{DiskContext, Error, Result};
+use crate::record::{RecordKind, Records};
 use crate::tip::{End, Tail};
-use crate::volume::{self, Volume, file_name};
+use crate::volume::{self, Found, Volume, file_name};
 use std::path::Path;
 
 /// Bytes copied at once: between two of them it can be stopped.
@@ -163,20 +165,41 @@ impl<'a> CatchingUp<'a> {
             known => known,
         };
         let may_cut = doubted && equal >= self.had.offset;
-        if equal < length.min(target_length) && !may_cut && self.known == 0 {
-            return self.replace(&name, &*source, length, watch);
-        }
-        if target_length > equal {
-            target.set_len(equal).on("cut", &name)?;
-        }
-        let start = if doubted {
-            equal.min(self.doubted)
-        } else {
-            equal
+        let mut start = match doubted {
+            true => equal.min(self.doubted),
+            false => equal,
         };
+        let mut kept = equal;
+        if equal < length.min(target_length) && !may_cut && self.known == 0 {
+            match self.of_difference(number, equal, length)? {
+                Difference::Replace => return self.replace(&name, &*source, length, watch),
+                Difference::Keep => return Ok(()),
+                Difference::GoOn => (kept, start) = (self.had.offset, self.had.offset),
+            }
+        }
+        if target_length > kept {
+            target.set_len(kept).on("cut", &name)?;
+        }
         copy(&name, &*source, &*target, start, length, watch)?;
         target.sync_data().on("sync", &name)?;
         self.sync_folder()
+    }
+
+    /// Says what becomes of a volume that differs from the source at `equal`: damage of the source is not copied over what holds.
+    fn of_difference(&self, number: u64, equal: u64, length: u64) -> Result<Difference> {
+        if holds_up_to(self.from, number, Some(length))? {
+            return Ok(Difference::Replace);
+        }
+        tracing::error!(
+            volume = number,
+            "damage: the volume is not copied where the other disk has its own"
+        );
+        let is_begun = number == self.had.volume && equal >= volume::HEADER_BYTES;
+        Ok(match is_begun && self.had.offset <= length {
+            true => Difference::GoOn,
+            false if holds_up_to(self.to, number, None)? => Difference::Keep,
+            false => Difference::Replace,
+        })
     }
 
     /// Copies a whole volume beside the one that differs, and puts it in its place.
@@ -213,6 +236,40 @@ impl<'a> CatchingUp<'a> {
             .sync_dir(Path::new(volume::FOLDER))
             .on("sync", volume::FOLDER)
     }
+}
+
+/// What becomes of a volume that differs inside.
+enum Difference {
+    /// It becomes like the source.
+    Replace,
+    /// It stays, since it is whole and the source is not.
+    Keep,
+    /// Its whole batches stay, since the source is damaged; what they lack follows.
+    GoOn,
+}
+
+/// Whether every frame up to a length holds; without one, the seal, too, is there.
+fn holds_up_to(disk: &dyn Disk, number: u64, length: Option<u64>) -> Result<bool> {
+    let volume = match Volume::open(disk, number, false) {
+        Err(Error::Damaged { .. }) => return Ok(false),
+        opened => opened?,
+    };
+    let (mut at, mut is_sealed) = (volume::HEADER_BYTES, false);
+    while length.is_none_or(|length| at < length) {
+        let frame = match volume.find_at(at)? {
+            Found::Frame(frame) => frame,
+            Found::Damage { .. } => return Ok(false),
+            Found::End => return Ok(length.is_none() && is_sealed),
+        };
+        let mut records = Records::new(&frame.payload);
+        let last = records.by_ref().last();
+        is_sealed = last.is_some_and(|record| record.kind == RecordKind::Seal);
+        if !records.sound() {
+            return Ok(false);
+        }
+        at += frame.header.frame_bytes();
+    }
+    Ok(true)
 }
 
 /// Sets a tail aside that was never acknowledged, beside its volume, and cuts it off.
