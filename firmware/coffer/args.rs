@@ -193,8 +193,8 @@ pub(crate) struct VerifyArgs {
     /// A checkpoint that was kept outside (see `coffer checkpoint`)
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// Mend what does not hold first, from the copy that --copy names, and that copy likewise
-    #[arg(long, requires = "copy", requires = "data")]
+    /// Mend what does not hold first, from another copy, and that copy likewise: the one in step of a running serve, or that of --copy
+    #[arg(long, requires = "data")]
     pub(crate) mend: bool,
     /// The directory of another copy of the archive, for --mend
     #[arg(long, value_name = "DIR2", requires = "mend")]

@@ -3,10 +3,14 @@
 use crate::archive_access::{Missing, byte_bar, log_run, open, spinner};
 use crate::args::{DataArgs, RecompressArgs, StatsArgs};
 use crate::output::{Exit, bytes, count, line, note};
+use crate::verify::{finding_json, on_copy, sentence};
 use serde_json::json;
 use service::keeper::messages::{CopyStats, Stats};
 use std::io::Write;
-use store::{CopyState, Recompressed};
+use store::{CopyState, Damaged, Recompressed, Side};
+
+/// Places of damage that are printed for people; `--json` has all.
+const DAMAGE_SHOWN_MAX: usize = 20;
 
 pub(crate) fn rebuild(args: &DataArgs) -> Result<(), Exit> {
     let keeper = open(&args.data, Missing::Refuse)?;
@@ -138,7 +142,14 @@ fn as_json(stats: &Stats) -> serde_json::Value {
             "state": disk.state_bytes,
             "available": disk.available_bytes,
         },
+        "damage": stats.damage.iter().map(damaged_as_json).collect::<Vec<_>>(),
     })
+}
+
+fn damaged_as_json(damaged: &Damaged) -> serde_json::Value {
+    let mut object = finding_json(&damaged.finding);
+    object["on_copy"] = json!(damaged.side == Side::Copy);
+    object
 }
 
 /// The second disk: `state` is one of in-step, catching-up, detached, diverged, too-small, unknown.
@@ -197,6 +208,10 @@ fn print(stats: &Stats) -> Result<(), Exit> {
     }) = &stats.copy
     {
         line(format_args!("copy:       {path} ({state})"))?;
+    }
+    for damaged in stats.damage.iter().take(DAMAGE_SHOWN_MAX) {
+        let (whose, what) = (on_copy(damaged.side), sentence(&damaged.finding));
+        line(format_args!("damage:     {whose}{what}"))?;
     }
     line(format_args!("key:        {}", stats.key))
 }

@@ -18,7 +18,10 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Exit> {
         .map(read_checkpoint)
         .transpose()?;
     match (&args.data, &args.export) {
-        (Some(data), _) => archive(data, args.copy.as_deref(), args.key, checkpoint, args.json),
+        (Some(data), _) => {
+            let copy = args.mend.then_some(args.copy.as_deref());
+            archive(data, copy, args.key, checkpoint, args.json)
+        }
         (None, Some(export)) => crate::export::verify(
             export,
             args.key.as_deref(),
@@ -42,14 +45,14 @@ fn read_checkpoint(path: &Path) -> Result<String, Exit> {
 
 fn archive(
     data: &Path,
-    copy: Option<&Path>,
+    mend_from: Option<Option<&Path>>,
     key: Option<String>,
     checkpoint: Option<String>,
     as_json: bool,
 ) -> Result<(), Exit> {
     let keeper = open(data, Missing::Refuse)?;
     log_run(&*keeper)?;
-    let mended = copy.map(|copy| mend(&*keeper, copy)).transpose()?;
+    let mended = mend_from.map(|copy| mend(&*keeper, copy)).transpose()?;
     keeper.checkpoint()?;
     let bar = byte_bar(0);
     let report = keeper.verify(key, checkpoint, &mut |done, total| {
@@ -84,11 +87,12 @@ fn archive(
 }
 
 /// Mends from the copy before the archive is read.
-fn mend(keeper: &dyn Keeper, copy: &Path) -> Result<MendReport, Exit> {
+fn mend(keeper: &dyn Keeper, copy: Option<&Path>) -> Result<MendReport, Exit> {
     // The keeper may have another working directory.
-    let copy = std::path::absolute(copy).map_err(Exit::cannot)?;
+    let copy = copy.map(std::path::absolute).transpose();
+    let copy = copy.map_err(Exit::cannot)?;
     let bar = byte_bar(0).with_message("volumes");
-    let report = keeper.mend(&copy, &mut |done, total| {
+    let report = keeper.mend(copy.as_deref(), &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
@@ -120,7 +124,7 @@ fn print_mended(report: &MendReport) -> Result<(), Exit> {
     Ok(())
 }
 
-fn on_copy(side: Side) -> &'static str {
+pub(crate) fn on_copy(side: Side) -> &'static str {
     match side {
         Side::Own => "",
         Side::Copy => "the other copy's ",
@@ -155,7 +159,7 @@ fn print(report: &VerifyReport) -> Result<(), Exit> {
     }
 }
 
-fn sentence(finding: &Finding) -> String {
+pub(crate) fn sentence(finding: &Finding) -> String {
     match finding.offset {
         Some(offset) => format!("{} at byte {offset}: {}", finding.place, finding.what),
         None => format!("{}: {}", finding.place, finding.what),
@@ -179,7 +183,7 @@ fn print_json(report: &VerifyReport, mended: Option<&MendReport>) -> Result<(), 
     }))
 }
 
-fn finding_json(finding: &Finding) -> serde_json::Value {
+pub(crate) fn finding_json(finding: &Finding) -> serde_json::Value {
     json!({"place": finding.place, "offset": finding.offset, "numbers": finding.numbers, "what": finding.what})
 }
 

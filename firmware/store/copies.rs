@@ -10,8 +10,9 @@ use crate::engine::Clock;
 use crate::error::{Error, Result};
 use crate::follower::{Lane, Step, Trouble};
 use crate::identity::Identity;
+use crate::patient::Patient;
 use crate::state::StateChange;
-use crate::volume::{Volume, VolumeHeader};
+use crate::volume::VolumeHeader;
 use archive::{Event, EventKind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -19,9 +20,6 @@ use std::time::Duration;
 /// How long the follower may take for a step before mail goes on without it: a disk that spins up answers within it, and a
 /// mail server's session lasts through it.
 pub const FOLLOWER_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Bytes of a file that is to take a volume's place, handed over at once: mail that comes meanwhile waits for these.
-const SHIPPED_BYTES: usize = 1 << 20;
 
 /// What the second disk is to the archive now.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -120,16 +118,6 @@ struct Inner {
     swaps: u64,
 }
 
-/// What came of shipping a file that is to take a sealed volume's place.
-pub(crate) enum Shipped {
-    /// It lies beside the volume on the follower of this lane; there is none to ship to without one.
-    Beside(Option<Lane>),
-    /// There is no room for it on the follower.
-    NoRoom,
-    /// It was broken off.
-    BrokenOff,
-}
-
 impl Copies {
     pub(crate) fn new(
         own: Arc<dyn Disk>,
@@ -189,6 +177,13 @@ impl Copies {
             .flatten()
     }
 
+    /// The same for who reads it beside its own thread and must not hang with it.
+    pub(crate) fn patient_copy_in_step(&self) -> Result<Option<Patient>> {
+        let disk = self.copy_in_step().cloned();
+        disk.map(|disk| Patient::new(disk, self.patience))
+            .transpose()
+    }
+
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,84 +239,6 @@ impl Copies {
         is_there(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Copies a file that is to take the place of a sealed volume to the follower, in pieces between which mail is written.
-    ///
-    /// `go_on` hears how many bytes are there and may break it off. A follower that fails is detached; then nothing is to be shipped.
-    pub(crate) fn ship(
-        &self,
-        file: &Volume,
-        go_on: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Shipped> {
-        let Some(lane) = self.turn().inner.lane.clone() else {
-            return Ok(Shipped::Beside(None));
-        };
-        let (volume, length_bytes) = (file.header.number, file.length()?);
-        let begin = Step::Beside {
-            volume,
-            length_bytes,
-        };
-        let mut is_followed = self.pass(&lane, begin)?;
-        if lane.lacks_room() {
-            return Ok(Shipped::NoRoom);
-        }
-        let mut offset = 0;
-        while is_followed && offset < length_bytes {
-            if !go_on(offset) {
-                return Ok(Shipped::BrokenOff);
-            }
-            let mut bytes = vec![0; SHIPPED_BYTES.min((length_bytes - offset) as usize)];
-            file.read_at(offset, &mut bytes)?;
-            let count = bytes.len() as u64;
-            let piece = Step::WriteBeside {
-                volume,
-                offset,
-                bytes,
-            };
-            is_followed = self.pass(&lane, piece)?;
-            offset += count;
-        }
-        Ok(Shipped::Beside(is_followed.then_some(lane)))
-    }
-
-    /// Hands a step to the follower of this lane and waits, without keeping the turn, until it is done; false when that one does
-    /// not follow any more.
-    fn pass(&self, lane: &Lane, step: Step) -> Result<bool> {
-        let mut turn = self.turn();
-        let handed = turn.hand_through(lane, step)?;
-        drop(turn);
-        let Some(handed) = handed else {
-            return Ok(false);
-        };
-        let Err(trouble) = lane.wait_for(handed, self.patience) else {
-            return Ok(true);
-        };
-        let mut turn = self.turn();
-        if turn.follows(lane) {
-            turn.detach(&trouble);
-            turn.settle()?;
-        }
-        Ok(false)
-    }
-
-    /// Takes the turn for a sealed volume to become another file, which it is on the follower then; the own one is renamed before
-    /// the turn ends. None when a follower has joined that the file was not shipped to.
-    pub(crate) fn begin_swap(
-        &self,
-        volume: u64,
-        shipped: Option<&Lane>,
-    ) -> Result<Option<Turn<'_>>> {
-        let mut turn = self.turn();
-        if turn.inner.lane.is_some() {
-            let Some(lane) = shipped.filter(|lane| turn.follows(lane)) else {
-                return Ok(None);
-            };
-            turn.hand_through(lane, Step::TakeName(volume))?;
-            turn.settle()?;
-        }
-        turn.inner.swaps += 1;
-        Ok(Some(turn))
-    }
-
     /// Ends joining, if the follower has done everything and nobody writes just now.
     pub(crate) fn end_joining(&self) {
         let inner = match self.inner.try_lock() {
@@ -371,13 +288,31 @@ impl Turn<'_> {
         self.inner.swaps
     }
 
+    /// Says that a sealed volume of the own disk becomes another file before the turn ends.
+    pub(crate) fn swaps_a_volume(&mut self) {
+        self.inner.swaps += 1;
+    }
+
+    /// The way to the follower, while there is one.
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        self.inner.lane.clone()
+    }
+
     /// Whether this is the way to the follower.
-    fn follows(&self, lane: &Lane) -> bool {
+    pub(crate) fn follows(&self, lane: &Lane) -> bool {
         self.inner.lane.as_ref().is_some_and(|own| own.is(lane))
     }
 
+    /// Goes on without the follower of this lane, if it still follows.
+    pub(crate) fn part(&mut self, lane: &Lane, trouble: &Trouble) -> Result<()> {
+        if self.follows(lane) {
+            self.detach(trouble);
+        }
+        self.settle()
+    }
+
     /// Hands a step to the follower of this lane and gives its number; none when that one does not follow any more.
-    fn hand_through(&mut self, lane: &Lane, step: Step) -> Result<Option<u64>> {
+    pub(crate) fn hand_through(&mut self, lane: &Lane, step: Step) -> Result<Option<u64>> {
         if !self.follows(lane) {
             return Ok(None);
         }

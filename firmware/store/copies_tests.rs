@@ -1,12 +1,16 @@
 //! Two disks of one archive, simulated: in step, detached, catching up, taking over, gone separate ways.
 
+use crate::catalog::Catalog;
 use crate::copies::CopyState;
 use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::identity::Identity;
-use crate::store_tests::{bytes, message, options, put, smtp, verify, with_attachment};
+use crate::store_tests::{bytes, find, message, options, put, smtp, verify, with_attachment};
 use crate::volume::{self, Volume};
-use crate::{Error, LeafBody, Options, Receipt, Recompressed, Result, StateTable, Store};
+use crate::volume_files::VolumeFiles;
+use crate::{
+    Error, LeafBody, Moment, Options, Receipt, Recompressed, Result, Side, StateTable, Store,
+};
 use archive::EventKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -430,4 +434,261 @@ fn a_follower_that_hangs_keeps_no_volume_from_being_recompressed() {
     check_same_volumes(&one, &two);
     check_nothing_beside([&one, &two]);
     check_kept(&open_one(&two), &kept);
+}
+
+fn spoil(disk: &SimDisk, number: u64, at: u64) {
+    let name = volume::file_name(number);
+    let file = disk.open(Path::new(&name), Open::Write).expect("there");
+    file.write_all_at(at, &[0x5a; 30]).expect("written");
+    file.sync_data().expect("synced");
+}
+
+#[test]
+fn each_disk_is_mended_from_the_other_while_both_are_in_step() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let mut kept = put_texts(&store, 0..60);
+    spoil(&one, 1, 700);
+    spoil(&two, 2, 20);
+    spoil(&two, 2, 900);
+    let report = store.mend_in_step(&mut |_, _| {}).expect("readable");
+    let sides: Vec<Side> = report.mended.iter().map(|mended| mended.side).collect();
+    assert_eq!(sides, [Side::Own, Side::Copy, Side::Copy], "{report:?}");
+    assert_eq!(store.known_damage().expect("open"), []);
+    assert_eq!(store.copy_state(), Some(CopyState::InStep));
+    kept.extend(put_texts(&store, 70..72));
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_kept(&open_one(&two), &kept);
+}
+
+#[test]
+fn a_follower_gets_a_whole_volume_where_the_forms_differ() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let kept = put_texts(&store, 0..60);
+    let old = two.read(Path::new(&volume::file_name(1))).expect("there");
+    assert!(recompress(&store, false).volumes >= 1);
+    // As after a crash between the two renames.
+    two.replace(Path::new(&volume::file_name(1)), &old)
+        .expect("put back");
+    spoil(&two, 1, 700);
+    let report = store.mend_in_step(&mut |_, _| {}).expect("readable");
+    assert_eq!(report.mended.len(), 1, "{report:?}");
+    assert_eq!(report.mended[0].side, Side::Copy);
+    assert_eq!(store.copy_state(), Some(CopyState::InStep));
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_nothing_beside([&one, &two]);
+    check_kept(&open_one(&two), &kept);
+}
+
+/// Runs with upkeep, a month after everything was read.
+fn open_a_month_later(one: &SimDisk, two: &SimDisk) -> Store {
+    let mut options = two_disk_options();
+    options.upkeep = true;
+    let clock = options.clock.clone();
+    options.clock = Arc::new(move || {
+        let now = clock();
+        let at_us = now.at_us + 31 * 24 * 3600 * 1_000_000;
+        Moment { at_us, ..now }
+    });
+    let copy = Arc::new(two.clone()) as Arc<dyn Disk>;
+    Store::open_with_copy(Arc::new(one.clone()), Some(copy), options, &mut |_| {}).expect("opens")
+}
+
+/// Waits until so many events of a kind are in the archive; gives their texts.
+fn wait_for_events(store: &Store, kind: EventKind, count: usize) -> Vec<String> {
+    let begin = Instant::now();
+    loop {
+        let (leaves, _) = store.progress().expect("open");
+        let text = |number| match store.leaf(number).expect("readable").leaf.body {
+            LeafBody::Event(event) if event.kind == kind => Some(event.text),
+            _ => None,
+        };
+        let texts: Vec<String> = (1..=leaves).filter_map(text).collect();
+        if texts.len() >= count {
+            return texts;
+        }
+        assert!(
+            begin.elapsed() < WAIT,
+            "{kind:?} not told in time: {texts:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_monthly_reading_mends_both_disks() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let kept = put_texts(&store, 0..100);
+    recompress(&store, false);
+    drop(store);
+    spoil(&one, 1, 700);
+    spoil(&two, 2, 600);
+    let store = open_a_month_later(&one, &two);
+    let told = wait_for_events(&store, EventKind::Mended, 2);
+    assert!(told[0].contains("00000001.vol: mended from"), "{told:?}");
+    assert!(told[1].contains("00000002.vol: mended on"), "{told:?}");
+    assert_eq!(store.known_damage().expect("open"), []);
+    check_kept(&store, &kept);
+    drop(store);
+    check_same_volumes(&one, &two);
+}
+
+#[test]
+fn what_the_monthly_reading_cannot_mend_is_named() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let kept = put_texts(&store, 0..100);
+    recompress(&store, false);
+    drop(store);
+    spoil(&one, 1, 700);
+    spoil(&two, 1, 700);
+    let store = open_a_month_later(&one, &two);
+    let told = wait_for_events(&store, EventKind::Alarm, 2);
+    assert!(told[0].contains("00000001.vol is damaged"), "{told:?}");
+    assert!(told[1].contains("the other copy's"), "{told:?}");
+    let sides: Vec<Side> = store
+        .known_damage()
+        .expect("open")
+        .iter()
+        .map(|known| known.side)
+        .collect();
+    assert_eq!(sides, [Side::Own, Side::Copy]);
+    // The rest is read as before.
+    let (receipt, mail) = kept.last().expect("some");
+    assert!(bytes(&store, receipt.number) == *mail);
+}
+
+#[test]
+fn a_copy_that_hangs_does_not_keep_the_archive_from_opening() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let mut kept = put_some(&open_two(&one, &two), 0, 5);
+    let before = identity(&one);
+    two.hang();
+    let store = open_two(&one, &two);
+    let alone = identity(&one);
+    assert_eq!(
+        (alone.epoch, alone.members),
+        (before.epoch + 1, vec![alone.disk])
+    );
+    kept.extend(put_some(&store, 10, 3));
+    two.release();
+    wait_in_step(&store);
+    kept.extend(put_some(&store, 20, 3));
+    drop(store);
+    check_same_volumes(&one, &two);
+    check_kept(&open_one(&two), &kept);
+}
+
+/// Leaves that the catalog on a disk knows.
+fn catalog_leaves(disk: &SimDisk) -> u64 {
+    let disk = Arc::new(disk.clone());
+    let catalog = Catalog::open(&*disk, Arc::new(VolumeFiles::new(disk.clone())));
+    let view = catalog.expect("opens").read().expect("readable");
+    view.watermark().expect("readable").leaves
+}
+
+#[test]
+fn the_copy_takes_over_with_the_catalog_and_index_it_was_given() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let mut kept = put_texts(&store, 0..40);
+    store.flush().expect("indexed");
+    assert!(store.copy_derived().expect("copied"));
+    let (known, _) = store.progress().expect("open");
+    kept.extend(put_texts(&store, 40..50));
+    assert!(recompress(&store, true).volumes >= 1);
+    one.crash(Crash::LoseUnsynced);
+    two.crash(Crash::LoseUnsynced);
+    drop(store);
+    assert_eq!(catalog_leaves(&two), known);
+    let store = open_one(&two);
+    check_kept(&store, &kept);
+    assert_eq!(find(&store, "gemeinsam").len(), 50);
+    // A second copy replaces the first one, and nothing is left of it.
+    drop(store);
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    store.flush().expect("indexed");
+    assert!(store.copy_derived().expect("copied"));
+    let folder = PathBuf::from(crate::index::folder_name());
+    let files = |disk: &SimDisk| disk.list(&folder).expect("listed");
+    let own: Vec<_> = files(&one)
+        .into_iter()
+        .filter(|name| files(&two).contains(name))
+        .collect();
+    assert_eq!(files(&two), own);
+    drop(store);
+    check_kept(&open_one(&two), &kept);
+}
+
+#[test]
+fn a_half_copied_catalog_or_index_is_never_believed() {
+    let steps = {
+        let (one, two) = (SimDisk::new(), SimDisk::new());
+        let store = open_two(&one, &two);
+        wait_in_step(&store);
+        put_texts(&store, 0..20);
+        store.flush().expect("indexed");
+        let before = two.steps();
+        assert!(store.copy_derived().expect("copied"));
+        two.steps() - before
+    };
+    assert!(steps > 20, "{steps}");
+    for at in (1..=steps).step_by(7) {
+        let (one, two) = (SimDisk::new(), SimDisk::new());
+        let store = open_two(&one, &two);
+        wait_in_step(&store);
+        let kept = put_texts(&store, 0..20);
+        store.flush().expect("indexed");
+        let at_step = two.steps() + at;
+        let kind = FaultKind::LostUnsynced;
+        two.set_fault(Some(Fault { at_step, kind }));
+        assert!(
+            !store.copy_derived().expect("given up"),
+            "at {at} of {steps}"
+        );
+        one.crash(Crash::LoseUnsynced);
+        two.crash(Crash::KeepSome { seed: at });
+        drop(store);
+        let store = open_one(&two);
+        check_kept(&store, &kept);
+        assert_eq!(find(&store, "gemeinsam").len(), 20, "at {at} of {steps}");
+        drop(store);
+        let half = |name: &PathBuf| name.to_string_lossy().ends_with(".new");
+        for folder in [PathBuf::new(), crate::index::folder_name().into()] {
+            assert!(!two.list(&folder).expect("listed").iter().any(half));
+        }
+    }
+}
+
+#[test]
+fn damage_is_not_copied_over_what_the_other_disk_has() {
+    // In a sealed volume, and in the one that the copy has only a part of.
+    for number in [1, 2] {
+        let (one, two) = (SimDisk::new(), SimDisk::new());
+        let mut kept = put_texts(&open_two(&one, &two), 0..50);
+        assert_eq!(volume::numbers(&two).expect("listed").last(), Some(&2));
+        let store = open_one(&one);
+        kept.extend(put_texts(&store, 50..100));
+        drop(store);
+        spoil(&one, number, 700);
+        let store = open_two(&one, &two);
+        wait_in_step(&store);
+        let report = store.mend_in_step(&mut |_, _| {}).expect("readable");
+        let sides: Vec<Side> = report.mended.iter().map(|mended| mended.side).collect();
+        assert_eq!(sides, [Side::Own], "{number}: {report:?}");
+        check_kept(&store, &kept);
+        drop(store);
+        check_same_volumes(&one, &two);
+        check_kept(&open_one(&two), &kept);
+    }
 }

@@ -3,11 +3,12 @@
 use crate::catalog::{Catalog, Watermark};
 use crate::committer::Committer;
 use crate::copies::Copies;
-use crate::disk::Disk;
+use crate::disk::{BESIDE_SUFFIX, Disk, beside};
 use crate::error::{DiskContext, Error, Result};
 use crate::index::{DiskDirectory, Document, Index};
 use crate::indexer::Indexer;
 use crate::leaf::Moment;
+use crate::mend::KnownDamage;
 use crate::note::Signer;
 use crate::queue::Queue;
 use crate::reader::Reader;
@@ -16,7 +17,7 @@ use crate::room;
 use crate::upkeep::{self, Upkeep};
 use crate::volume_files::VolumeFiles;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) boot_id: [u8; 16],
     pub(crate) options: Options,
     pub(crate) upkeep: upkeep::Control,
+    pub(crate) damage: KnownDamage,
     progress: Mutex<Progress>,
     moved: Condvar,
     /// Why nothing more is taken until the archive is opened again.
@@ -344,6 +346,7 @@ impl Engine {
         durable: u64,
         watch: &mut dyn FnMut(Watermark),
     ) -> Result<Self> {
+        remove_half_copied(&*disk)?;
         let files = Arc::new(VolumeFiles::new(disk.clone()));
         // What is read ahead of the index comes while the catalog is opened.
         let index = open_index(&disk)?;
@@ -360,6 +363,7 @@ impl Engine {
             boot_id: options.boot_id,
             options,
             upkeep: upkeep::Control::default(),
+            damage: KnownDamage::default(),
             progress: Mutex::default(),
             moved: Condvar::new(),
             latched: OnceLock::new(),
@@ -370,7 +374,7 @@ impl Engine {
         let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         let indexer = Indexer::open(shared.clone(), &index)?;
         shared.publish(position.leaves, Vec::new());
-        let upkeep = Upkeep::new(shared.clone(), queue.clone());
+        let upkeep = Upkeep::new(shared.clone(), queue.clone(), index.clone());
         let upkeep = shared
             .options
             .upkeep
@@ -412,6 +416,23 @@ pub(crate) fn remove_index(disk: &dyn Disk) -> Result<()> {
     }
     disk.sync_dir(Path::new(""))
         .on("sync", "the data directory")
+}
+
+/// Removes what was not copied to the end, or made, of catalog and index.
+fn remove_half_copied(disk: &dyn Disk) -> Result<()> {
+    let folder = PathBuf::from(crate::index::folder_name());
+    let mut names = vec![beside(Path::new(&crate::catalog::file_name()))];
+    if disk.exists(&folder).on("look for", folder.display())? {
+        let files = disk.list(&folder).on("list", folder.display())?;
+        let is_half = |name: &PathBuf| name.to_string_lossy().ends_with(BESIDE_SUFFIX);
+        names.extend(files.into_iter().filter(is_half));
+    }
+    for name in names {
+        if disk.exists(&name).on("look for", name.display())? {
+            disk.remove(&name).on("remove", name.display())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes catalogs and indexes of other schemas, which other versions have left.

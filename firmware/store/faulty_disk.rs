@@ -102,7 +102,7 @@ impl SimDisk {
         self.state().fault_was_hit
     }
 
-    /// Lets whoever writes to a file or syncs one wait until [`SimDisk::release`].
+    /// Lets whoever looks for a file, opens, writes or syncs one wait until [`SimDisk::release`].
     pub fn hang(&self) {
         *self.is_shut() = true;
     }
@@ -117,6 +117,7 @@ impl SimDisk {
         self.gate.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits while the disk hangs.
     fn pass_gate(&self) {
         let shut = self.is_shut();
         drop(self.gate.1.wait_while(shut, |shut| *shut));
@@ -162,6 +163,7 @@ impl Disk for SimDisk {
 
     fn open(&self, name: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
         check_name(name)?;
+        self.pass_gate();
         let mut state = self.state();
         let file = match (state.entry(name), how) {
             (Ok(_), Open::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -195,6 +197,7 @@ impl Disk for SimDisk {
 
     fn exists(&self, name: &Path) -> io::Result<bool> {
         check_name(name)?;
+        self.pass_gate();
         let state = self.state();
         state.alive()?;
         Ok(state.names.contains_key(name))

@@ -3,14 +3,14 @@
 //! One thread takes the steps and does them on the follower's disk (`Followed`). It decides nothing: whoever hands over finds
 //! out when a step failed or is late, and goes on without the follower. A lane that was closed is never written through again.
 
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, Open, beside, folder_of};
 use crate::error::{DiskContext, Error, Result, chain};
 use crate::identity::Identity;
 use crate::room;
 use crate::state::{State, StateChange, Values};
-use crate::volume::{self, Volume, VolumeHeader};
+use crate::volume::{Volume, VolumeHeader};
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,22 +37,29 @@ pub(crate) enum Step {
     Hold(Values),
     /// Write who the disk is, durably.
     Identity(Identity),
-    /// Begin the file that is to take the place of a sealed volume, unless there is no room for this many bytes.
-    Beside { volume: u64, length_bytes: u64 },
-    /// Bytes at an offset of that file, durable at once: mail that comes meanwhile waits for no more than these.
-    WriteBeside {
-        volume: u64,
+    /// Begin a file beside the one whose name it is to take, unless there is no room for this many bytes.
+    Begin { name: PathBuf, length_bytes: u64 },
+    /// Bytes at an offset of that file or of a sealed volume that is mended, durable at once: mail that comes meanwhile waits for
+    /// no more than these.
+    WriteTo {
+        name: PathBuf,
         offset: u64,
         bytes: Vec<u8>,
     },
-    /// Give that file the volume's name, durably.
-    TakeName(u64),
+    /// Give what lies beside this name the name, durably.
+    TakeName(PathBuf),
+    /// Make or replace a small file as a whole, durably.
+    Replace { name: PathBuf, bytes: Vec<u8> },
+    /// Make a folder, durably.
+    CreateDir(PathBuf),
+    /// Remove a file.
+    Remove(PathBuf),
 }
 
 impl Step {
     fn weight_bytes(&self) -> usize {
         match self {
-            Self::Write { bytes, .. } | Self::WriteBeside { bytes, .. } => bytes.len(),
+            Self::Write { bytes, .. } | Self::WriteTo { bytes, .. } => bytes.len(),
             _ => 0,
         }
     }
@@ -107,7 +114,7 @@ impl Lane {
         })?;
         waiting.weight_bytes += step.weight_bytes();
         waiting.handed += 1;
-        waiting.lacks_room &= !matches!(step, Step::Beside { .. });
+        waiting.lacks_room &= !matches!(step, Step::Begin { .. });
         waiting.steps.push_back(step);
         self.0.1.notify_all();
         Ok(waiting.handed)
@@ -282,35 +289,44 @@ impl Followed {
             Step::Put(changes) => self.state.put_all(&changes).map(drop),
             Step::Hold(values) => self.state.hold(&values),
             Step::Identity(identity) => identity.write(&*self.disk),
-            Step::Beside {
-                volume,
-                length_bytes,
-            } => self.begin_beside(volume, length_bytes),
-            Step::WriteBeside {
-                volume,
+            Step::Begin { name, length_bytes } => self.begin(&name, length_bytes),
+            Step::WriteTo {
+                name,
                 offset,
                 bytes,
-            } => self.write_beside(volume, offset, &bytes),
-            Step::TakeName(number) => {
-                self.volume.take_if(|open| open.header.number == number);
-                volume::take_name(&*self.disk, number)
-            }
+            } => self.write_to(&name, offset, &bytes),
+            Step::TakeName(name) => self.take_name(&name),
+            Step::Replace { name, bytes } => self
+                .disk
+                .replace(&name, &bytes)
+                .on("replace", name.display()),
+            Step::CreateDir(name) => self.disk.create_dir(&name).on("create", name.display()),
+            Step::Remove(name) => self.disk.remove(&name).on("remove", name.display()),
         }
     }
 
-    fn begin_beside(&self, number: u64, length_bytes: u64) -> Result<()> {
+    fn begin(&self, name: &Path, length_bytes: u64) -> Result<()> {
         room::for_beside(&*self.disk, length_bytes)?;
-        let name = volume::name_beside(number);
-        let file = self.disk.open(Path::new(&name), Open::Create);
-        file.on("create", &name)?.set_len(0).on("empty", &name)
+        let file = self.disk.open(name, Open::Create);
+        let file = file.on("create", name.display())?;
+        file.set_len(0).on("empty", name.display())
     }
 
-    fn write_beside(&self, number: u64, offset: u64, bytes: &[u8]) -> Result<()> {
-        let name = volume::name_beside(number);
-        let file = self.disk.open(Path::new(&name), Open::Write);
-        let file = file.on("open", &name)?;
-        file.write_all_at(offset, bytes).on("write", &name)?;
-        file.sync_data().on("sync", &name)
+    fn write_to(&self, name: &Path, offset: u64, bytes: &[u8]) -> Result<()> {
+        let file = self.disk.open(name, Open::Write);
+        let file = file.on("open", name.display())?;
+        file.write_all_at(offset, bytes)
+            .on("write", name.display())?;
+        file.sync_data().on("sync", name.display())
+    }
+
+    fn take_name(&mut self, name: &Path) -> Result<()> {
+        self.volume.take_if(|open| Path::new(open.name()) == name);
+        self.disk
+            .rename(&beside(name), name)
+            .on("rename", name.display())?;
+        let folder = folder_of(name);
+        self.disk.sync_dir(folder).on("sync", folder.display())
     }
 
     fn volume(&mut self, number: u64) -> Result<&Volume> {

@@ -14,6 +14,7 @@ use crate::membership::{Verdict, decide};
 use crate::state::State;
 use crate::tip::{End, Side, Tail, compare};
 use crate::volume::{self, FOLDER, Volume};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,11 +55,14 @@ pub enum Opening {
 pub(crate) enum Meeting {
     /// It follows, after it has caught up.
     Joins,
+    /// It hangs, and follows once it does not any more.
+    JoinsLater,
     /// It is left alone.
     Apart(CopyState),
 }
 
-/// Looks at the second disk before the archive opens; the own one takes in what only the second has.
+/// Looks at the second disk before the archive opens; the own one takes in what only the second has. Whoever calls sees to it
+/// that a disk that hangs fails.
 ///
 /// # Errors
 /// `Follower` when the second disk can never be a copy of this archive, and the errors of the own disk while it catches up.
@@ -78,7 +82,7 @@ pub(crate) fn meet(
                 error = &error as &dyn std::error::Error,
                 "the copy cannot be read"
             );
-            return Ok(Meeting::Joins);
+            return Ok(later(&error));
         }
     };
     // A new archive has none yet.
@@ -95,7 +99,7 @@ pub(crate) fn meet(
                 error = &error as &dyn std::error::Error,
                 "the disks cannot be compared"
             );
-            return Ok(Meeting::Joins);
+            return Ok(later(&error));
         }
     };
     match decide(identity, &found, compared, false) {
@@ -106,6 +110,16 @@ pub(crate) fn meet(
             take_in(own, copy, had, two.end(), watch)?;
             Ok(Meeting::Joins)
         }
+    }
+}
+
+/// Whether it is worth waiting for a disk that could not be read.
+fn later(error: &Error) -> Meeting {
+    match error {
+        Error::Disk { source, .. } if source.kind() == io::ErrorKind::TimedOut => {
+            Meeting::JoinsLater
+        }
+        _ => Meeting::Joins,
     }
 }
 
@@ -211,8 +225,8 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    /// Starts following, and waits until the second disk is in step or has to catch up in the background.
-    pub(crate) fn start(copies: &Arc<Copies>, state: Arc<State>) -> Result<Self> {
+    /// Starts following; when `waits` is set, waits until the second disk is in step or has to catch up in the background.
+    pub(crate) fn start(copies: &Arc<Copies>, state: Arc<State>, waits: bool) -> Result<Self> {
         let joiner = Joiner {
             copies: copies.clone(),
             state,
@@ -221,7 +235,9 @@ impl Following {
             .name("follower".to_owned())
             .spawn(move || joiner.run())
             .on("start the thread", "follower")?;
-        copies.wait_known(copies.patience() * FIRST_LOOK_STEPS);
+        if waits {
+            copies.wait_known(copies.patience() * FIRST_LOOK_STEPS);
+        }
         Ok(Self {
             copies: copies.clone(),
             thread: Some(thread),

@@ -33,6 +33,7 @@ mod batch;
 mod catching_up;
 mod committer;
 mod copies;
+mod derived;
 mod engine;
 mod facts;
 mod follower;
@@ -40,6 +41,7 @@ mod indexer;
 mod joining;
 mod membership;
 mod mend;
+mod patient;
 mod prepare;
 mod queue;
 mod reader;
@@ -47,6 +49,7 @@ mod recently_used;
 mod recompress;
 mod recovery;
 mod repacking;
+mod shipping;
 mod spool;
 mod survey;
 mod tip;
@@ -89,7 +92,7 @@ pub use leaf::{
     Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event,
     encode_reception,
 };
-pub use mend::{MendReport, Mended, Side};
+pub use mend::{Damaged, MendReport, Mended, Side};
 pub use prepare::Deposit;
 pub use queue::{Novelty, Pending, Receipt};
 pub use reader::StoredLeaf;

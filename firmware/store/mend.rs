@@ -1,32 +1,45 @@
-//! Mending: bytes of a volume that do not hold are written anew from another disk with the same archive, in place.
+//! Mending: what does not hold in a volume of one disk is written anew from the same volume of another disk with the same archive.
 //!
-//! The same volume lies there to the byte, so damage on one disk is healed by the same range of the other. Before anything is written,
-//! the volume is read as it would be then ([`Patched`]): only ranges that hold in it are touched, and afterwards the volume is read again.
-//! It mends nothing that both disks have lost, and no volume that is missing as a whole or has another form there (recompressed on one
-//! disk alone): copying whole volumes is catching up.
+//! Where both have the volume in the same form, it lies there to the byte, so damage on one disk is healed by the same range of the other.
+//! Before anything is written, the volume is read as it would be then ([`Patched`]): only ranges that hold in it are touched, and
+//! afterwards the volume is read again. Where one has it recompressed, the whole volume is taken over, if all of it holds there: it is
+//! written beside, read back and renamed. Nothing is mended that both disks have lost, and no volume that is missing as a whole:
+//! copying what is not there is catching up.
 
-use crate::catalog::{CatalogView, Packing};
+use crate::catalog::{CatalogView, Packing, VolumeEntry};
 use crate::disk::{Disk, DiskFile};
 use crate::engine::Shared;
 use crate::error::{Error, Result, chain};
 use crate::identity::Identity;
+use crate::patient::Patient;
+use crate::room;
+use crate::shipping::Shipped;
 use crate::upkeep::Hurry;
 use crate::verify::Finding;
 use crate::volume::{self, Volume};
-use crate::volume_check::{Checked, Damage, Expected};
+use crate::volume_check::{Checked, Damage, Expected, Step};
 use archive::{Event, EventKind};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes copied at once.
 const COPY_BYTES: usize = 1 << 20;
 
+/// Bytes of a whole volume written between syncs: mail that is accepted meanwhile waits for no more than this to reach the disk.
+const SYNC_BYTES: u64 = 8 << 20;
+
 /// Length at which the list of ranges in one entry of the audit log ends, in characters.
 const RANGES_CHARS_MAX: usize = 1000;
 
+/// Places of damage that are told at most: more of them are not read one by one.
+const KNOWN_MAX: usize = 1000;
+
 /// Which of the two disks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum Side {
     /// The disk of the archive that is open.
     Own,
@@ -62,6 +75,77 @@ pub struct MendReport {
     pub wants_rebuild: bool,
 }
 
+/// Something that does not hold, and on which disk.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Damaged {
+    /// The disk.
+    pub side: Side,
+    /// What does not hold there.
+    pub finding: Finding,
+}
+
+/// What does not hold, as far as it was read since the archive was opened, by disk and file.
+#[derive(Default)]
+pub(crate) struct KnownDamage(Mutex<BTreeMap<(Side, String), Vec<Finding>>>);
+
+impl KnownDamage {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<(Side, String), Vec<Finding>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what a file on a disk is like now.
+    fn note(&self, side: Side, place: String, findings: &[Finding]) {
+        match findings {
+            [] => drop(self.known().remove(&(side, place))),
+            _ => drop(self.known().insert((side, place), findings.to_vec())),
+        }
+    }
+
+    /// Says that this is all that does not hold on the own disk.
+    pub(crate) fn note_own(&self, findings: &[Finding]) {
+        let mut known = self.known();
+        known.retain(|(side, _), _| *side == Side::Copy);
+        for finding in findings {
+            let place = (Side::Own, finding.place.clone());
+            known.entry(place).or_default().push(finding.clone());
+        }
+    }
+
+    /// Gives what is known, up to a number that people and messages can take.
+    pub(crate) fn list(&self) -> Vec<Damaged> {
+        let damaged = |side: Side| {
+            move |finding: &Finding| Damaged {
+                side,
+                finding: finding.clone(),
+            }
+        };
+        let known = self.known();
+        known
+            .iter()
+            .flat_map(|((side, _), findings)| findings.iter().map(damaged(*side)))
+            .take(KNOWN_MAX)
+            .collect()
+    }
+}
+
+/// The other copy of the archive.
+#[derive(Clone, Copy)]
+pub(crate) enum Other<'a> {
+    /// A disk that nobody else writes.
+    Apart(&'a dyn Disk),
+    /// The follower: it is read by this disk, and written through its lane alone.
+    Follower(&'a Patient),
+}
+
+impl<'a> Other<'a> {
+    fn disk(self) -> &'a dyn Disk {
+        match self {
+            Self::Apart(disk) => disk,
+            Self::Follower(disk) => disk,
+        }
+    }
+}
+
 /// Refuses a disk that is not a copy of this archive.
 pub(crate) fn check_copy(copy: &dyn Disk, archive_id: &[u8; 16]) -> Result<()> {
     match Identity::read(copy)? {
@@ -78,7 +162,7 @@ pub(crate) fn check_copy(copy: &dyn Disk, archive_id: &[u8; 16]) -> Result<()> {
 /// Mends all volumes of both disks, each from the other; `watch` is told how many volumes of how many are done.
 pub(crate) fn mend_all(
     shared: &Shared,
-    copy: &dyn Disk,
+    other: Other<'_>,
     watch: &mut dyn FnMut(u64, u64),
 ) -> Result<MendReport> {
     let _hurry = Hurry::begin(&shared.upkeep);
@@ -87,19 +171,22 @@ pub(crate) fn mend_all(
     for number in 1..=last {
         // No swap comes between.
         let _busy = shared.upkeep.take();
-        mend_volume(shared, copy, number, &mut report)?;
+        mend_volume(shared, Some(other), number, &mut report, &mut |_| true)?;
         watch(number, last);
     }
     Ok(report)
 }
 
-/// Mends a volume on both disks; the caller holds [`crate::upkeep::Control::take`].
+/// Reads a volume on both disks and mends either from the other; false when `step` broke the reading off.
+///
+/// The caller holds [`crate::upkeep::Control::take`].
 pub(crate) fn mend_volume(
     shared: &Shared,
-    copy: &dyn Disk,
+    other: Option<Other<'_>>,
     number: u64,
     report: &mut MendReport,
-) -> Result<()> {
+    step: Step,
+) -> Result<bool> {
     let view = shared.catalog.read()?;
     let end = view.watermark()?;
     let expected = Expected {
@@ -108,33 +195,48 @@ pub(crate) fn mend_volume(
         number,
         until: (number == end.volume).then_some(end.offset),
     };
-    for side in [Side::Own, Side::Copy] {
-        let (to, from) = match side {
-            Side::Own => (&*shared.disk, copy),
-            Side::Copy => (copy, &*shared.disk),
+    let sides: &[Side] = match other {
+        Some(_) => &[Side::Own, Side::Copy],
+        None => &[Side::Own],
+    };
+    for side in sides {
+        let mending = Mending {
+            shared,
+            other,
+            expected,
+            side: *side,
         };
-        let (mended, left) = match mend(&expected, to, from) {
-            Ok(done) => done,
-            Err(error @ (Error::Disk { .. } | Error::TooNew { .. })) => {
+        let (mended, left) = match mending.run(step) {
+            Ok(Some(done)) => done,
+            Ok(None) => return Ok(false),
+            Err(error @ (Error::Disk { .. } | Error::TooNew { .. } | Error::Follower(_))) => {
                 (Vec::new(), vec![finding(number, None, chain(&error))])
             }
             Err(error) => return Err(error),
         };
-        report.mended.extend(mended.iter().map(|damage| Mended {
+        shared.damage.note(*side, volume::file_name(number), &left);
+        if *side == Side::Own {
+            report.wants_rebuild |= !mended.is_empty() && !knows_all(&view, shared, number)?;
+        }
+        report.add(*side, number, &mended, left);
+    }
+    Ok(true)
+}
+
+impl MendReport {
+    fn add(&mut self, side: Side, number: u64, mended: &[Damage], left: Vec<Finding>) {
+        self.mended.extend(mended.iter().map(|damage| Mended {
             side,
             place: volume::file_name(number),
             offset: damage.bytes.start,
             length_bytes: damage.bytes.end - damage.bytes.start,
             what: damage.what.clone(),
         }));
-        if side == Side::Own {
-            report.wants_rebuild |= !mended.is_empty() && !knows_all(&view, shared, number)?;
-            report.left.extend(left);
-        } else {
-            report.left_on_copy.extend(left);
+        match side {
+            Side::Own => self.left.extend(left),
+            Side::Copy => self.left_on_copy.extend(left),
         }
     }
-    Ok(())
 }
 
 /// The entries of the audit log about what was mended, one a volume and disk.
@@ -155,11 +257,36 @@ pub(crate) fn events(report: &MendReport) -> Vec<Event> {
                 kind: EventKind::Mended,
                 text,
                 after: range,
+                reason: mended.what.clone(),
                 ..Event::default()
             }),
         }
     }
     events
+}
+
+/// The alarms about what could not be mended, one a disk.
+pub(crate) fn alarms(report: &MendReport) -> Vec<Event> {
+    let sides = [
+        ("", &report.left),
+        ("the other copy's ", &report.left_on_copy),
+    ];
+    let alarm = |(whose, left): (&str, &Vec<Finding>)| {
+        let first = left.first()?;
+        let at = first.offset.unwrap_or_default();
+        let text = format!(
+            "{whose}{} is damaged in {} places, first at byte {at}: {}",
+            first.place,
+            left.len(),
+            first.what
+        );
+        Some(Event {
+            kind: EventKind::Alarm,
+            text,
+            ..Event::default()
+        })
+    };
+    sides.into_iter().filter_map(alarm).collect()
 }
 
 fn finding(number: u64, offset: Option<u64>, what: String) -> Finding {
@@ -186,81 +313,194 @@ fn knows_all(view: &CatalogView, shared: &Shared, number: u64) -> Result<bool> {
 
 type MendedAndLeft = (Vec<Damage>, Vec<Finding>);
 
-/// Mends one volume of one disk; gives what was mended and what is left.
-fn mend(expected: &Expected, to: &dyn Disk, from: &dyn Disk) -> Result<MendedAndLeft> {
-    let number = expected.number;
-    let target = Volume::open_unread(to, number, true)?;
-    let before = check(expected, &target)?;
-    if before.damage.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+/// One volume of one disk, to be mended from the other disk.
+struct Mending<'a> {
+    shared: &'a Shared,
+    other: Option<Other<'a>>,
+    expected: Expected<'a>,
+    side: Side,
+}
+
+impl<'a> Mending<'a> {
+    fn to(&self) -> &'a dyn Disk {
+        match (self.side, self.other) {
+            (Side::Copy, Some(other)) => other.disk(),
+            _ => &*self.shared.disk,
+        }
     }
-    let all_left = |why: &str| {
-        let left = |damage: &Damage| {
-            finding(
-                number,
-                Some(damage.bytes.start),
-                format!("{}; {why}", damage.what),
-            )
+
+    fn from(&self) -> Option<&'a dyn Disk> {
+        match self.side {
+            Side::Own => self.other.map(Other::disk),
+            Side::Copy => Some(&*self.shared.disk),
+        }
+    }
+
+    /// Gives what was mended and what is left; none when `step` broke the reading off.
+    fn run(&self, step: Step) -> Result<Option<MendedAndLeft>> {
+        let number = self.expected.number;
+        let target = Volume::open_unread(self.to(), number, false)?;
+        let Some(before) = self.expected.check(&target, step)? else {
+            return Ok(None);
         };
-        Ok((Vec::new(), before.damage.iter().map(left).collect()))
-    };
-    // Sound bytes that are other ones are no damage: they may be mail that only this disk has.
-    if before.damage.iter().any(|damage| damage.differs) {
-        return all_left("it is not the volume that the other copy has, and stays as it is");
+        if before.damage.is_empty() {
+            return Ok(Some(MendedAndLeft::default()));
+        }
+        let left = |why: &str| Ok(Some(self.all_left(&before, why)));
+        let Some(from) = self.from() else {
+            return left("there is no copy to mend it from");
+        };
+        // Sound bytes that are other ones are no damage: they may be mail that only this disk has.
+        if before.damage.iter().any(|damage| damage.differs) {
+            return left("it is not the volume that the other copy has, and stays as it is");
+        }
+        let source = match Volume::open(from, number, false) {
+            Ok(source) => Arc::new(source),
+            Err(error) => return left(&format!("the other copy does not help: {}", chain(&error))),
+        };
+        let same_form = match &before.header {
+            Some(header) => header.recompressed == source.header.recompressed,
+            None => self.expected.until.is_some() || target.length()? == source.length()?,
+        };
+        match same_form {
+            true => self.mend_ranges(&before, &source).map(Some),
+            false => self.take_whole(&before, &source).map(Some),
+        }
     }
-    let source = match Volume::open(from, number, false) {
-        Ok(source) => Arc::new(source),
-        Err(error) => return all_left(&format!("the other copy does not help: {}", chain(&error))),
-    };
-    let entry = expected.view.volume(number)?.unwrap_or_default();
-    let packing = match (before.header.as_ref(), entry.packing) {
-        (Some(header), _) => header.recompressed,
-        (None, packing) => matches!(packing, Packing::Recompressed(_)),
-    };
-    if source.header.recompressed != packing {
-        return all_left("the other copy has the volume in another form");
+
+    fn all_left(&self, before: &Checked, why: &str) -> MendedAndLeft {
+        let number = self.expected.number;
+        let left = |damage: &Damage| {
+            let what = format!("{}; {why}", damage.what);
+            finding(number, Some(damage.bytes.start), what)
+        };
+        (Vec::new(), before.damage.iter().map(left).collect())
     }
-    let ranges = within(&before.damage, source.length()?);
-    let patched = Patched {
-        own: Volume::open_unread(to, number, false)?,
-        other: source.clone(),
-        ranges: ranges.clone(),
-    };
-    let trial = check(expected, &Volume::over(number, Box::new(patched)))?;
-    let holds = |range: &Range<u64>| {
-        trial
-            .damage
-            .iter()
-            .all(|damage| !overlap(&damage.bytes, range))
-    };
-    for range in ranges.iter().filter(|range| holds(range)) {
-        copy_range(&target, &source, range)?;
+
+    /// Writes the ranges that hold on the other disk.
+    fn mend_ranges(&self, before: &Checked, source: &Arc<Volume>) -> Result<MendedAndLeft> {
+        let number = self.expected.number;
+        let ranges = within(&before.damage, source.length()?);
+        let patched = Patched {
+            own: Volume::open_unread(self.to(), number, false)?,
+            other: source.clone(),
+            ranges: ranges.clone(),
+        };
+        let trial = check(&self.expected, &Volume::over(number, Box::new(patched)))?;
+        let holds = |range: &&Range<u64>| is_clear_of(range, &trial.damage);
+        for range in ranges.iter().filter(holds) {
+            self.write(source, range)?;
+        }
+        let after = Volume::open_unread(self.to(), number, false)?;
+        let after = check(&self.expected, &after)?;
+        let mended = before.damage.iter().zip(&ranges);
+        let mended = mended.filter(|(_, range)| is_clear_of(range, &after.damage));
+        let mended = mended.map(|(damage, range)| Damage {
+            bytes: range.clone(),
+            ..damage.clone()
+        });
+        let (_, left) = self.all_left(&after, "the other copy does not hold there, either");
+        Ok((mended.collect(), left))
     }
-    target.sync()?;
-    let after = check(expected, &target)?;
-    let still = |range: &Range<u64>| {
-        after
-            .damage
-            .iter()
-            .any(|damage| overlap(&damage.bytes, range))
-    };
-    let mended = before
-        .damage
-        .iter()
-        .zip(&ranges)
-        .filter(|(_, range)| !still(range));
-    let mended = mended.map(|(damage, range)| Damage {
-        bytes: range.clone(),
-        ..damage.clone()
-    });
-    let left = after.damage.iter().map(|damage| {
-        let what = format!(
-            "{}; the other copy does not hold there, either",
-            damage.what
-        );
-        finding(number, Some(damage.bytes.start), what)
-    });
-    Ok((mended.collect(), left.collect()))
+
+    /// Writes a range of the source, durably.
+    fn write(&self, source: &Volume, range: &Range<u64>) -> Result<()> {
+        if self.is_on_follower() {
+            return self.shared.copies.write_to_follower(source, range.clone());
+        }
+        let target = Volume::open_unread(self.to(), self.expected.number, true)?;
+        copy_range(&target, source, range)?;
+        target.sync()
+    }
+
+    fn is_on_follower(&self) -> bool {
+        self.side == Side::Copy && matches!(self.other, Some(Other::Follower(_)))
+    }
+
+    /// Lets a volume that holds in another form take the place of the one that does not.
+    fn take_whole(&self, before: &Checked, source: &Volume) -> Result<MendedAndLeft> {
+        let whole = check(&self.expected, source)?;
+        if !is_whole(&whole) {
+            let why =
+                "the other copy has the volume in another form, and not all of it holds there";
+            return Ok(self.all_left(before, why));
+        }
+        let length = source.length()?;
+        let swapped = match self.is_on_follower() {
+            true => self.ship(source),
+            false => self.take_beside(source, whole),
+        };
+        match swapped {
+            Ok(()) => {}
+            Err(error) if error.is_full() => return Ok(self.all_left(before, &chain(&error))),
+            Err(error) => return Err(error),
+        }
+        let what = before.damage.first().map_or("", |damage| &damage.what);
+        let mended = Damage {
+            bytes: 0..length,
+            what: format!("{what}; taken over whole, in the other copy's form"),
+            differs: false,
+        };
+        Ok((vec![mended], Vec::new()))
+    }
+
+    fn ship(&self, source: &Volume) -> Result<()> {
+        let copies = &self.shared.copies;
+        let gone = || Error::Follower("it is not in step any more".to_owned());
+        let lane = match copies.ship(source, &mut |_| true)? {
+            Shipped::Beside(Some(lane)) => lane,
+            Shipped::NoRoom => {
+                return Err(Error::Follower(
+                    "there is no room on it for a second file".to_owned(),
+                ));
+            }
+            Shipped::Beside(None) | Shipped::BrokenOff => return Err(gone()),
+        };
+        copies
+            .begin_swap(self.expected.number, Some(&lane))?
+            .map(drop)
+            .ok_or_else(gone)
+    }
+
+    /// Copies the source beside, reads it back and swaps; the own catalog hears of the new places.
+    fn take_beside(&self, source: &Volume, whole: Checked) -> Result<()> {
+        let (disk, number) = (self.to(), self.expected.number);
+        room::for_beside(disk, source.length()?)?;
+        let new = Volume::create_beside(disk, source.header.clone())?;
+        copy_range(&new, source, &(0..source.length()?))?;
+        new.sync()?;
+        if !is_whole(&check(&self.expected, &new)?) {
+            return Err(Error::Damaged {
+                name: new.name().to_owned(),
+                offset: 0,
+                how: "what was written there did not come back".to_owned(),
+            });
+        }
+        let rename = || volume::take_name(disk, number);
+        if self.side == Side::Copy {
+            return rename();
+        }
+        let known = self.expected.view.volume(number)?.unwrap_or_default();
+        let entry = VolumeEntry {
+            sealed: true,
+            digest: whole.seal.map_or(known.digest, |seal| seal.volume_digest),
+            packing: match source.header.recompressed {
+                true => Packing::Recompressed(source.length()?),
+                false => Packing::AsWritten,
+            },
+            ..known
+        };
+        let begin = || Ok(Some(self.shared.copies.begin_own_swap()));
+        let catalog = &self.shared.catalog;
+        catalog
+            .swap_volume(number, entry, whole.places, begin, rename)
+            .map(drop)
+    }
+}
+
+/// Every frame, record and digest of a sealed volume holds.
+fn is_whole(checked: &Checked) -> bool {
+    checked.damage.is_empty() && checked.seal.is_some()
 }
 
 fn check(expected: &Expected, volume: &Volume) -> Result<Checked> {
@@ -277,18 +517,24 @@ fn within(damage: &[Damage], length: u64) -> Vec<Range<u64>> {
     damage.iter().map(cut).collect()
 }
 
-fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
-    a.start < b.end.max(b.start + 1) && b.start < a.end
+fn is_clear_of(range: &Range<u64>, damage: &[Damage]) -> bool {
+    let overlaps =
+        |a: &Range<u64>, b: &Range<u64>| a.start < b.end.max(b.start + 1) && b.start < a.end;
+    !damage.iter().any(|damage| overlaps(&damage.bytes, range))
 }
 
 fn copy_range(to: &Volume, from: &Volume, range: &Range<u64>) -> Result<()> {
     let mut bytes = vec![0; COPY_BYTES];
-    let mut at = range.start;
+    let (mut at, mut synced) = (range.start, range.start);
     while at < range.end {
         let count = bytes.len().min((range.end - at) as usize);
         from.read_at(at, &mut bytes[..count])?;
         to.write_at(at, &bytes[..count])?;
         at += count as u64;
+        if at - synced > SYNC_BYTES {
+            to.sync()?;
+            synced = at;
+        }
     }
     Ok(())
 }

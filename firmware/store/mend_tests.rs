@@ -194,6 +194,69 @@ fn what_both_have_lost_is_named_and_the_rest_is_mended() {
     assert_eq!(verify(&store).findings.len(), 1);
 }
 
+/// The own disk has its volumes packed anew; damage on one of the disks is mended from the other one's form.
+fn check_other_form(hurt: Side) {
+    let (disk, copy) = two_disks();
+    let store = open_with(&disk, VOLUME_BYTES_MAX);
+    let done = store.recompress(false, &mut |_, _| {});
+    assert!(done.expect("done").volumes >= 3);
+    let is_new = |disk: &SimDisk, number| {
+        let header = Volume::open(disk, number, false).expect("there").header;
+        header.recompressed
+    };
+    let number = (1..9).find(|number| is_new(&disk, *number)).expect("one");
+    let (hurt_disk, whole) = match hurt {
+        Side::Own => (&disk, &copy),
+        Side::Copy => (&copy, &disk),
+    };
+    for at in [20, 700] {
+        spoil(hurt_disk, number, at, 30);
+        let report = mend(&store, &copy);
+        assert_eq!((&report.left, &report.left_on_copy), (&vec![], &vec![]));
+        assert_eq!(report.mended.len(), 1, "{report:?}");
+        assert_eq!(report.mended[0].side, hurt);
+        assert!(volumes(&disk)[number as usize - 1] == volumes(&copy)[number as usize - 1]);
+        assert_eq!(is_new(hurt_disk, number), is_new(whole, number));
+        assert_eq!(verify(&store).findings, []);
+    }
+    let mail = message(2, &"2 gemeinsam ".repeat(60));
+    let check = |store: &Store| {
+        let number = store.number_of(&crate::sha256(&mail)).expect("there");
+        assert_eq!(bytes(store, number), mail);
+        assert_eq!(verify(store).findings, []);
+    };
+    check(&store);
+    drop(store);
+    let store = open_with(&disk, VOLUME_BYTES_MAX);
+    check(&store);
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    check(&store);
+}
+
+#[test]
+fn a_volume_in_another_form_is_taken_over_whole() {
+    check_other_form(Side::Own);
+    check_other_form(Side::Copy);
+}
+
+#[test]
+fn a_volume_in_another_form_that_does_not_hold_either_is_left() {
+    let (disk, copy) = two_disks();
+    let store = open_with(&disk, VOLUME_BYTES_MAX);
+    let done = store.recompress(false, &mut |_, _| {});
+    assert!(done.expect("done").volumes >= 3);
+    spoil(&disk, 1, 700, 3);
+    spoil(&copy, 1, 900, 3);
+    let before = (volumes(&disk), volumes(&copy));
+    let report = mend(&store, &copy);
+    assert!(report.mended.is_empty(), "{report:?}");
+    assert_eq!((report.left.len(), report.left_on_copy.len()), (1, 1));
+    assert_eq!(store.known_damage().expect("open").len(), 2);
+    let open = before.0.len() - 1;
+    assert!(volumes(&disk)[..open] == before.0[..open]);
+    assert!(volumes(&copy) == before.1);
+}
+
 #[test]
 fn what_another_archive_has_is_not_taken() {
     let (disk, copy) = two_disks();

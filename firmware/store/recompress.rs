@@ -7,11 +7,11 @@
 //! A volume with damage is left as it is, so that its bytes can still be mended from another copy.
 
 use crate::catalog::{Entries, Packing, VolumeEntry};
-use crate::copies::Shipped;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::repacking::Repacking;
 use crate::room;
+use crate::shipping::Shipped;
 use crate::volume::{self, Volume};
 use crate::volume_check::{Checked, Expected, Step};
 use std::path::Path;

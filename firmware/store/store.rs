@@ -11,9 +11,10 @@ use crate::identity::{self, Identity};
 use crate::index::{Found, Index, Page};
 use crate::joining::{Following, Meeting, Opening, meet, stay_apart};
 use crate::leaf::{LeafBody, LeafHead, Moment};
-use crate::mend::{self, MendReport};
+use crate::mend::{self, Damaged, MendReport, Other};
 use crate::merkle::inclusion_proof;
 use crate::note::{Note, Signer, Verifier};
+use crate::patient::Patient;
 use crate::prepare::{self, Deposit, Means};
 use crate::proof::Proof;
 use crate::queue::{Answer, Pending, Receipt, Work};
@@ -106,12 +107,14 @@ impl Store {
         options: Options,
         watch: &mut dyn FnMut(Opening),
     ) -> Result<Self> {
+        let patient = |copy: &Arc<dyn Disk>| Patient::new(copy.clone(), options.follower_patience);
+        let first_look = copy.as_ref().map(patient).transpose()?;
         let identity = match Identity::read(&*disk)? {
             Some(identity) => identity,
-            None => new_archive(&*disk, copy.as_deref())?,
+            None => new_archive(&*disk, first_look.as_ref())?,
         };
-        let meeting = match &copy {
-            Some(copy) => Some(meet(&*disk, &identity, &**copy, watch)?),
+        let meeting = match &first_look {
+            Some(copy) => Some(meet(&*disk, &identity, copy, watch)?),
             None => None,
         };
         disk.create_dir(Path::new(volume::FOLDER))
@@ -662,12 +665,37 @@ impl Store {
     /// `NotAnArchive` when the disk holds no copy of this archive. What cannot be mended is no error.
     pub fn mend(&self, copy: &dyn Disk, watch: &mut dyn FnMut(u64, u64)) -> Result<MendReport> {
         mend::check_copy(copy, &self.identity.archive)?;
-        let engine = self.engine()?;
-        let report = mend::mend_all(&engine.shared, copy, watch)?;
+        self.mend_with(Other::Apart(copy), watch)
+    }
+
+    /// As [`Store::mend`], with the copy that is in step.
+    ///
+    /// # Errors
+    /// `Follower` when there is none.
+    pub fn mend_in_step(&self, watch: &mut dyn FnMut(u64, u64)) -> Result<MendReport> {
+        let copy = self.copies.patient_copy_in_step()?;
+        let none = || Error::Follower("there is no copy in step; name another one".to_owned());
+        self.mend_with(Other::Follower(&copy.ok_or_else(none)?), watch)
+    }
+
+    fn mend_with(&self, other: Other<'_>, watch: &mut dyn FnMut(u64, u64)) -> Result<MendReport> {
+        let report = mend::mend_all(&self.engine()?.shared, other, watch)?;
         for event in mend::events(&report) {
             self.log(0, event)?.wait()?;
         }
         Ok(report)
+    }
+
+    /// Copies catalog and index to the follower now, as upkeep does at times.
+    #[cfg(test)]
+    pub(crate) fn copy_derived(&self) -> Result<bool> {
+        let engine = self.engine()?;
+        crate::derived::copy(&engine.shared, &engine.index, &mut |_| true)
+    }
+
+    /// What does not hold on either disk, as far as they were read since the archive was opened.
+    pub fn known_damage(&self) -> Result<Vec<Damaged>> {
+        Ok(self.engine()?.shared.damage.list())
     }
 
     /// Reads the whole archive and checks it; it changes nothing.
@@ -684,6 +712,7 @@ impl Store {
             how,
             watch,
         )?;
+        engine.shared.damage.note_own(&report.findings);
         report.findings.extend(index_findings(&engine.index));
         Ok(report)
     }
@@ -725,7 +754,8 @@ fn follow(
     meeting: Option<Meeting>,
 ) -> Result<Option<Following>> {
     let following = match meeting {
-        Some(Meeting::Joins) => Some(Following::start(copies, state.clone())?),
+        Some(Meeting::Joins) => Some(Following::start(copies, state.clone(), true)?),
+        Some(Meeting::JoinsLater) => Some(Following::start(copies, state.clone(), false)?),
         Some(Meeting::Apart(apart)) => {
             stay_apart(copies, apart);
             None
@@ -744,7 +774,7 @@ fn follow(
 }
 
 /// Writes the identity of a new archive, unless the directory holds something else.
-fn new_archive(disk: &dyn Disk, copy: Option<&dyn Disk>) -> Result<Identity> {
+fn new_archive(disk: &dyn Disk, copy: Option<&Patient>) -> Result<Identity> {
     if let Some(copy) = copy
         && Identity::read(copy)?.is_some()
     {

@@ -1,16 +1,18 @@
 //! Upkeep: what the archive does with its sealed volumes while nobody needs the machine: recompressing them, one at a time, and reading
-//! each of them once a month, so that damage is known while another copy still has the bytes. Damage becomes an alarm in the audit log.
+//! each of them once a month, on the follower, too, so that damage is mended while the other disk still has the bytes. What was mended and
+//! what could not be stands in the audit log. Then catalog and index go to the follower (`derived`).
 //!
 //! A thread of the engine with the lowest priority. It works only while no mail comes, in slices of one frame, and ends within one when
 //! the archive is closed: what it had begun is then given up. Whoever asks for it now ([`recompress_now`]) does it without pauses.
 
 use crate::catalog::VolumeEntry;
+use crate::derived;
 use crate::engine::Shared;
 use crate::error::Result;
+use crate::index::Index;
+use crate::mend::{self, MendReport, Other};
 use crate::queue::{Answer, Queue, Work};
 use crate::recompress::{self, Outcome};
-use crate::volume_check::{Damage, Expected};
-use archive::{Event, EventKind};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,15 @@ const READ_EVERY_US: i64 = 30 * 24 * 3600 * 1_000_000;
 
 /// Bytes of volumes that are read for this in a second at most: a slow disk keeps most of its time for others.
 const READ_BYTES_PER_S: u64 = 32 << 20;
+
+/// How long no mail must have come before catalog and index are copied to the follower: copying gigabytes is given up when mail comes.
+const COPY_AFTER: Duration = Duration::from_secs(30);
+
+/// How often they are copied when little has come: a takeover then catches up with an hour of mail, in seconds.
+const COPY_EVERY: Duration = Duration::from_secs(3600);
+
+/// Leaves that are much: a takeover needs some seconds for them.
+const COPY_LEAVES: u64 = 20_000;
 
 /// The lowest priority that a thread can have on Linux.
 const NICE: i32 = 19;
@@ -127,9 +138,32 @@ pub(crate) fn recompress_now(
 pub(crate) struct Upkeep {
     shared: Arc<Shared>,
     queue: Queue,
-    /// Volumes in which something does not hold: not looked at again before the next start.
-    damaged: HashSet<u64>,
+    /// Volumes in which something does not hold, and whether there was a copy to mend them from: not looked at again before the next
+    /// start, or before there is one.
+    damaged: HashSet<(u64, bool)>,
     quiet: Quiet,
+    index: Index,
+    derived: DerivedCopy,
+}
+
+/// When catalog and index were copied to the follower.
+#[derive(Default)]
+struct DerivedCopy {
+    /// Leaves that the copy knows.
+    leaves: u64,
+    /// When it was tried last.
+    tried: Option<Instant>,
+}
+
+impl DerivedCopy {
+    fn is_due(&self, leaves: u64) -> bool {
+        let pause = match leaves.saturating_sub(self.leaves) {
+            0 => return false,
+            behind if behind < COPY_LEAVES => COPY_EVERY,
+            _ => COPY_AFTER,
+        };
+        self.tried.is_none_or(|tried| tried.elapsed() > pause)
+    }
 }
 
 /// Since when no leaf has come.
@@ -139,7 +173,7 @@ struct Quiet {
 }
 
 impl Upkeep {
-    pub(crate) fn new(shared: Arc<Shared>, queue: Queue) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, queue: Queue, index: Index) -> Self {
         let leaves = shared.leaves();
         Self {
             shared,
@@ -149,6 +183,8 @@ impl Upkeep {
                 leaves,
                 since: Instant::now(),
             },
+            index,
+            derived: DerivedCopy::default(),
         }
     }
 
@@ -157,7 +193,8 @@ impl Upkeep {
         // Without it the pauses alone keep it out of the way.
         let _ = rustix::process::setpriority_process(None, NICE);
         while !self.shared.wait_for(Some(LOOK_EVERY), |_| false) {
-            if let Err(error) = self.recompress().and_then(|()| self.read_what_is_due()) {
+            let done = self.recompress().and_then(|()| self.read_what_is_due());
+            if let Err(error) = done.and_then(|()| self.copy_derived()) {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the upkeep of the volumes stops until the next start"
@@ -169,18 +206,21 @@ impl Upkeep {
 
     fn recompress(&mut self) -> Result<()> {
         for number in recompress::waiting(&self.shared)? {
-            if self.damaged.contains(&number) {
+            if self.is_given_up(number) {
                 continue;
             }
             let Self { shared, quiet, .. } = self;
             if !quiet.wait(shared) {
                 return Ok(());
             }
-            let _busy = shared.upkeep.take();
+            let busy = shared.upkeep.take();
             let outcome = recompress::recompress(shared, number, &mut |_| quiet.wait(shared))?;
             tracing::info!(volume = number, ?outcome, "recompression");
+            drop(busy);
             match outcome {
-                Outcome::Damaged => drop(self.damaged.insert(number)),
+                // What is mended is recompressed the next time.
+                Outcome::Damaged if self.read(number)? => {}
+                Outcome::Damaged => return Ok(()),
                 Outcome::NoRoom | Outcome::BrokenOff => return Ok(()),
                 Outcome::Replaced { .. } | Outcome::NotWorth => {}
             }
@@ -195,85 +235,109 @@ impl Upkeep {
         let view = self.shared.catalog.read()?;
         for number in 1..view.watermark()?.volume {
             let due = (self.shared.clock)().at_us - READ_EVERY_US;
-            if view
+            let is_due = view
                 .volume(number)?
-                .is_some_and(|entry| entry.read_at_us <= due)
-                && !self.read(number)?
-            {
+                .is_some_and(|entry| entry.read_at_us <= due);
+            if is_due && !self.is_given_up(number) && !self.read(number)? {
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Reads a volume and tells of damage; false when it was broken off.
+    /// Reads a volume on both disks, mends either from the other and tells of damage; false when it was broken off.
+    ///
+    /// One of which something is left damaged counts as not read: it is read again after the next start.
     fn read(&mut self, number: u64) -> Result<bool> {
         let shared = self.shared.clone();
+        let copy = shared.copies.patient_copy_in_step()?;
         let quiet = &mut self.quiet;
         let _busy = shared.upkeep.take();
-        let view = shared.catalog.read()?;
-        let (Some(entry), Ok(volume)) = (
-            view.volume(number)?,
-            shared.files.file_by_name(view.volumes(), number),
-        ) else {
-            return Ok(true);
-        };
-        let expected = Expected {
-            view: &view,
-            archive_id: shared.archive_id,
-            number,
-            until: None,
-        };
-        let mut before = 0;
-        let checked = expected.check(&volume, &mut |at| {
-            let pause_ms = (at - before) * 1000 / READ_BYTES_PER_S;
+        let (mut report, mut before) = (MendReport::default(), 0);
+        let other = copy.as_ref().map(Other::Follower);
+        let is_read = mend::mend_volume(&shared, other, number, &mut report, &mut |at| {
+            // The second disk is read from its beginning.
+            let pause_ms = at.saturating_sub(before) * 1000 / READ_BYTES_PER_S;
             before = at;
             !shared.wait_for(Some(Duration::from_millis(pause_ms)), |_| false)
                 && quiet.wait(&shared)
         })?;
-        let Some(checked) = checked else {
+        if !is_read {
             return Ok(false);
-        };
-        let read_at_us = (shared.clock)().at_us;
-        let entry = VolumeEntry {
-            read_at_us,
-            ..entry
-        };
-        shared.catalog.put_volume(number, entry)?;
-        self.alarm(volume.name(), &checked.damage);
+        }
+        let is_whole = report.left.is_empty() && report.left_on_copy.is_empty();
+        if !is_whole {
+            self.damaged.insert((number, copy.is_some()));
+        }
+        if let Some(entry) = shared.catalog.read()?.volume(number)? {
+            let read_at_us = if is_whole { (shared.clock)().at_us } else { 0 };
+            let entry = VolumeEntry {
+                read_at_us,
+                ..entry
+            };
+            shared.catalog.put_volume(number, entry)?;
+        }
+        self.tell(&report);
         Ok(true)
     }
 
-    fn alarm(&self, name: &str, damage: &[Damage]) {
-        let Some(first) = damage.first() else { return };
-        let text = format!(
-            "{name} is damaged in {} places, first at byte {}: {}",
-            damage.len(),
-            first.bytes.start,
-            first.what
-        );
-        tracing::error!("{text}");
-        let event = Event {
-            kind: EventKind::Alarm,
-            text,
-            ..Event::default()
-        };
-        // Nobody waits for it: a full reserve or a closing archive lets it be, and the next reading tells again.
-        let (answer, _) = Answer::new();
-        self.queue.put(Work::Log(Box::new((0, event)), answer));
+    fn tell(&self, report: &MendReport) {
+        for event in mend::events(report).into_iter().chain(mend::alarms(report)) {
+            tracing::error!(before = event.reason, bytes = event.after, "{}", event.text);
+            // Nobody waits for it: a full reserve or a closing archive lets it be.
+            let (answer, _) = Answer::new();
+            self.queue.put(Work::Log(Box::new((0, event)), answer));
+        }
+    }
+
+    /// Copies catalog and index to the follower when that knows little of them and no mail has come for a while.
+    fn copy_derived(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        let leaves = shared.leaves();
+        let is_due = self.derived.is_due(leaves) && self.quiet.lasts(&shared) >= COPY_AFTER;
+        if !is_due || shared.copies.copy_in_step().is_none() {
+            return Ok(());
+        }
+        let mut before = 0;
+        let is_copied = derived::copy(&shared, &self.index, &mut |at| {
+            let pause_ms = at.saturating_sub(before) * 1000 / READ_BYTES_PER_S;
+            before = at;
+            let is_closing = shared.wait_for(Some(Duration::from_millis(pause_ms)), |_| false);
+            !is_closing && shared.leaves() == leaves
+        })?;
+        tracing::info!(is_copied, leaves, "catalog and index to the copy");
+        if is_copied {
+            self.derived.leaves = leaves;
+        }
+        if shared.leaves() == leaves {
+            self.derived.tried = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Whether something in a volume does not hold, and nothing has come since to mend it from.
+    fn is_given_up(&self, number: u64) -> bool {
+        let has_copy = self.shared.copies.copy_in_step().is_some();
+        self.damaged.contains(&(number, has_copy))
     }
 }
 
 impl Quiet {
+    /// How long no mail has come.
+    fn lasts(&mut self, shared: &Shared) -> Duration {
+        let leaves = shared.leaves();
+        if leaves != self.leaves {
+            (self.leaves, self.since) = (leaves, Instant::now());
+        }
+        self.since.elapsed()
+    }
+
     /// Waits until no mail has come for a while; false when the archive is being closed.
     fn wait(&mut self, shared: &Shared) -> bool {
         loop {
-            let leaves = shared.leaves();
-            if leaves != self.leaves {
-                (self.leaves, self.since) = (leaves, Instant::now());
-            }
+            let lasts = self.lasts(shared);
             let is_hurried = shared.upkeep.hurried.load(Ordering::SeqCst) > 0;
-            if is_hurried || self.since.elapsed() >= QUIET {
+            if is_hurried || lasts >= QUIET {
                 return !shared.is_closing();
             }
             if shared.wait_for(Some(QUIET / 4), |_| false) {

@@ -104,9 +104,9 @@ impl dyn Keeper + '_ {
         ask!(self, Request::Recompress { seal }, watch, Response::Recompressed(done) => done)
     }
 
-    /// Mends damaged volumes from the copy in another directory, and that copy likewise.
-    pub fn mend(&self, copy: &Path, watch: Watch) -> Result<MendReport, Failure> {
-        let copy = copy.to_owned();
+    /// Mends damaged volumes from the copy in another directory, or the one that is in step, and that copy likewise.
+    pub fn mend(&self, copy: Option<&Path>, watch: Watch) -> Result<MendReport, Failure> {
+        let copy = copy.map(Path::to_owned);
         ask!(self, Request::Mend { copy }, watch, Response::Mended(report) => report)
     }
 

@@ -12,6 +12,8 @@ use archive::query::{Parsed, Query, parse};
 use archive::{Asker, Digest, Event};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 use store::disk::{Disk, RealDisk};
 use store::index::{Order, Page, snippet};
 use store::note::Verifier;
@@ -66,7 +68,9 @@ impl LocalKeeper {
         watch: &mut dyn FnMut(Opening),
     ) -> Result<Self, Failure> {
         let lock = DirectoryLock::take(data)?;
-        let (copy_lock, copy_trouble) = match copy.map(DirectoryLock::take).transpose() {
+        let patience = options.follower_patience;
+        let lock_of_copy = copy.map(|copy| take_patiently(copy, patience)).transpose();
+        let (copy_lock, copy_trouble) = match lock_of_copy {
             Ok(lock) => (lock, None),
             Err(in_use @ Failure::InUse(_)) => return Err(in_use),
             // A dead second disk is no reason to take no mail.
@@ -199,6 +203,7 @@ impl LocalKeeper {
             disk: self.store.disk_use()?,
             leaves,
             indexed,
+            damage: self.store.known_damage()?,
         })
     }
 
@@ -218,8 +223,15 @@ impl LocalKeeper {
         Ok(Response::Verified(self.store.verify(&options, watch)?))
     }
 
-    /// Mends from a copy that nobody else has open.
-    fn mend(&self, copy: &Path, watch: Watch) -> Result<MendReport, Failure> {
+    /// Mends from a copy that nobody else has open, or from the one in step.
+    fn mend(&self, copy: Option<&Path>, watch: Watch) -> Result<MendReport, Failure> {
+        let own = self.copy.as_deref();
+        let Some(copy) = copy.filter(|copy| Some(*copy) != own) else {
+            return self.store.mend_in_step(watch).map_err(|error| match error {
+                store::Error::Follower(why) => Failure::BadRequest(why),
+                error => error.into(),
+            });
+        };
         if !copy.join("identity").exists() {
             let text = format!("there is no archive in {}", copy.display());
             return Err(Failure::BadRequest(text));
@@ -374,7 +386,7 @@ impl Keeper for LocalKeeper {
             Request::Recompress { seal } => {
                 Response::Recompressed(self.store.recompress(seal, watch)?)
             }
-            Request::Mend { copy } => Response::Mended(self.mend(&copy, watch)?),
+            Request::Mend { copy } => Response::Mended(self.mend(copy.as_deref(), watch)?),
             Request::Flush => {
                 self.store.flush()?;
                 Response::Done
@@ -426,6 +438,22 @@ fn in_parts<S: Sync>(
         joined
             .collect::<Result<Vec<_>, _>>()
             .map(|hits| hits.concat())
+    })
+}
+
+/// Takes the lock of a copy's directory; a disk that hangs is not waited for.
+fn take_patiently(copy: &Path, patience: Duration) -> Result<DirectoryLock, Failure> {
+    let (sender, taken) = sync_channel(1);
+    let path = copy.to_owned();
+    std::thread::spawn(move || {
+        // One that comes too late is given back.
+        let _ = sender.send(DirectoryLock::take(&path));
+    });
+    taken.recv_timeout(patience).unwrap_or_else(|_| {
+        let place = copy.display();
+        Err(Failure::Later(format!(
+            "{place} did not answer within {patience:?}"
+        )))
     })
 }
 

@@ -6,7 +6,7 @@ use archive::access::{OwnAddress, Scope};
 use archive::query::parse;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use store::{CopyState, DiskUse, MendReport, Recompressed, Totals, VerifyReport};
+use store::{CopyState, Damaged, DiskUse, MendReport, Recompressed, Totals, VerifyReport};
 
 /// A question to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +86,8 @@ pub enum Request {
     },
     /// Mends damaged volumes from another copy.
     Mend {
-        /// The other copy's directory.
-        copy: PathBuf,
+        /// The other copy's directory; none for the one that is in step.
+        copy: Option<PathBuf>,
     },
 }
 
@@ -426,4 +426,6 @@ pub struct Stats {
     pub leaves: u64,
     /// Leaves that searches can find.
     pub indexed: u64,
+    /// What does not hold on either disk, as far as they were read since the archive was opened.
+    pub damage: Vec<Damaged>,
 }

@@ -45,6 +45,7 @@ use archive::{ContentRef, Digest};
 use pending::Pending;
 use redb::{Database, ReadableDatabase, WriteTransaction};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tables::Tables;
 
@@ -266,6 +267,7 @@ pub(crate) struct Catalog {
     /// Held while entries are taken over: one commit at a time, and none loses what is added meanwhile.
     writing: Mutex<()>,
     database: Database,
+    commits: AtomicU64,
     files: Arc<VolumeFiles>,
 }
 
@@ -325,6 +327,7 @@ impl Catalog {
             current: Mutex::new(current),
             writing: Mutex::default(),
             database,
+            commits: AtomicU64::new(0),
             files,
         })
     }
@@ -355,11 +358,17 @@ impl Catalog {
         Ok(())
     }
 
-    /// Makes everything taken over so far last.
-    pub(crate) fn make_durable(&self) -> Result<()> {
+    /// Makes everything taken over so far last; gives the number of commits until then.
+    pub(crate) fn make_durable(&self) -> Result<u64> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = self.current().pending.clone();
-        self.write(&pending, None)
+        self.write(&pending, None)?;
+        Ok(self.commits())
+    }
+
+    /// Number of commits that were begun; as long as it stays, so does the file.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     /// Gives the records of a sealed volume new places, in one durable commit: `rename` gives the new file its name just before.
@@ -414,6 +423,7 @@ impl Catalog {
     }
 
     fn prepare(&self, pending: &Pending, replaced: Option<&Pending>) -> Result<WriteTransaction> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
         let transaction = begin_write(&self.database)?;
         tables::put(&transaction, pending)?;
         if let Some(replaced) = replaced {

@@ -24,6 +24,7 @@ mod snippet;
 mod tokenizer;
 mod writer;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -178,6 +179,12 @@ impl Index {
         let run = self.run(query, false);
         let query = compile::compile(&self.fields, query, asker, with_self_tests, false);
         run.collect(&*query, &All).during("search")
+    }
+
+    /// Names the files that the segments of the last commit may have, in the index's folder.
+    pub(crate) fn counting_files(&self) -> Result<HashSet<PathBuf>> {
+        let commit = self.tantivy.load_metas().during("list the files of")?;
+        Ok(commit.list_segment_files())
     }
 
     /// Names the files of the last commit, in the index's folder, whose checksum does not hold.
