@@ -6,8 +6,12 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use tests::{Archive, Folder, Serving, assert_same, wait_for};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tests::{Archive, Client, Folder, Serving, SmallDisk, assert_same, wait_for};
 
 fn message(number: u64) -> Vec<u8> {
     let text = format!("Angebot {number}, ").repeat(200);
@@ -15,13 +19,36 @@ fn message(number: u64) -> Vec<u8> {
 }
 
 /// Sends messages and gives their digests.
-fn send(serving: &Serving, numbers: std::ops::Range<u64>) -> BTreeSet<String> {
-    let mut client = serving.connect();
+fn send(serving: &Serving, numbers: Range<u64>) -> BTreeSet<String> {
+    send_all(serving.smtp(), numbers, message)
+}
+
+fn send_all(
+    address: SocketAddr,
+    numbers: Range<u64>,
+    message: impl Fn(u64) -> Vec<u8>,
+) -> BTreeSet<String> {
+    let mut client = Client::connect(address).expect("serve takes connections");
     let sent = numbers.map(|number| {
         let reply = client.send("a@x.example", &["b@x.example"], &message(number));
         reply.expect("a reply").stored().1
     });
     sent.collect()
+}
+
+/// 200 KiB of mail that hardly packs.
+fn large_message(number: u64) -> Vec<u8> {
+    let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let word = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("{state:016x}")
+    };
+    let lines = (0..12_800).map(word).collect::<Vec<_>>();
+    let lines: Vec<String> = lines.chunks(4).map(|words| words.concat()).collect();
+    let text = lines.join("\r\n");
+    format!("From: a@x.example\r\nSubject: large {number}\r\n\r\n{text}\r\n").into_bytes()
 }
 
 fn serve_with(archive: &Archive, copy: &Archive) -> Serving {
@@ -155,4 +182,113 @@ fn a_stopped_program_leaves_both_disks_whole() {
     check_same_volumes(&one, &two);
     assert_eq!(two.digests("").intersection(&sent).count(), 10);
     assert_eq!(two.digests("").len(), 11);
+}
+
+#[test]
+fn a_copy_that_fills_up_is_left_and_comes_back() {
+    let folder = Folder::new("copies-full");
+    let Some(first) = SmallDisk::mount(folder.join("one")) else {
+        return;
+    };
+    let Some(second) = SmallDisk::mount(folder.join("two")) else {
+        return;
+    };
+    let one = Archive::at(first.path().join("data"));
+    let two = Archive::at(second.path().join("data"));
+    let serving = serve_with(&one, &two);
+    wait_for_state(&one, "in-step");
+    let mut sent = send(&serving, 0..20);
+    let ballast = second.fill();
+    // More than what was written ahead.
+    sent.extend(send_all(serving.smtp(), 20..30, large_message));
+    let copy = wait_for_state(&one, "detached");
+    let reason = copy["reason"].as_str().expect("a reason");
+    assert!(reason.contains("space"), "{copy}");
+    sent.extend(send(&serving, 30..40));
+    fs::remove_file(ballast).expect("room is made");
+    wait_for_state(&one, "in-step");
+    sent.extend(send(&serving, 40..50));
+    serving.stop();
+    check_same_volumes(&one, &two);
+    two.verify();
+    assert_same(&two.digests(""), &sent);
+}
+
+#[test]
+fn a_copy_comes_back_while_mail_is_running_and_takes_over() {
+    let folder = Folder::new("copies-load");
+    let one = Archive::at(folder.join("one"));
+    let two = Archive::at(folder.join("two"));
+    let serving = serve_with(&one, &two);
+    let mut sent = send(&serving, 0..10);
+    serving.stop();
+    // More than is taken over while mail waits.
+    let serving = one.serve(&[]);
+    sent.extend(send_all(serving.smtp(), 10..160, large_message));
+    serving.stop();
+    let serving = serve_with(&one, &two);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let session = |first: u64| {
+            let (address, stop) = (serving.smtp(), &stop);
+            move || {
+                let mut sent = BTreeSet::new();
+                let mut numbers = first..first + 1_000;
+                while !stop.load(Ordering::SeqCst)
+                    && let Some(number) = numbers.next()
+                {
+                    let message = |number| match number % 5 {
+                        0 => large_message(number),
+                        _ => message(number),
+                    };
+                    sent.extend(send_all(address, number..number + 1, message));
+                }
+                sent
+            }
+        };
+        let sessions = [1, 2, 3, 4].map(|i| scope.spawn(session(1_000 * i)));
+        wait_for_state(&one, "in-step");
+        sent.extend(send(&serving, 200..210));
+        stop.store(true, Ordering::SeqCst);
+        for session in sessions {
+            sent.extend(session.join().expect("every message was taken"));
+        }
+    });
+    assert_eq!(copy_stats(&one)["state"], "in-step");
+    serving.kill();
+    check_same_volumes(&one, &two);
+    let serving = two.serve(&[]);
+    assert_same(&two.digests(""), &sent);
+    serving.stop();
+    two.verify();
+}
+
+#[test]
+fn damage_is_mended_from_the_copy_in_step() {
+    let folder = Folder::new("copies-mend");
+    let one = Archive::at(folder.join("one"));
+    let two = Archive::at(folder.join("two"));
+    let serving = serve_with(&one, &two);
+    wait_for_state(&one, "in-step");
+    let sent = send_all(serving.smtp(), 0..4, large_message);
+    for archive in [&one, &two] {
+        let volume = archive.path().join("volumes/00000001.vol");
+        let whole = fs::read(&volume).expect("a volume");
+        let file = fs::File::options().write(true).open(&volume);
+        let file = file.expect("a volume");
+        file.write_all_at(&[0x5a; 50], 200_000).expect("written");
+        let said = one.run("verify", &[&"--mend", &"--json"]);
+        let said: Value = serde_json::from_slice(&said).expect("JSON");
+        let mended = said["mended"]["mended"].as_array().expect("a list");
+        assert_eq!(mended.len(), 1, "{said}");
+        assert_eq!(mended[0]["on_copy"], archive.path() == two.path(), "{said}");
+        let now = fs::read(&volume).expect("a volume");
+        assert!(now[..300_000] == whole[..300_000]);
+    }
+    let output = one.run("stats", &[&"--json"]);
+    let stats: Value = serde_json::from_slice(&output).expect("JSON");
+    assert_eq!(stats["damage"], Value::Array(Vec::new()));
+    serving.stop();
+    two.verify();
+    assert_same(&two.digests(""), &sent);
 }

@@ -1,17 +1,14 @@
 //! What an office computer does to an archive: power cuts, a full disk, and peers that hold connections open.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tests::{
-    Archive, Client, Folder, Serving, assert_same, digest_of, is_long, is_root, run, skip, wait_for,
+    Archive, Client, DISK_MIB, Folder, Serving, SmallDisk, assert_same, digest_of, is_long,
+    wait_for,
 };
 
 /// How often the process is killed under load, and with `COFFER_TEST_LONG=1`.
@@ -193,75 +190,8 @@ fn killed_at_random_moments_under_load_nothing_acknowledged_is_missing() {
     assert_same(&archive.digests(""), &exported);
 }
 
-/// 192 MiB: small enough to be filled in seconds, large enough for reserve, margin, catalog and index.
-const DISK_MIB: u64 = 192;
-
 /// 1 MiB of mail that does not compress.
 const FILLER_BYTES: usize = 1 << 20;
-
-/// A small disk; it is unmounted when the value is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Mounts one; nothing, and a word about it, where that is not allowed.
-    fn mount(at: PathBuf) -> Option<Self> {
-        if !is_root() {
-            skip("a full disk: only root can mount a small one");
-            return None;
-        }
-        fs::create_dir(&at).expect("a folder");
-        let size = format!("size={DISK_MIB}m");
-        let mounted = run(
-            "mount",
-            &[
-                &"-t" as &dyn AsRef<OsStr>,
-                &"tmpfs",
-                &"-o",
-                &size,
-                &"coffer-test",
-                &at,
-            ],
-        );
-        if mounted.code != Some(0) {
-            skip(&format!(
-                "a full disk: cannot mount a small one: {}",
-                mounted.stderr.trim()
-            ));
-            return None;
-        }
-        Some(Self(at))
-    }
-
-    /// Fills it to the last byte with a file.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("ballast");
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .expect("a file");
-        let block = vec![0xA5; 1 << 20];
-        let mut length = block.len();
-        while length > 0 {
-            if file.write_all(&block[..length]).is_err() {
-                length /= 2;
-            }
-        }
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = fs::copy(
-                self.0.join("data.serve.log"),
-                self.0.with_extension("serve.log"),
-            );
-        }
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
 
 /// Sends 1 MiB messages until one is refused; gives the digests of those that were not.
 #[track_caller]
@@ -331,7 +261,7 @@ fn a_full_disk_refuses_mail_for_a_while_and_nothing_else() {
         return;
     };
     // The log of the server lies on the same disk, as on a computer with one.
-    let archive = Archive::at(disk.0.join("data"));
+    let archive = Archive::at(disk.path().join("data"));
     let serving = archive.serve(&[]);
     let mut client = serving.connect();
     let mut acknowledged = BTreeSet::new();
@@ -362,7 +292,7 @@ fn a_full_disk_refuses_mail_for_a_while_and_nothing_else() {
     // Mail fills the disk.
     let found_before = archive.digests("to:all@full.example");
     assert_eq!(found_before, acknowledged);
-    let own = disk.0.join("ballast");
+    let own = disk.path().join("ballast");
     let third = vec![0x5A; (DISK_MIB << 20) as usize / 3];
     fs::write(&own, &third).expect("a third of the disk");
     acknowledged.extend(send_until_refused(&mut client, 1000));

@@ -7,12 +7,14 @@ mod archive;
 mod folder;
 mod process;
 mod samples;
+mod small_disk;
 mod smtp_client;
 
 pub use archive::{Archive, Hit, Serving, digest_of, verify_export};
 pub use folder::Folder;
 pub use process::{Process, Ran, run, run_with_input};
 pub use samples::{Sample, files_under, is_long, office, read_samples, theme, with_crlf};
+pub use small_disk::{DISK_MIB, SmallDisk};
 pub use smtp_client::{Client, Reply};
 
 use std::collections::BTreeSet;

@@ -64,7 +64,7 @@ fn a_damaged_archive_is_mended_from_its_copy() {
     }
     archive
         .try_run("verify", &[&"--mend"])
-        .failed(2, &["--help"]);
+        .failed(2, &["no copy in step"]);
     let other = Archive::at(folder.join("other"));
     other.import(&[&office()]);
     archive
