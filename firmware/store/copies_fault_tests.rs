@@ -1,4 +1,4 @@
-//! The fault walk over both disks: mail and recompression in step, a disk that stays away, catching up, both in step again, broken
+//! The fault walk over both disks: mail, recompression and mending in step, a disk that stays away, catching up, both in step again, broken
 //! off at every step of either disk by every kind of fault.
 //!
 //! What was acknowledged must be exact on whoever may go on: the leading disk, and the other one whenever the leading one
@@ -9,12 +9,15 @@
     reason = "a test that fails shows which run it was"
 )]
 
+use crate::copies::CopyState;
 use crate::copies_tests::{VOLUME_BYTES_MAX, try_open};
+use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::identity::Identity;
 use crate::store_tests::{bytes, message, smtp, verify, with_attachment};
 use crate::volume::{self, Volume};
 use crate::{Body, Error, Pending, Receipt, StateTable, Store};
+use std::path::Path;
 
 /// Runs for one kind of fault on one disk in the normal test; all together take less than a minute unoptimised.
 const RUNS: u64 = 6;
@@ -54,6 +57,10 @@ fn scenario(one: &SimDisk, two: &SimDisk, kept: &mut Kept) {
             kept.put(&store, first..first + 7);
             // The last volume holds text alone, which becomes smaller.
             let _ = store.recompress(true, &mut |_, _| {});
+            // The other disk has what is spoiled here.
+            if store.copy_state() == Some(CopyState::InStep) && spoil(one).is_ok() {
+                let _ = store.mend_in_step(&mut |_, _| {});
+            }
         }
     }
 }
@@ -92,6 +99,8 @@ fn check_recovered(one: &SimDisk, two: &SimDisk, alone: bool, mut kept: Kept) {
         }
         Err(error) => panic!("{error:?}"),
     };
+    // What was not mended before is now.
+    let _ = store.mend_in_step(&mut |_, _| {});
     check_kept(&store, &kept);
     kept.put(&store, 90..93);
     assert!(kept.messages.len() >= 3, "new mail is taken");
@@ -99,6 +108,14 @@ fn check_recovered(one: &SimDisk, two: &SimDisk, alone: bool, mut kept: Kept) {
     // The other disk comes back, or stays.
     let store = try_open(one, Some(two)).expect("both open");
     check_kept(&store, &kept);
+}
+
+/// Damages the first volume.
+fn spoil(disk: &SimDisk) -> std::io::Result<()> {
+    let name = volume::file_name(1);
+    let file = disk.open(Path::new(&name), Open::Write)?;
+    file.write_all_at(700, &[0x5a; 30])?;
+    file.sync_data()
 }
 
 /// How many volumes were packed anew.

@@ -8,7 +8,6 @@ use crate::{Error, MendReport, Moment, Side, Store};
 use archive::EventKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 const VOLUME_BYTES_MAX: u64 = 4_000;
 
@@ -85,11 +84,7 @@ fn damage_is_found_by_itself_after_a_month() {
         }
     });
     let store = Store::open(Arc::new(disk.clone()), options, &mut |_| {}).expect("opens");
-    let until = Instant::now() + Duration::from_secs(60);
-    while store.progress().expect("open").0 == leaves {
-        assert!(Instant::now() < until, "nobody is told");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    store.wait_for_leaves(leaves + 1);
     let told = store.leaf(leaves + 1).expect("logged").leaf.body;
     let is_alarm = |event: &archive::Event| {
         event.kind == EventKind::Alarm && event.text.contains("00000002.vol")
@@ -194,29 +189,41 @@ fn what_both_have_lost_is_named_and_the_rest_is_mended() {
     assert_eq!(verify(&store).findings.len(), 1);
 }
 
+fn is_packed_anew(disk: &SimDisk, number: u64) -> bool {
+    let header = Volume::open(disk, number, false).expect("there").header;
+    header.recompressed
+}
+
+/// Packs volumes of the own disk anew; gives the number of the first of them.
+fn pack_anew(store: &Store, disk: &SimDisk) -> u64 {
+    let done = store.recompress(false, &mut |_, _| {});
+    assert!(done.expect("done").volumes >= 1);
+    let mut numbers = volume::numbers(disk).expect("listed").into_iter();
+    numbers
+        .find(|number| is_packed_anew(disk, *number))
+        .expect("one")
+}
+
 /// The own disk has its volumes packed anew; damage on one of the disks is mended from the other one's form.
 fn check_other_form(hurt: Side) {
     let (disk, copy) = two_disks();
     let store = open_with(&disk, VOLUME_BYTES_MAX);
-    let done = store.recompress(false, &mut |_, _| {});
-    assert!(done.expect("done").volumes >= 3);
-    let is_new = |disk: &SimDisk, number| {
-        let header = Volume::open(disk, number, false).expect("there").header;
-        header.recompressed
-    };
-    let number = (1..9).find(|number| is_new(&disk, *number)).expect("one");
+    let number = pack_anew(&store, &disk);
     let (hurt_disk, whole) = match hurt {
         Side::Own => (&disk, &copy),
         Side::Copy => (&copy, &disk),
     };
-    for at in [20, 700] {
+    for at in [20, 400] {
         spoil(hurt_disk, number, at, 30);
         let report = mend(&store, &copy);
         assert_eq!((&report.left, &report.left_on_copy), (&vec![], &vec![]));
         assert_eq!(report.mended.len(), 1, "{report:?}");
         assert_eq!(report.mended[0].side, hurt);
         assert!(volumes(&disk)[number as usize - 1] == volumes(&copy)[number as usize - 1]);
-        assert_eq!(is_new(hurt_disk, number), is_new(whole, number));
+        assert_eq!(
+            is_packed_anew(hurt_disk, number),
+            is_packed_anew(whole, number)
+        );
         assert_eq!(verify(&store).findings, []);
     }
     let mail = message(2, &"2 gemeinsam ".repeat(60));
@@ -243,10 +250,9 @@ fn a_volume_in_another_form_is_taken_over_whole() {
 fn a_volume_in_another_form_that_does_not_hold_either_is_left() {
     let (disk, copy) = two_disks();
     let store = open_with(&disk, VOLUME_BYTES_MAX);
-    let done = store.recompress(false, &mut |_, _| {});
-    assert!(done.expect("done").volumes >= 3);
-    spoil(&disk, 1, 700, 3);
-    spoil(&copy, 1, 900, 3);
+    let number = pack_anew(&store, &disk);
+    spoil(&disk, number, 400, 3);
+    spoil(&copy, number, 500, 3);
     let before = (volumes(&disk), volumes(&copy));
     let report = mend(&store, &copy);
     assert!(report.mended.is_empty(), "{report:?}");

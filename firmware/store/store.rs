@@ -686,6 +686,15 @@ impl Store {
         Ok(report)
     }
 
+    /// Waits until the archive has so many leaves.
+    #[cfg(test)]
+    pub(crate) fn wait_for_leaves(&self, leaves: u64) {
+        let shared = self.engine().expect("open").shared.clone();
+        let limit = std::time::Duration::from_secs(60);
+        shared.wait_for(Some(limit), |progress| progress.leaves >= leaves);
+        assert!(shared.leaves() >= leaves, "nothing comes");
+    }
+
     /// Copies catalog and index to the follower now, as upkeep does at times.
     #[cfg(test)]
     pub(crate) fn copy_derived(&self) -> Result<bool> {
