@@ -26,6 +26,11 @@ pub fn digest_of(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Runs the program with a command that is about no archive.
+pub fn coffer(arguments: &[&dyn AsRef<OsStr>]) -> Ran {
+    run(binary(), arguments)
+}
+
 /// Gives the binary that is tested, and builds it if none is named.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();

@@ -8,9 +8,9 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tests::{
-    Archive, Folder, assert_same, digest_of, files_under, office, run, skip, theme, verify_export,
+    Archive, Folder, assert_same, digest_of, files_under, office, python_with, run, theme,
+    verify_export,
 };
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
@@ -272,24 +272,6 @@ fn a_zip_that_was_changed_fails() {
     assert!(matches!(half.code, Some(1 | 2)), "{half:?}");
 }
 
-/// The Python that has the package `cryptography`: the system's, or the one that `scripts/test` installs.
-fn python() -> Option<PathBuf> {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/python3");
-    let has_package = |python: &PathBuf| {
-        let status = Command::new(python)
-            .args(["-c", "import cryptography"])
-            .output();
-        status.is_ok_and(|output| output.status.success())
-    };
-    let python = [installed, PathBuf::from("python3")]
-        .into_iter()
-        .find(has_package);
-    if python.is_none() {
-        skip("no python3 with the package cryptography");
-    }
-    python
-}
-
 /// A leaf hash from the "extra" line of a proof, as the export's README tells, and the entry's bytes.
 fn leaf_of(proof: &str) -> (String, Vec<u8>) {
     let extra = proof
@@ -307,7 +289,9 @@ fn leaf_of(proof: &str) -> (String, Vec<u8>) {
 
 #[test]
 fn an_independent_program_checks_checkpoint_and_proofs() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_with("cryptography.exceptions") else {
+        return;
+    };
     let folder = Folder::new("export-c2sp");
     let (archive, key, zip) = zip_of_all(&folder);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("c2sp_check.py");

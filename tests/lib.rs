@@ -10,9 +10,9 @@ mod samples;
 mod small_disk;
 mod smtp_client;
 
-pub use archive::{Archive, Hit, Serving, digest_of, verify_export};
+pub use archive::{Archive, Hit, Serving, coffer, digest_of, verify_export};
 pub use folder::Folder;
-pub use process::{Process, Ran, run, run_with_input};
+pub use process::{Process, Ran, python_with, run, run_with_input};
 pub use samples::{Sample, files_under, is_long, office, read_samples, theme, with_crlf};
 pub use small_disk::{DISK_MIB, SmallDisk};
 pub use smtp_client::{Client, Reply};

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -119,6 +119,23 @@ fn kill_unless_done<T>(id: Pid, wait: impl FnOnce() -> T) -> T {
         drop(done);
         result
     })
+}
+
+/// Gives a Python that has a package: the one that the scripts fill, or the system's; none is a skipped test.
+pub fn python_with(package: &str) -> Option<PathBuf> {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/python3");
+    let import = format!("import {package}");
+    let has_package = |python: &PathBuf| {
+        let output = Command::new(python).args(["-c", &import]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let python = [installed, PathBuf::from("python3")]
+        .into_iter()
+        .find(has_package);
+    if python.is_none() {
+        crate::skip(&format!("no python3 with the package {package}"));
+    }
+    python
 }
 
 /// A program that runs beside the test; it is killed when the value is dropped.
