@@ -7,6 +7,7 @@ use crate::test_repository::{
     Follower, NOW, PAST, ROOT_KEY, SNAPSHOT_KEY, TARGETS_KEY, TIMESTAMP_KEY, TestRepository, key,
     key_id, outcome, sign,
 };
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -1212,4 +1213,75 @@ fn delegated_roles_expire_and_need_their_keys() {
         &|r| drop(r.signers.insert("A".into(), vec![TARGETS_KEY])),
         "metadata is refused: A: signed by 0 of the 1 keys that are needed",
     );
+}
+
+/// Every place in a JSON value, as pointers.
+fn places(value: &Value) -> Vec<String> {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.replace('~', "~0").replace('/', "~1"), value))
+            .collect(),
+        Value::Array(values) => values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (index.to_string(), value))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let below = children.iter().flat_map(|(name, value)| {
+        let below = places(value).into_iter();
+        below.map(move |place| format!("/{name}{place}"))
+    });
+    std::iter::once(String::new()).chain(below).collect()
+}
+
+/// Values that stand in metadata somewhere, and some that never do.
+fn odd_values() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!({"": {"": [0]}})),
+        Just(json!("2026-12-22T00:00:00Z")),
+        any::<bool>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ]
+}
+
+proptest! {
+    /// Whatever the owners sign, a run ends, keeps nothing that it refuses, and leaves what the next one can begin with.
+    #[test]
+    fn whatever_is_signed_stops_no_later_run(
+        role in prop_oneof![Just("root"), Just("timestamp"), Just("snapshot"), Just("targets"), Just("A")],
+        place: prop::sample::Index,
+        odd in odd_values(),
+    ) {
+        let mut repository = TestRepository::new();
+        repository.delegate("targets", "A", 50, terminating(&["*", "a?[b-c]"]));
+        repository.delegate("A", "B", 51, json!({"path_hash_prefixes": ["0", "ca"]}));
+        repository.add_target("A", "a", b"content");
+        repository.publish_all();
+        let mut follower = Follower::new(&repository);
+        prop_assert_eq!(outcome(follower.find(&repository, "a")), "done");
+        let version = follower.version(role);
+        repository.role(role)["version"] = json!(version + 1);
+        let places = places(repository.role(role));
+        let place = &places[1 + place.index(places.len() - 1)];
+        *repository.role(role).pointer_mut(place).expect("a place") = odd;
+        repository.publish_again(role);
+        repository.publish(match role {
+            "root" | "timestamp" => &[],
+            "snapshot" => &["timestamp"],
+            _ => &["snapshot", "timestamp"],
+        });
+        let found = outcome(follower.find(&repository, "x"));
+        if found.starts_with(&format!("metadata is refused: {role}: ")) {
+            prop_assert_eq!(follower.version(role), version, "{}", found);
+        }
+        let next = Client::new(follower.kept["root"].clone(), follower.options);
+        prop_assert!(next.is_ok());
+    }
 }
