@@ -26,7 +26,7 @@ pub mod updater;
 #[cfg(test)]
 mod updater_tests;
 
-pub use client::{Client, Limits, Options, Stale};
+pub use client::{Answer, Client, Limits, Options, Stale, Step};
 pub use error::{Fault, FetchError, UpdateError};
 pub use key::KeyTypes;
 pub use metadata::Target;
