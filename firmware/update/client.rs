@@ -20,6 +20,7 @@ use crate::metadata::{
 use crate::name::file_name;
 use crate::signed::{Signed, Signers};
 use crate::time::Time;
+use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 
@@ -416,6 +417,11 @@ impl Client {
             let (kept, new) = (kept.says.snapshot(), new.says.snapshot());
             not_back(SNAPSHOT, kept.version(), new.version())?;
         }
+        // The timestamp that is kept says no less, but may have been lost.
+        if let Some(kept) = &self.snapshot {
+            let found = new.says.snapshot().version();
+            not_back(SNAPSHOT, kept.header.version(), found)?;
+        }
         self.fresh_or_confirmed(&new.header)?;
         self.outbox.push_back(keep(TIMESTAMP, &new));
         self.timestamp = Some(new);
@@ -588,23 +594,23 @@ impl Search {
 
 /// Reads the root that is kept: vouched for by its own keys alone.
 fn read_root(bytes: Vec<u8>, options: &Options) -> Result<Trusted<Root>, Fault> {
-    let signed = Signed::read(&bytes)?;
-    let root: Trusted<Root> = believe(signed, bytes)?;
+    let (signed, unverified) = Signed::read(&bytes)?;
+    let root: Trusted<Root> = believe(signed, &unverified, bytes)?;
     root.says.root().check(&root.signed, options.key_types)?;
     Ok(root)
 }
 
 /// Reads metadata and believes them if enough of the signers vouch for them, before anything else in them is looked at.
 fn read<T: Role>(bytes: Vec<u8>, signers: &Signers, types: KeyTypes) -> Result<Trusted<T>, Fault> {
-    let signed = Signed::read(&bytes)?;
+    let (signed, unverified) = Signed::read(&bytes)?;
     signers.check(&signed, types)?;
-    believe(signed, bytes)
+    believe(signed, &unverified, bytes)
 }
 
-fn believe<T: Role>(signed: Signed, bytes: Vec<u8>) -> Result<Trusted<T>, Fault> {
+fn believe<T: Role>(signed: Signed, says: &Value, bytes: Vec<u8>) -> Result<Trusted<T>, Fault> {
     Ok(Trusted {
-        header: Header::read(signed.unverified(), T::KIND)?,
-        says: T::deserialize(signed.unverified())?,
+        header: Header::read(says, T::KIND)?,
+        says: T::deserialize(says)?,
         signed,
         bytes,
     })

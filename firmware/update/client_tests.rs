@@ -841,6 +841,15 @@ fn garbage_that_is_kept_is_as_good_as_nothing() {
         assert_eq!(outcome(follower.refresh(&repository)), "done");
         assert_eq!(versions(&follower), [1, 2, 2, 2]);
     }
+    // A timestamp that was lost lets none come back that is older than the snapshot.
+    let old = repository.files["timestamp.json"].clone();
+    repository.publish_all();
+    let mut ahead = follower.clone();
+    assert_eq!(outcome(ahead.refresh(&repository)), "done");
+    ahead.kept.remove("timestamp");
+    repository.files.insert("timestamp.json".into(), old);
+    let back = "metadata is refused: timestamp: version of snapshot goes back from 3 to 2";
+    assert_eq!(outcome(ahead.refresh(&repository)), back);
     for (root, expected) in [
         (
             &b"garbage"[..],

@@ -5,9 +5,8 @@
 
 use crate::error::UpdateError;
 use crate::name::file_name;
-use crate::repository::read_at_most;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// 8 MiB: more than any metadata that were ever kept. A longer file is not ours, and counts as absent.
@@ -52,8 +51,11 @@ impl MetadataFolder {
     /// `Read`, and `UnusableName`.
     pub fn load(&self, role: &str) -> Result<Option<Vec<u8>>, UpdateError> {
         let path = self.path.join(metadata_name(role)?);
-        match File::open(&path) {
-            Ok(file) => Ok(read_at_most(file, FILE_BYTES_MAX).ok()),
+        let mut bytes = Vec::new();
+        let read = File::open(&path)
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Ok((bytes.len() as u64 <= FILE_BYTES_MAX).then_some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(UpdateError::Read { path, source }),
         }

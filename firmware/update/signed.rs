@@ -15,7 +15,6 @@ use std::num::NonZeroUsize;
 /// What was signed, and by whom it is said to be.
 #[derive(Debug)]
 pub(crate) struct Signed {
-    unverified: Value,
     /// The bytes that the signatures are over.
     canonical: Vec<u8>,
     /// By key id; as they were written, since one that is none may stand beside enough that hold.
@@ -35,11 +34,11 @@ struct Signature {
 }
 
 impl Signed {
-    /// Reads a file of metadata.
+    /// Reads a file of metadata, and gives what was signed without asking by whom.
     ///
     /// # Errors
     /// `Malformed`, `NotAnInteger`, and `TwoSignatures` when one key id stands there twice.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, Value), Fault> {
         let envelope: Envelope = serde_json::from_slice(bytes)?;
         let mut signatures = BTreeMap::new();
         for Signature { keyid, sig } in envelope.signatures {
@@ -50,16 +49,11 @@ impl Signed {
         }
         let canonical =
             canonical(&envelope.signed).map_err(|number| Fault::NotAnInteger(number.0))?;
-        Ok(Self {
-            unverified: envelope.signed,
+        let signed = Self {
             canonical,
             signatures,
-        })
-    }
-
-    /// Gives what was signed, without asking by whom.
-    pub(crate) fn unverified(&self) -> &Value {
-        &self.unverified
+        };
+        Ok((signed, envelope.signed))
     }
 
     /// Says whether the same was signed, be it by others.

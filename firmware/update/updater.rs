@@ -44,22 +44,7 @@ impl<'a> Updater<'a> {
     /// # Errors
     /// Whatever ends a run; what was believed until then is kept.
     pub fn refresh(&mut self) -> Result<(), UpdateError> {
-        loop {
-            match self.client.next() {
-                Step::Keep { role, bytes } => self.folder.keep(&role, &bytes)?,
-                Step::Forget { role } => self.folder.forget(&role)?,
-                Step::Load { role } => {
-                    let kept = self.folder.load(&role)?;
-                    self.client
-                        .receive(kept.map_or(Answer::Missing, Answer::Bytes))?;
-                }
-                Step::Fetch { name, bytes_max } => {
-                    let answer = self.fetch(&name, bytes_max);
-                    self.client.receive(answer)?;
-                }
-                Step::Rest => return Ok(()),
-            }
-        }
+        self.run()
     }
 
     /// Looks for a target, after `refresh`.
@@ -68,7 +53,7 @@ impl<'a> Updater<'a> {
     /// `NoSuchTarget`, and whatever ends a run.
     pub fn target(&mut self, path: &str) -> Result<Target, UpdateError> {
         self.client.search(path)?;
-        self.refresh()?;
+        self.run()?;
         self.client.found().cloned()
     }
 
@@ -89,6 +74,26 @@ impl<'a> Updater<'a> {
             replace(folder, &name, |file, path| self.copy(target, file, path))?;
         }
         Ok(path)
+    }
+
+    /// Does what the client asks for until it rests.
+    fn run(&mut self) -> Result<(), UpdateError> {
+        loop {
+            match self.client.next() {
+                Step::Keep { role, bytes } => self.folder.keep(&role, &bytes)?,
+                Step::Forget { role } => self.folder.forget(&role)?,
+                Step::Load { role } => {
+                    let kept = self.folder.load(&role)?;
+                    self.client
+                        .receive(kept.map_or(Answer::Missing, Answer::Bytes))?;
+                }
+                Step::Fetch { name, bytes_max } => {
+                    let answer = self.fetch(&name, bytes_max);
+                    self.client.receive(answer)?;
+                }
+                Step::Rest => return Ok(()),
+            }
+        }
     }
 
     fn fetch(&self, name: &str, bytes_max: u64) -> Answer {
