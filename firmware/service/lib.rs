@@ -13,6 +13,7 @@ pub mod keeper;
 pub mod listener;
 pub mod networks;
 pub mod people;
+pub mod settings;
 mod short_path;
 mod slots;
 pub mod smtp;

@@ -5,6 +5,8 @@ use super::messages::{
     Stats, WireAsker,
 };
 use super::{Failure, Keeper, Watch};
+use crate::people::Token;
+use crate::settings::Setting;
 use archive::Digest;
 use std::path::Path;
 use store::{MendReport, Recompressed, VerifyReport};
@@ -128,6 +130,41 @@ impl dyn Keeper + '_ {
     pub fn accounts(&self) -> Result<Vec<String>, Failure> {
         ask!(self, Request::Accounts, &mut unwatched(), Response::Names(names) => names)
     }
+
+    /// Checks that somebody may see a message.
+    ///
+    /// # Errors
+    /// `NotFound`, as for a message that does not exist.
+    pub fn may_see(&self, number: u64, asker: WireAsker) -> Result<(), Failure> {
+        ask!(self, Request::MaySee { number, asker }, &mut unwatched(), Response::Done => ())
+    }
+
+    /// Gives the value of a setting; empty if nobody has set it.
+    pub fn setting(&self, setting: Setting) -> Result<String, Failure> {
+        let request = Request::Setting(setting.name().to_owned());
+        ask!(self, request, &mut unwatched(), Response::Setting(value) => value)
+    }
+
+    /// Changes a setting as the person of a session; the audit log has it before it counts.
+    ///
+    /// # Errors
+    /// `BadRequest` when the person may not, or the setting cannot have this value.
+    pub fn change_setting(
+        &self,
+        token: Token,
+        peer: &str,
+        setting: Setting,
+        value: &str,
+    ) -> Result<(), Failure> {
+        let request = Request::ChangeSetting {
+            token,
+            peer: peer.to_owned(),
+            name: setting.name().to_owned(),
+            value: value.to_owned(),
+        };
+        ask!(self, request, &mut unwatched(), Response::Done => ())
+    }
+
     /// Gives the certificate of the box's own authority.
     pub fn authority(&self) -> Result<AuthorityCertificate, Failure> {
         ask!(self, Request::Authority, &mut unwatched(), Response::Authority(certificate) => certificate)

@@ -7,9 +7,12 @@ use super::messages::{
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
 use crate::certificates;
-use crate::people::{Desk, Office};
+use crate::people::{Desk, Office, Token};
+use crate::settings::Setting;
+use archive::people::{Action, Reach, reach};
 use archive::query::{Parsed, Query, parse};
-use archive::{Asker, Digest, Event};
+use archive::{Asker, Digest, Event, EventKind};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -258,7 +261,7 @@ impl LocalKeeper {
             (Some(_), true) => "password changed",
             (Some(_), false) => "made",
         };
-        let kind = archive::EventKind::AccountChanged;
+        let kind = EventKind::AccountChanged;
         self.log(
             1,
             Event {
@@ -269,6 +272,51 @@ impl LocalKeeper {
             },
         )
         .map(drop)
+    }
+
+    /// Asks the index, as a search would: one rule for both, and one answer for what is hidden and what does not exist.
+    fn may_see(&self, number: u64, asker: &Asker) -> Result<(), Failure> {
+        let seen = self.store.matching(&Query::Number(number), asker)?;
+        if seen.contains(&number) {
+            return Ok(());
+        }
+        Err(Failure::NotFound(format!("there is no message: {number}")))
+    }
+
+    fn setting(&self, name: &str) -> Result<String, Failure> {
+        let value = self.store.state().get(StateTable::Settings, name)?;
+        Ok(String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
+    }
+
+    fn change_setting(
+        &self,
+        token: Token,
+        peer: String,
+        name: &str,
+        value: String,
+    ) -> Result<(), Failure> {
+        let refused = |why: String| Failure::BadRequest(why);
+        let session = self.people()?.session(token);
+        let session = session.map_err(|denial| refused(denial.to_string()))?;
+        let roles: BTreeSet<_> = session.roles.iter().copied().collect();
+        if reach(&roles, Action::ChangeSettings) != Reach::Alone {
+            return Err(refused("this account may not change settings".to_owned()));
+        }
+        let setting = Setting::from_name(name).filter(|setting| setting.takes(&value));
+        let setting = setting.ok_or_else(|| refused(format!("{name} cannot be: {value}")))?;
+        let event = Event {
+            kind: EventKind::SettingChanged,
+            account: session.name,
+            peer,
+            text: setting.name().to_owned(),
+            before: self.setting(name)?,
+            after: value.clone(),
+            ..Event::default()
+        };
+        self.log(session.account.0, event)?;
+        let state = self.store.state();
+        state.put(StateTable::Settings, name, Some(value.as_bytes()))?;
+        Ok(())
     }
 
     fn authority(&self) -> Result<AuthorityCertificate, Failure> {
@@ -401,6 +449,20 @@ impl Keeper for LocalKeeper {
                 Response::People(Box::new(answer))
             }
             Request::Authority => Response::Authority(self.authority()?),
+            Request::MaySee { number, asker: who } => {
+                self.may_see(number, &asker(&who)?)?;
+                Response::Done
+            }
+            Request::Setting(name) => Response::Setting(self.setting(&name)?),
+            Request::ChangeSetting {
+                token,
+                peer,
+                name,
+                value,
+            } => {
+                self.change_setting(token, peer, &name, value)?;
+                Response::Done
+            }
         })
     }
 

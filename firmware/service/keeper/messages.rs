@@ -1,6 +1,6 @@
 //! What can be said between the keeper and everyone else: one typed set of messages, in the process and over the socket.
 
-use crate::people::{PeopleAnswer, PeopleRequest};
+use crate::people::{PeopleAnswer, PeopleRequest, Token};
 use archive::Asker;
 use archive::access::{OwnAddress, Scope};
 use archive::query::parse;
@@ -79,6 +79,26 @@ pub enum Request {
     People(Box<PeopleRequest>),
     /// Gives the certificate of the box's own authority.
     Authority,
+    /// Asks whether somebody may see a message; `Done`, or `NotFound` as for one that does not exist.
+    MaySee {
+        /// Its number.
+        number: u64,
+        /// Who asks.
+        asker: WireAsker,
+    },
+    /// Gives the value of a setting by its name; empty if nobody has set it.
+    Setting(String),
+    /// Changes a setting.
+    ChangeSetting {
+        /// The session of who changes it.
+        token: Token,
+        /// The address of the peer.
+        peer: String,
+        /// Its name.
+        name: String,
+        /// Its new value.
+        value: String,
+    },
     /// Recompresses all sealed volumes.
     Recompress {
         /// Whether the open volume is sealed before.
@@ -289,6 +309,8 @@ pub enum Response {
     People(Box<PeopleAnswer>),
     /// To `Authority`.
     Authority(AuthorityCertificate),
+    /// To `Setting`.
+    Setting(String),
     /// To `Recompress`.
     Recompressed(Recompressed),
     /// To `Mend`.
