@@ -1,12 +1,22 @@
 //! The page: what people open in a browser at `https://coffer.local`.
 //!
-//! `edge` has the sockets, TLS and every limit; behind it handlers are functions from our [`Request`] to our [`Response`], which know no
-//! socket and are tested without one. Nothing here decides who may see what (room `archive`) or keeps anything (the keeper does).
+//! `edge` has the sockets, TLS and every limit; behind it [`Site`] is a function from our [`Request`] to our [`Response`], which knows no
+//! socket and is tested without one. Nothing here decides who may see what (room `archive`) or keeps anything (the keeper does).
 
+mod assets;
 mod edge;
+mod mail_html;
+mod pages;
 mod request;
 mod response;
+mod site;
+#[cfg(test)]
+mod tests;
+mod time_zone;
+mod visit;
+mod words;
 
 pub use edge::{Handler, WebOptions, WebServer, WebSocket};
 pub use request::{Method, Request};
 pub use response::{Content, Response};
+pub use site::{MailDoor, Site};

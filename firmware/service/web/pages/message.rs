@@ -1,0 +1,455 @@
+//! One message: what it says, made safe to show; its attachments; its source; and the proof that it is unchanged.
+//!
+//! Whoever may not see it gets the same answer as for a message that does not exist. Nothing of it is sent before the log has the view.
+
+use super::super::mail_html;
+use super::super::site::LARGE_PATIENCE;
+use super::super::{Response, response::Content, visit::Visit};
+use super::layout::{Width, encoded};
+use crate::keeper::Failure;
+use crate::keeper::messages::{BodyRequest, Entry};
+use archive::{Digest, EventKind};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mail::MessagePart;
+use maud::{Markup, html};
+use std::collections::HashMap;
+use store::Body;
+
+/// 64 MiB of a message are read into memory to show it; larger ones are handed out whole.
+const SHOWN_BYTES_MAX: u64 = 64 << 20;
+
+/// 8 MiB: messages above share few places, so that memory is bounded.
+const SMALL_BYTES_MAX: u64 = 8 << 20;
+
+/// 64 KiB of a message's source are shown on its page; all of it is handed out.
+const SOURCE_BYTES_MAX: usize = 64 << 10;
+
+/// 8 MiB of pictures are shown within a text; others stay among the attachments.
+const PICTURES_BYTES_MAX: u64 = 8 << 20;
+
+/// Media types of pictures that browsers show and that hold no script.
+const PICTURES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+
+/// A message that the person may see, and whose view is in the log.
+struct Opened {
+    number: u64,
+    entry: Entry,
+    bytes: Vec<u8>,
+}
+
+/// Shows the message as its sender meant it, as far as that is safe.
+pub(in super::super) fn show(visit: &Visit, number: &str) -> Response {
+    with_message(visit, number, EventKind::Viewed, |opened| {
+        let parts = mail::parts(&opened.bytes);
+        let html_part = parts.iter().position(|part| is_own(part, "text/html"));
+        let wants_text = visit.request.query_value("view") == Some("text");
+        let (content, tab) = match html_part {
+            Some(index) if !wants_text => (frame(visit, opened, &parts[index], index), "html"),
+            _ => (text(&opened.bytes), "text"),
+        };
+        let content = html! {
+            (head(visit, opened))
+            (tabs(visit, opened, tab, html_part.is_some()))
+            (content)
+            (files(visit, opened, &parts))
+        };
+        message_page(visit, opened, content)
+    })
+}
+
+/// Shows header and source.
+pub(in super::super) fn source(visit: &Visit, number: &str) -> Response {
+    with_message(visit, number, EventKind::Viewed, |opened| {
+        let words = visit.words;
+        let shown = &opened.bytes[..opened.bytes.len().min(SOURCE_BYTES_MAX)];
+        let has_html = mail::parts(&opened.bytes)
+            .iter()
+            .any(|part| is_own(part, "text/html"));
+        let content = html! {
+            (head(visit, opened))
+            (tabs(visit, opened, "source", has_html))
+            pre { (String::from_utf8_lossy(shown)) }
+            @if shown.len() < opened.bytes.len() { p.quiet { (words.text("source-cut")) } }
+        };
+        message_page(visit, opened, content)
+    })
+}
+
+/// Gives the HTML of a message for the frame that it is shown in.
+pub(in super::super) fn html_part(visit: &Visit, number: &str, index: &str) -> Response {
+    with_message(visit, number, EventKind::Viewed, |opened| {
+        let parts = mail::parts(&opened.bytes);
+        let part = index
+            .parse::<usize>()
+            .ok()
+            .and_then(|index| parts.get(index));
+        let Some(part) = part.filter(|part| is_own(part, "text/html")) else {
+            return visit.not_found();
+        };
+        let safe = mail_html::safe(&part.text(), pictures(&parts));
+        Response::page(200, safe.html).with("Content-Security-Policy", mail_html::POLICY)
+    })
+}
+
+/// Gives a picture that is shown in place.
+pub(in super::super) fn picture(visit: &Visit, number: &str, index: &str) -> Response {
+    with_message(visit, number, EventKind::Viewed, |opened| {
+        let parts = mail::parts(&opened.bytes);
+        let part = index
+            .parse::<usize>()
+            .ok()
+            .and_then(|index| parts.get(index));
+        let media_type = part.and_then(|part| picture_type(&part.media_type));
+        match (part, media_type) {
+            (Some(part), Some(media_type)) => Response::new(200, media_type, part.bytes())
+                .with("Content-Security-Policy", "default-src 'none'; sandbox"),
+            _ => visit.not_found(),
+        }
+    })
+}
+
+/// Hands an attachment out.
+pub(in super::super) fn attachment(visit: &Visit, number: &str, index: &str) -> Response {
+    with_message(visit, number, EventKind::Exported, |opened| {
+        let parts = mail::parts(&opened.bytes);
+        let part = index
+            .parse::<usize>()
+            .ok()
+            .and_then(|index| parts.get(index));
+        let Some(part) = part else {
+            return visit.not_found();
+        };
+        // No type of the sender's: the browser is to keep it, not to open it.
+        Response::new(200, "application/octet-stream", part.bytes())
+            .with("Content-Disposition", disposition(&file_name(visit, part)))
+            .with("Content-Security-Policy", "default-src 'none'; sandbox")
+    })
+}
+
+/// Hands the message out, exactly as it came in.
+pub(in super::super) fn download(visit: &Visit, number: &str) -> Response {
+    let opened = seen(visit, number).and_then(|(number, _)| {
+        visit.log(EventKind::Exported, |event| event.subjects = vec![number])?;
+        Ok((number, visit.site.keeper.body(BodyRequest::Number(number))?))
+    });
+    match opened {
+        Ok((number, body)) => {
+            let mut response = Response::new(200, "message/rfc822", &b""[..]).with(
+                "Content-Disposition",
+                format!("attachment; filename=\"{number}.eml\""),
+            );
+            response.content = Content::Body(body);
+            response.with("Content-Security-Policy", "default-src 'none'; sandbox")
+        }
+        Err(Failure::NotFound(_)) => visit.not_found(),
+        Err(failure) => visit.failed(&failure),
+    }
+}
+
+/// Hands out what proves that the message is in the archive unchanged.
+pub(in super::super) fn proof(visit: &Visit, number: &str) -> Response {
+    let proof = seen(visit, number).and_then(|(number, _)| {
+        visit.log(EventKind::Exported, |event| event.subjects = vec![number])?;
+        let proofs = visit.site.keeper.prove(&[number], None)?;
+        let first = proofs.into_iter().next();
+        first.ok_or_else(|| Failure::NotFound("no proof".to_owned()))
+    });
+    match proof {
+        Ok(proof) => Response::text(200, proof.proof).with(
+            "Content-Disposition",
+            format!("attachment; filename=\"{}.tlog-proof\"", proof.number),
+        ),
+        Err(Failure::NotFound(_)) => visit.not_found(),
+        Err(failure) => visit.failed(&failure),
+    }
+}
+
+/// Finds a message that the person may see.
+fn seen(visit: &Visit, number: &str) -> Result<(u64, Entry), Failure> {
+    let unknown = || Failure::NotFound("no such message".to_owned());
+    let person = visit.person.as_ref().ok_or_else(unknown)?;
+    let number: u64 = number.parse().map_err(|_| unknown())?;
+    let keeper = &visit.site.keeper;
+    keeper.may_see(number, person.session.asker.clone())?;
+    let entry = keeper.entries(&[number])?.pop();
+    Ok((number, entry.ok_or_else(unknown)?))
+}
+
+/// Opens a message, notes it in the log, and makes the answer.
+fn with_message(
+    visit: &Visit,
+    number: &str,
+    kind: EventKind,
+    answer: impl FnOnce(&Opened) -> Response,
+) -> Response {
+    let opened = seen(visit, number).and_then(|(number, entry)| {
+        let large = visit.site.large_messages();
+        if entry.size_bytes > SHOWN_BYTES_MAX {
+            return Err(Failure::Full("the message is too large to show".to_owned()));
+        }
+        let is_small = entry.size_bytes <= SMALL_BYTES_MAX;
+        let place = || large.take(LARGE_PATIENCE).ok_or_else(busy);
+        let _place = (!is_small).then(place).transpose()?;
+        if !is_logged(visit, number) {
+            visit.log(kind, |event| event.subjects = vec![number])?;
+        }
+        let bytes = bytes(visit.site.keeper.body(BodyRequest::Number(number))?)?;
+        Ok(answer(&Opened {
+            number,
+            entry,
+            bytes,
+        }))
+    });
+    match opened {
+        Ok(response) => response,
+        Err(Failure::NotFound(_)) => visit.not_found(),
+        Err(Failure::Full(_)) => too_large(visit, number),
+        Err(failure) => visit.failed(&failure),
+    }
+}
+
+/// Tells whether a frame is part of a page whose view is in the log: only that page knows its seal.
+fn is_logged(visit: &Visit, number: u64) -> bool {
+    let given = visit.request.query_value("seen");
+    given.is_some_and(|given| visit.is_sealed(&seen_by(number), given))
+}
+
+/// What is sealed to say that a message was seen.
+fn seen_by(number: u64) -> String {
+    format!("seen {number}")
+}
+
+fn busy() -> Failure {
+    Failure::Later("too many large messages are open at once".to_owned())
+}
+
+fn bytes(body: Body) -> Result<Vec<u8>, Failure> {
+    if let Body::Memory(bytes) = body {
+        return Ok(bytes);
+    }
+    let mut bytes = Vec::new();
+    body.write_to(&mut bytes)
+        .map_err(|error| Failure::Later(format!("the message cannot be read: {error}")))?;
+    Ok(bytes)
+}
+
+fn too_large(visit: &Visit, number: &str) -> Response {
+    let words = visit.words;
+    let content = html! {
+        p { (words.text("message-too-large")) }
+        p { a.button href={ "/message/" (number) ".eml" } { (words.text("download-eml")) } }
+    };
+    visit.page(200, &words.text("message"), Width::Narrow, content)
+}
+
+fn is_own(part: &MessagePart, media_type: &str) -> bool {
+    part.is_text() && part.media_type == media_type
+}
+
+/// The pictures that the HTML names by their Content-ID, written into it: a frame without an origin is given nothing by its own server.
+fn pictures(parts: &[MessagePart]) -> HashMap<String, String> {
+    let mut left = PICTURES_BYTES_MAX;
+    let mut pictures = HashMap::new();
+    for part in parts.iter().filter(|part| !part.content_id.is_empty()) {
+        let Some(media_type) = picture_type(&part.media_type) else {
+            continue;
+        };
+        let Some(rest) = left.checked_sub(part.size_bytes()) else {
+            continue;
+        };
+        left = rest;
+        let base64 = BASE64_STANDARD.encode(part.bytes());
+        let address = format!("data:{media_type};base64,{base64}");
+        pictures.insert(part.content_id.clone(), address);
+    }
+    pictures
+}
+
+fn picture_type(media_type: &str) -> Option<&'static str> {
+    PICTURES.into_iter().find(|known| *known == media_type)
+}
+
+fn message_page(visit: &Visit, opened: &Opened, content: Markup) -> Response {
+    let subject = visit.subject(&opened.entry.subject);
+    visit.page(200, &subject, Width::Wide, content)
+}
+
+fn head(visit: &Visit, opened: &Opened) -> Markup {
+    let words = visit.words;
+    let entry = &opened.entry;
+    let reading = mail::read(&opened.bytes[..opened.bytes.len().min(SOURCE_BYTES_MAX)]);
+    let people = |addresses: &[mail::Address]| {
+        let names = addresses.iter().map(address_text);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let rows = [
+        ("from", people(&reading.from)),
+        ("to", people(&reading.to)),
+        ("cc", people(&reading.cc)),
+    ];
+    let back = visit.request.query_value("q");
+    html! {
+        @if let Some(query) = back { p { a href={ "/search?q=" (encoded(query)) } { (words.text("back-to-results")) } } }
+        dl.facts {
+            @for (name, value) in rows {
+                @if !value.is_empty() { dt { (words.text(name)) } dd { (value) } }
+            }
+            dt { (words.text("date")) } dd { (words.moment(visit.local_s(entry.date))) }
+        }
+        (unchanged(visit, opened))
+    }
+}
+
+fn address_text(address: &mail::Address) -> String {
+    match &address.name {
+        Some(name) => format!("{name} <{}>", address.address),
+        None => address.address.clone(),
+    }
+}
+
+/// The proof in plain words.
+fn unchanged(visit: &Visit, opened: &Opened) -> Markup {
+    let words = visit.words;
+    let entry = &opened.entry;
+    let since = words.day(visit.local_s(entry.received_at_us.div_euclid(1_000_000)));
+    let values = [
+        ("since", since.into()),
+        ("number", words.number(entry.number).into()),
+    ];
+    html! {
+        details.quiet {
+            summary { (words.filled("unchanged-since", &values)) }
+            p { (words.text("unchanged-means")) }
+            dl.facts { dt { "SHA-256" } dd.mono { (Digest(entry.digest).to_string()) } }
+            p { a href={ "/message/" (opened.number) "/proof" } { (words.text("download-proof")) } }
+        }
+    }
+}
+
+fn tabs(visit: &Visit, opened: &Opened, here: &str, has_html: bool) -> Markup {
+    let words = visit.words;
+    let path = format!("/message/{}", opened.number);
+    let mut tabs = Vec::new();
+    if has_html {
+        tabs.push(("html", path.clone(), words.text("view-html")));
+    }
+    tabs.push(("text", format!("{path}?view=text"), words.text("view-text")));
+    tabs.push((
+        "source",
+        format!("{path}/source"),
+        words.text("view-source"),
+    ));
+    html! {
+        nav.tabs aria-label=(words.text("views")) {
+            @for (name, path, text) in tabs { a href=(path) aria-current=[(name == here).then_some("page")] { (text) } }
+            a href={ (path) ".eml" } { (words.text("download-eml")) }
+        }
+    }
+}
+
+fn frame(visit: &Visit, opened: &Opened, part: &MessagePart, index: usize) -> Markup {
+    let words = visit.words;
+    let safe = mail_html::safe(&part.text(), HashMap::new());
+    let seal = visit.seal(&seen_by(opened.number));
+    html! {
+        @if safe.has_remote { p.quiet { (words.text("remote-left-out")) } }
+        iframe.mail sandbox="allow-popups allow-popups-to-escape-sandbox" title=(words.text("message")) src={ "/message/" (opened.number) "/html/" (index) "?seen=" (seal) } {}
+    }
+}
+
+fn text(bytes: &[u8]) -> Markup {
+    html! { pre { (mail::read(bytes).body) } }
+}
+
+fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
+    let words = visit.words;
+    let is_file = |part: &MessagePart| !part.is_text() || !part.name.is_empty();
+    let files: Vec<_> = parts
+        .iter()
+        .enumerate()
+        .filter(|(_, part)| is_file(part))
+        .collect();
+    html! {
+        @if !files.is_empty() {
+            h2 { (words.filled("attachments", &[("count", files.len().into())])) }
+            ul.files {
+                @for (index, part) in files {
+                    li {
+                        a href={ "/message/" (opened.number) "/file/" (index) } { (file_name(visit, part)) }
+                        span.quiet { (words.size(part.size_bytes())) " · " (part.media_type) }
+                        @if picture_type(&part.media_type).is_some() {
+                            a href={ "/message/" (opened.number) "/picture/" (index) } { (words.text("look-at")) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The name that an attachment is handed out by: what the sender called it, without what leads into other folders.
+fn file_name(visit: &Visit, part: &MessagePart) -> String {
+    let is_safe = |c: &char| !c.is_control() && !is_misleading(*c) && !"/\\:*?\"<>|".contains(*c);
+    let name: String = part.name.chars().filter(is_safe).take(150).collect();
+    let name = name.trim().trim_start_matches('.');
+    match (name, part.media_type.as_str()) {
+        ("", "message/rfc822") => format!("{}.eml", visit.words.text("message")),
+        ("", _) => visit.words.text("attachment"),
+        (name, _) => name.to_owned(),
+    }
+}
+
+/// Characters that turn the direction of text: with them "exe.txt" is shown for "txt.exe".
+fn is_misleading(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Writes the field that makes a browser keep a file under a name (RFC 6266 §4, RFC 8187).
+fn disposition(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._- ".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let exact: String = name
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_within_its_field() {
+        for (name, expected) in [
+            (
+                "a b.pdf",
+                "attachment; filename=\"a b.pdf\"; filename*=UTF-8''a%20b.pdf",
+            ),
+            (
+                "ü.txt",
+                "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%BC.txt",
+            ),
+            (
+                "x\"\r\nSet-Cookie: a=b",
+                "attachment; filename=\"x___Set-Cookie_ a_b\"; filename*=UTF-8''x%22%0D%0ASet-Cookie%3A%20a%3Db",
+            ),
+        ] {
+            assert_eq!(disposition(name), expected);
+        }
+    }
+}

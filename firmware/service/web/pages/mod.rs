@@ -1,0 +1,12 @@
+//! The pages, one file a subject: each handler takes a visit and gives a response.
+
+pub(super) mod account;
+pub(super) mod claim;
+pub(super) mod layout;
+pub(super) mod message;
+pub(super) mod people;
+pub(super) mod search;
+pub(super) mod setup;
+pub(super) mod sign_in;
+pub(super) mod state;
+pub(super) mod trust;

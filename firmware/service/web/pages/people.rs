@@ -1,0 +1,273 @@
+//! Accounts and what waits to change about them, for operators and privacy officers; what concerns oneself, for everybody.
+//!
+//! What widens rights waits, as [`archive::people`] has the rules: the page only says so.
+
+use super::super::{Response, visit::Visit, words::Words};
+use super::layout::Width;
+use super::sign_in::denied;
+use crate::people::{Acting, Denial};
+use archive::access::OwnAddress;
+use archive::people::{Account, AccountId, Change, Proposal, Role, State, Step};
+use maud::{Markup, html};
+
+/// Says what a role is called.
+pub(in super::super) fn role_name(words: &Words, role: Role) -> String {
+    words.text(match role {
+        Role::Staff => "role-staff",
+        Role::Operator => "role-operator",
+        Role::Auditor => "role-auditor",
+        Role::PrivacyOfficer => "role-privacy-officer",
+    })
+}
+
+/// Shows accounts and proposals.
+pub(in super::super) fn show(visit: &Visit) -> Response {
+    page(visit, 200, html! {})
+}
+
+/// Does one thing about people.
+pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
+    let Some(person) = &visit.person else {
+        return visit.not_found();
+    };
+    let acting = visit.site.people().acting(person.token, &visit.peer);
+    let done = match deed {
+        "make" => make(visit, acting),
+        "change" => change(visit, acting),
+        "issue-password" => return issue_password(visit, acting),
+        "approve" => proposal(visit).and_then(|number| acting.approve(number)),
+        "object" => proposal(visit).and_then(|number| acting.object(number, "").map(|()| None)),
+        "withdraw" => proposal(visit).and_then(|number| acting.withdraw(number).map(|()| None)),
+        _ => return visit.not_found(),
+    };
+    match done {
+        Ok(None) => Response::see_other("/people"),
+        Ok(Some(_)) => page(
+            visit,
+            200,
+            html! { p.note role="status" { (visit.words.text("change-waits")) } },
+        ),
+        Err(denial) => {
+            let trouble = denied(visit.words, &denial, "refused-unsound");
+            page(visit, 422, visit.trouble(Some(&trouble)))
+        }
+    }
+}
+
+fn make(visit: &Visit, acting: Acting) -> Result<Option<u64>, Denial> {
+    acting
+        .make_account(visit.request.form_value("name").trim())
+        .map(|_| None)
+}
+
+fn change(visit: &Visit, acting: Acting) -> Result<Option<u64>, Denial> {
+    let request = visit.request;
+    let account = account(visit)?;
+    let own = || OwnAddress {
+        address: mail::normal_address(request.form_value("address")),
+        from: None,
+        until: None,
+    };
+    let role = || Role::from_name(request.form_value("role")).ok_or_else(unsound);
+    let step = match request.form_value("step") {
+        "add-role" => Step::AddRole(role()?),
+        "remove-role" => Step::RemoveRole(role()?),
+        "give-address" if own().address.contains('@') => Step::GiveAddress(own()),
+        "take-address" => Step::TakeAddress(own()),
+        "disable" => Step::Disable,
+        "enable" => Step::Enable,
+        _ => return Err(unsound()),
+    };
+    acting.change(&Change::Account(account, step), "")
+}
+
+fn issue_password(visit: &Visit, acting: Acting) -> Response {
+    let issued = account(visit).and_then(|account| acting.issue_password(account));
+    match issued {
+        Ok(password) => {
+            let words = visit.words;
+            let content = html! {
+                div.note role="status" { p { (words.text("password-issued")) } p.mono { (password.0) } }
+            };
+            page(visit, 200, content)
+        }
+        Err(denial) => {
+            let trouble = denied(visit.words, &denial, "refused-unsound");
+            page(visit, 422, visit.trouble(Some(&trouble)))
+        }
+    }
+}
+
+fn unsound() -> Denial {
+    Denial::Refused(archive::people::Refusal::Unsound)
+}
+
+fn account(visit: &Visit) -> Result<AccountId, Denial> {
+    let number = visit.request.form_value("account").parse();
+    number.map(AccountId).map_err(|_| unsound())
+}
+
+fn proposal(visit: &Visit) -> Result<u64, Denial> {
+    let number = visit.request.form_value("proposal").parse();
+    number.map_err(|_| unsound())
+}
+
+fn page(visit: &Visit, status: u16, above: Markup) -> Response {
+    let Some(person) = &visit.person else {
+        return visit.not_found();
+    };
+    let words = visit.words;
+    let acting = visit.site.people().acting(person.token, &visit.peer);
+    let accounts = acting.accounts().unwrap_or_default();
+    let proposals = match acting.proposals() {
+        Ok(proposals) => proposals,
+        Err(_) => return visit.not_found(),
+    };
+    let content = html! {
+        (above)
+        @if !proposals.is_empty() {
+            h2 { (words.text("proposals")) }
+            p.quiet { (words.text("proposals-hint")) }
+            @for proposal in &proposals { (proposal_sheet(visit, proposal, &accounts)) }
+        }
+        @for account in accounts.iter().filter(|account| account.state != State::Removed) {
+            (account_sheet(visit, account))
+        }
+        @if visit.has(Role::Operator) {
+            h2 { (words.text("account-make")) }
+            (visit.form("/people/make", html! {
+                label for="name" { (words.text("name")) }
+                p.hint { (words.text("account-make-hint")) }
+                input #name name="name" type="text" required autocomplete="off" autocapitalize="none" spellcheck="false";
+                div.deeds { button type="submit" { (words.text("account-make")) } }
+            }))
+        }
+    };
+    visit.page(status, &words.text("people"), Width::Wide, content)
+}
+
+fn account_sheet(visit: &Visit, account: &Account) -> Markup {
+    let words = visit.words;
+    let is_off = account.state == State::Disabled;
+    html! {
+        section.sheet {
+            h2 { (account.display_name) @if account.display_name != account.name { " (" (account.name) ")" } }
+            @if is_off { p.quiet { (words.text("account-disabled")) } }
+            dl.facts {
+                dt { (words.text("roles")) }
+                dd {
+                    @if account.roles.is_empty() { (words.text("no-role")) }
+                    @for role in &account.roles { div { (role_name(words, *role)) " " (deed(visit, account, "remove-role", role.name(), "", "remove")) } }
+                }
+                dt { (words.text("addresses")) }
+                dd {
+                    @if account.addresses.is_empty() { (words.text("no-address")) }
+                    @for own in &account.addresses { div { (own.address) " " (deed(visit, account, "take-address", "", &own.address, "remove")) } }
+                }
+            }
+            details { summary { (words.text("account-change")) } (account_deeds(visit, account, is_off)) }
+        }
+    }
+}
+
+fn account_deeds(visit: &Visit, account: &Account, is_off: bool) -> Markup {
+    let words = visit.words;
+    let id = account.id;
+    let wanting = Role::ALL.into_iter().filter(|role| !account.is(*role));
+    html! {
+        (visit.form("/people/change", html! {
+            input type="hidden" name="account" value=(id);
+            input type="hidden" name="step" value="give-address";
+            label for={ "address-" (id) } { (words.text("address-add")) }
+            input id={ "address-" (id) } name="address" type="email" required autocomplete="off";
+            div.deeds { button.second type="submit" { (words.text("add")) } }
+        }))
+        (visit.form("/people/change", html! {
+            input type="hidden" name="account" value=(id);
+            input type="hidden" name="step" value="add-role";
+            label for={ "role-" (id) } { (words.text("role-add")) }
+            select id={ "role-" (id) } name="role" {
+                @for role in wanting { option value=(role.name()) { (role_name(words, role)) } }
+            }
+            div.deeds { button.second type="submit" { (words.text("add")) } }
+        }))
+        div.deeds {
+            @if account.lock.is_some_and(|lock| !lock.has_own_password) {
+                (visit.form("/people/issue-password", html! {
+                    input type="hidden" name="account" value=(id);
+                    button.second type="submit" { (words.text("password-issue")) }
+                }))
+            }
+            @if is_off { (deed(visit, account, "enable", "", "", "account-enable")) }
+            @else { (deed(visit, account, "disable", "", "", "account-disable")) }
+        }
+    }
+}
+
+/// A button that changes one thing; `name` is the key of what it says.
+fn deed(
+    visit: &Visit,
+    account: &Account,
+    step: &str,
+    role: &str,
+    address: &str,
+    name: &str,
+) -> Markup {
+    html! {
+        form.plain method="post" action="/people/change" {
+            input type="hidden" name="token" value=(visit.form_token());
+            input type="hidden" name="account" value=(account.id);
+            input type="hidden" name="step" value=(step);
+            input type="hidden" name="role" value=(role);
+            input type="hidden" name="address" value=(address);
+            button.link type="submit" { (visit.words.text(name)) }
+        }
+    }
+}
+
+fn proposal_sheet(visit: &Visit, proposal: &Proposal, accounts: &[Account]) -> Markup {
+    let words = visit.words;
+    let name = |id: AccountId| {
+        let found = accounts.iter().find(|account| account.id == id);
+        found.map_or_else(|| id.to_string(), |account| account.display_name.clone())
+    };
+    let values = [("by", name(proposal.proposed_by).into())];
+    html! {
+        section.sheet {
+            p { strong { (change_text(words, &proposal.change, &name)) } }
+            p.quiet { (words.filled("proposed-by", &values)) }
+            @if proposal.objected_by.is_some() { p.trouble { (words.text("objected")) } }
+            div.deeds {
+                @for (deed, text) in [("approve", "approve"), ("object", "object"), ("withdraw", "withdraw")] {
+                    (visit.form(&format!("/people/{deed}"), html! {
+                        input type="hidden" name="proposal" value=(proposal.number);
+                        button.second type="submit" { (words.text(text)) }
+                    }))
+                }
+            }
+        }
+    }
+}
+
+fn change_text(words: &Words, change: &Change, name: &dyn Fn(AccountId) -> String) -> String {
+    let Change::Account(account, step) = change else {
+        return words.text("change-notice-route");
+    };
+    let who = ("who", name(*account).into());
+    match step {
+        Step::AddRole(role) => words.filled(
+            "change-add-role",
+            &[who, ("role", role_name(words, *role).into())],
+        ),
+        Step::GiveAddress(own) => words.filled(
+            "change-give-address",
+            &[who, ("address", own.address.as_str().into())],
+        ),
+        Step::Enable => words.filled("change-enable", &[who]),
+        Step::ResetPassword => words.filled("change-reset-password", &[who]),
+        Step::ResetSecondFactor => words.filled("change-reset-second-factor", &[who]),
+        Step::OpenOldMail => words.filled("change-open-old-mail", &[who]),
+        Step::Release(_) => words.filled("change-release", &[who]),
+        _ => words.filled("change-other", &[who]),
+    }
+}

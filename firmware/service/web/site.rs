@@ -1,0 +1,256 @@
+//! What all visits share, and the one table of where each request goes.
+
+use super::assets::Assets;
+use super::pages::{account, claim, layout, message, people, search, setup, sign_in, state, trust};
+use super::time_zone::TimeZone;
+use super::visit::{Visit, language_cookie};
+use super::words::{Catalogues, Language};
+use super::{Method, Request, Response};
+use crate::keeper::{Failure, Keeper};
+use crate::people::People;
+use crate::settings::Setting;
+use crate::slots::Slots;
+use archive::people::Role;
+use archive::{Event, EventKind};
+use maud::html;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// 2 large messages are open at once, 64 MiB each.
+const LARGE_MESSAGES_MAX: usize = 2;
+
+/// 20 seconds to wait until others have closed theirs.
+pub(super) const LARGE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How mail reaches this archive, for the page to tell.
+#[derive(Clone, Debug, Default)]
+pub struct MailDoor {
+    /// The name of the host.
+    pub hostname: String,
+    /// Where mail is taken by SMTP.
+    pub smtp: Vec<SocketAddr>,
+    /// Networks that may send, as they were given.
+    pub allowed: String,
+}
+
+/// The page of one archive.
+pub struct Site {
+    pub(super) keeper: Arc<dyn Keeper>,
+    pub(super) catalogues: Catalogues,
+    pub(super) assets: Assets,
+    pub(super) mail_door: MailDoor,
+    large_messages: Slots,
+    /// Once claimed, an archive stays so.
+    is_claimed: AtomicBool,
+}
+
+impl Site {
+    /// Makes the page of a keeper's archive.
+    pub fn new(keeper: Arc<dyn Keeper>, mail_door: MailDoor) -> Self {
+        Self {
+            keeper,
+            catalogues: Catalogues::new(),
+            assets: Assets::new(),
+            mail_door,
+            large_messages: Slots::new(LARGE_MESSAGES_MAX),
+            is_claimed: AtomicBool::new(false),
+        }
+    }
+
+    /// Answers a request.
+    pub fn answer(&self, request: &Request) -> Response {
+        if let Some(asset) = self.assets.find(&request.path) {
+            return asset;
+        }
+        let visit = Visit::new(self, request);
+        let response = if visit.is_ours() {
+            route(&visit)
+        } else {
+            foreign(&visit)
+        };
+        visit.finish(response)
+    }
+
+    pub(super) fn people(&self) -> People<'_> {
+        People::of(&*self.keeper)
+    }
+
+    /// Tells whether somebody has claimed the archive; when that cannot be known, nothing but the claim page is shown.
+    pub(super) fn is_claimed(&self) -> bool {
+        if self.is_claimed.load(Ordering::SeqCst) {
+            return true;
+        }
+        let is_claimed = self.people().is_claimed().unwrap_or(false);
+        self.is_claimed.store(is_claimed, Ordering::SeqCst);
+        is_claimed
+    }
+
+    pub(super) fn was_claimed(&self) {
+        self.is_claimed.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn large_messages(&self) -> &Slots {
+        &self.large_messages
+    }
+
+    /// Gives a setting; empty if nobody has set it.
+    pub(super) fn setting(&self, setting: Setting) -> String {
+        self.keeper.setting(setting).unwrap_or_default()
+    }
+}
+
+impl Visit<'_> {
+    /// Gives what the office's clocks show.
+    pub(super) fn local_s(&self, unix_s: i64) -> i64 {
+        let zone = self.zone.get_or_init(|| {
+            let name = self.site.setting(Setting::TimeZone);
+            TimeZone::from_name(&name).unwrap_or_default()
+        });
+        zone.local_s(unix_s)
+    }
+
+    /// Writes what the person does into the audit log; what he is to see comes after it.
+    pub(super) fn log(
+        &self,
+        kind: EventKind,
+        fill: impl FnOnce(&mut Event),
+    ) -> Result<u64, Failure> {
+        let Some(person) = &self.person else {
+            return Err(Failure::BadRequest("nobody is signed in".to_owned()));
+        };
+        let mut event = Event {
+            kind,
+            account: person.session.name.clone(),
+            peer: self.peer.clone(),
+            ..Event::default()
+        };
+        fill(&mut event);
+        self.site.keeper.log(person.session.account.0, event)
+    }
+
+    /// A page that says that the archive could not do it; why is for the log.
+    pub(super) fn failed(&self, failure: &Failure) -> Response {
+        tracing::error!(%failure, path = self.request.path, "the page could not be made");
+        let content = html! { p.trouble role="alert" { (self.words.text("archive-failed")) } };
+        let title = self.words.text("failed-title");
+        self.page(503, &title, layout::Width::Narrow, content)
+    }
+
+    /// A subject, or that there is none.
+    pub(super) fn subject(&self, subject: &str) -> String {
+        match subject.trim() {
+            "" => self.words.text("no-subject"),
+            subject => subject.to_owned(),
+        }
+    }
+}
+
+/// Whose form it was does not matter: it is not done.
+fn foreign(visit: &Visit) -> Response {
+    let words = visit.words;
+    let content =
+        html! { p { (words.text("form-old")) } p { a href="/" { (words.text("to-start")) } } };
+    visit.page(
+        403,
+        &words.text("form-old-title"),
+        layout::Width::Narrow,
+        content,
+    )
+}
+
+fn route(visit: &Visit) -> Response {
+    let path: Vec<&str> = visit.request.path.split('/').skip(1).collect();
+    if let (Method::Get, ["language", tag]) = (visit.request.method, path.as_slice()) {
+        return language(visit, tag);
+    }
+    if !visit.site.is_claimed() {
+        return unclaimed(visit, &path);
+    }
+    match (visit.request.method, path.as_slice()) {
+        (Method::Get, ["sign-in"]) => sign_in::show(visit),
+        (Method::Post, ["sign-in"]) => sign_in::sign_in(visit),
+        (Method::Post, ["sign-in", "code"]) => sign_in::second_factor(visit),
+        (Method::Get, ["trust"]) => trust::show(visit),
+        (Method::Get, ["trust", "coffer.crt"]) => trust::certificate(visit),
+        (Method::Post, ["sign-out"]) => sign_in::sign_out(visit),
+        _ => match &visit.person {
+            None => sign_in::first(visit),
+            Some(person) if person.session.must_choose_password => must_choose(visit, &path),
+            Some(_) => signed_in(visit, &path),
+        },
+    }
+}
+
+/// An archive that nobody has claimed answers nothing but this.
+fn unclaimed(visit: &Visit, path: &[&str]) -> Response {
+    match (visit.request.method, path) {
+        (Method::Get, [""]) => claim::show(visit),
+        (Method::Post, ["claim"]) => claim::claim(visit),
+        _ => Response::see_other("/"),
+    }
+}
+
+/// Whoever has a password that others know chooses one of his own before anything else.
+fn must_choose(visit: &Visit, path: &[&str]) -> Response {
+    match (visit.request.method, path) {
+        (Method::Get, ["account", "password"]) => account::password(visit),
+        (Method::Post, ["account", "password"]) => account::choose_password(visit),
+        _ => Response::see_other("/account/password"),
+    }
+}
+
+fn signed_in(visit: &Visit, path: &[&str]) -> Response {
+    match (visit.request.method, path) {
+        (Method::Get, [""]) => start(visit),
+        (Method::Get, ["account"]) => account::show(visit),
+        (Method::Get, ["account", "password"]) => account::password(visit),
+        (Method::Post, ["account", "password"]) => account::choose_password(visit),
+        (Method::Post, ["account", "end-session"]) => account::end_session(visit),
+        (Method::Get, ["people"]) => people::show(visit),
+        (Method::Post, ["people", deed]) => people::act(visit, deed),
+        (Method::Get, ["search"]) if visit.may_read_mail() => search::show(visit),
+        (method, ["message", rest @ ..]) if visit.may_read_mail() => mail(visit, method, rest),
+        (Method::Get, ["state"]) if visit.may_see_state() => state::show(visit),
+        (Method::Get, ["setup"]) if visit.has(Role::Operator) => setup::show(visit),
+        (Method::Get, ["setup", step]) if visit.has(Role::Operator) => setup::step(visit, step),
+        (Method::Post, ["setup", step]) if visit.has(Role::Operator) => setup::save(visit, step),
+        _ => visit.not_found(),
+    }
+}
+
+fn mail(visit: &Visit, method: Method, rest: &[&str]) -> Response {
+    match (method, rest) {
+        (Method::Get, [name]) => match name.strip_suffix(".eml") {
+            Some(number) => message::download(visit, number),
+            None => message::show(visit, name),
+        },
+        (Method::Get, [number, "source"]) => message::source(visit, number),
+        (Method::Get, [number, "proof"]) => message::proof(visit, number),
+        (Method::Get, [number, "html", part]) => message::html_part(visit, number, part),
+        (Method::Get, [number, "picture", part]) => message::picture(visit, number, part),
+        (Method::Get, [number, "file", part]) => message::attachment(visit, number, part),
+        _ => visit.not_found(),
+    }
+}
+
+/// Where each role begins.
+fn start(visit: &Visit) -> Response {
+    Response::see_other(if visit.may_read_mail() {
+        "/search"
+    } else if visit.has(Role::Operator) {
+        "/state"
+    } else {
+        "/people"
+    })
+}
+
+fn language(visit: &Visit, tag: &str) -> Response {
+    let Some(language) = Language::from_tag(tag) else {
+        return visit.not_found();
+    };
+    let back = visit.request.query_value("back").unwrap_or_default();
+    Response::see_other(sign_in::local_path(back).unwrap_or("/"))
+        .with("Set-Cookie", language_cookie(language))
+}

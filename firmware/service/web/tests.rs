@@ -1,0 +1,654 @@
+//! The page's handlers on a real archive, without a socket: what each visitor gets, and what nobody gets.
+
+use super::*;
+use crate::keeper::{Keeper, LocalKeeper};
+use crate::people::People;
+use archive::people::Proposal;
+use archive::{Envelope, EventKind, Reception, Recipient, SourceKind};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use store::{Body, Deposit, Moment, Options};
+
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+const PASSWORD: &str = "drei Igel im Regen";
+const OWN_PASSWORD: &str = "vier Esel am Fenster";
+const HOUR_S: u64 = 3_600;
+
+/// 50 KB: more would be slow on a bad line.
+const PAGE_BYTES_MAX: usize = 50_000;
+
+/// An archive with its page.
+struct Scene {
+    _folder: tempfile::TempDir,
+    keeper: Arc<LocalKeeper>,
+    site: Site,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options {
+            clock: Arc::new(|| Moment {
+                at_us: 1_750_000_000_000_000,
+                synchronised: false,
+                uncertainty_ms: None,
+            }),
+            boot_id: [3; 16],
+            volume_bytes_max: store::VOLUME_BYTES_MAX,
+            index_threads: 1,
+            upkeep: false,
+            follower_patience: store::FOLLOWER_PATIENCE,
+        };
+        let keeper = LocalKeeper::open(folder.path(), options, &mut |_| {});
+        let keeper = Arc::new(keeper.expect("the archive opens"));
+        let mail_door = MailDoor {
+            hostname: "archive.example".to_owned(),
+            smtp: vec!["192.0.2.1:25".parse().expect("an address")],
+            allowed: "192.0.2.0/24".to_owned(),
+        };
+        let site = Site::new(keeper.clone(), mail_door);
+        Self {
+            _folder: folder,
+            keeper,
+            site,
+        }
+    }
+
+    /// A claimed archive and its operator.
+    fn claimed() -> (Self, Browser) {
+        let scene = Self::new();
+        let mut browser = Browser::default();
+        let claimed = browser.claim(&scene);
+        assert_eq!((claimed.status, claimed.to()), (303, "/setup"));
+        (scene, browser)
+    }
+
+    /// An archive with somebody of the staff, who has an address and is signed in.
+    fn with_staff() -> (Self, Browser, Browser) {
+        let (scene, mut operator) = Self::claimed();
+        operator.post(&scene, "/people/make", &[("name", "kim")]);
+        let issued = operator.post(&scene, "/people/issue-password", &[("account", "1025")]);
+        let password = between(&issued.text(), "<p class=\"mono\">", "</p>");
+        let mut kim = Browser::default();
+        let signed_in = kim.sign_in(&scene, "kim", &password);
+        assert_eq!((signed_in.status, signed_in.to()), (303, "/"));
+        assert_eq!(kim.get(&scene, "/").to(), "/account/password");
+        let chosen = kim.post(
+            &scene,
+            "/account/password",
+            &[
+                ("old-password", &password),
+                ("password", OWN_PASSWORD),
+                ("password-again", OWN_PASSWORD),
+            ],
+        );
+        assert_eq!(
+            (chosen.status, chosen.to()),
+            (303, "/"),
+            "{}",
+            chosen.text()
+        );
+        for change in [
+            [("step", "add-role"), ("role", "staff")],
+            [("step", "give-address"), ("address", "kim@office.example")],
+        ] {
+            let fields = [&[("account", "1025")][..], &change].concat();
+            let waits = operator.post(&scene, "/people/change", &fields);
+            assert_eq!(waits.status, 200, "{}", waits.text());
+        }
+        scene.a_day_and_more();
+        (scene, operator, kim)
+    }
+
+    /// Gives all notices and lets the archive run for two days.
+    fn a_day_and_more(&self) {
+        let people = People::of(&*self.keeper);
+        for _ in 0..50 {
+            for notice in people.notices_due().expect("notices") {
+                let number = Proposal::from_record(&notice.proposal)
+                    .expect("a proposal")
+                    .number;
+                people
+                    .notice_given(number, &notice.address)
+                    .expect("a notice");
+            }
+            self.keeper.pass(HOUR_S).expect("time passes");
+        }
+    }
+
+    fn deposit(&self, to: &str, message: &str) -> u64 {
+        let envelope = Envelope {
+            reverse_path: "sender@partner.example".to_owned(),
+            recipients: vec![Recipient {
+                address: to.to_owned(),
+                ..Recipient::default()
+            }],
+            ..Envelope::default()
+        };
+        let deposit = Deposit {
+            reception: Reception {
+                source: SourceKind::Smtp,
+                envelope: Some(envelope),
+                ..Reception::default()
+            },
+            unwrap_journal: false,
+            actor: 2,
+            prompt: true,
+        };
+        let body = Body::Memory(message.replace('\n', "\r\n").into_bytes());
+        let receipt = self.keeper.deposit(body, deposit).expect("taken").wait();
+        (&*self.keeper as &dyn Keeper).flush().expect("indexed");
+        receipt.expect("stored").number
+    }
+
+    /// Kinds and subjects of the log's entries that are about mail.
+    fn log(&self) -> Vec<(EventKind, String, Vec<u64>)> {
+        let (leaves, _) = self.keeper.store().progress().expect("open");
+        let mut entries = Vec::new();
+        let events = self.keeper.store().events(1..leaves + 1, |_, event| {
+            if matches!(
+                event.kind,
+                EventKind::Viewed | EventKind::Searched | EventKind::Exported
+            ) {
+                entries.push((event.kind, event.account, event.subjects));
+            }
+        });
+        events.expect("it can be read");
+        entries
+    }
+}
+
+/// What the page answered.
+struct Got {
+    status: u16,
+    fields: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Got {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn field(&self, name: &str) -> &str {
+        let mut found = self.fields.iter().filter(|(found, _)| *found == name);
+        found.next().map_or("", |(_, value)| value)
+    }
+
+    fn to(&self) -> &str {
+        self.field("Location")
+    }
+}
+
+/// A browser: keeps cookies, and sends the token of the form it was given.
+#[derive(Clone, Default)]
+struct Browser {
+    cookies: BTreeMap<String, String>,
+    language: &'static str,
+}
+
+impl Browser {
+    fn send(&mut self, scene: &Scene, request: Request) -> Got {
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
+        let request = request
+            .with_field("Host", "archive.example")
+            .with_field("Cookie", &cookies.join("; "))
+            .with_field("Accept-Language", self.language);
+        let response = scene.site.answer(&request).finished();
+        for (name, value) in &response.fields {
+            if *name == "Set-Cookie" {
+                self.keep(value);
+            }
+        }
+        let body = match response.content {
+            Content::Memory(bytes) => bytes.into_owned(),
+            Content::Body(body) => {
+                let mut bytes = Vec::new();
+                body.write_to(&mut bytes).expect("memory");
+                bytes
+            }
+        };
+        Got {
+            status: response.status,
+            fields: response.fields,
+            body,
+        }
+    }
+
+    fn keep(&mut self, cookie: &str) {
+        for part in ["Secure", "HttpOnly", "Path=/", "SameSite=Lax"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        let (name, rest) = cookie.split_once('=').expect("a cookie");
+        assert!(name.starts_with("__Host-"), "{cookie}");
+        let value = rest.split(';').next().unwrap_or_default();
+        if cookie.contains("Max-Age=0") {
+            self.cookies.remove(name);
+        } else {
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    fn get(&mut self, scene: &Scene, target: &str) -> Got {
+        self.send(scene, Request::new(Method::Get, target, PEER))
+    }
+
+    /// Sends a form as a browser does that was given it by the page.
+    fn post(&mut self, scene: &Scene, target: &str, values: &[(&str, &str)]) -> Got {
+        let token = self.form_token(scene);
+        let values = [values, &[("token", token.as_str())]].concat();
+        let request = form(target, &values).with_field("Sec-Fetch-Site", "same-origin");
+        self.send(scene, request)
+    }
+
+    /// The token of a form: each page with one has the same.
+    fn form_token(&mut self, scene: &Scene) -> String {
+        let has_session = self.cookies.contains_key("__Host-coffer");
+        let page = if has_session {
+            "/account/password"
+        } else {
+            "/sign-in"
+        };
+        let mut got = self.get(scene, page);
+        while got.status == 303 {
+            got = self.get(scene, got.to());
+        }
+        between(&got.text(), "name=\"token\" value=\"", "\"")
+    }
+
+    fn claim(&mut self, scene: &Scene) -> Got {
+        let code = scene
+            .keeper
+            .claim_code()
+            .expect("readable")
+            .expect("a code");
+        self.post(
+            scene,
+            "/claim",
+            &[
+                ("code", &code),
+                ("name", "chef"),
+                ("password", PASSWORD),
+                ("password-again", PASSWORD),
+            ],
+        )
+    }
+
+    fn sign_in(&mut self, scene: &Scene, name: &str, password: &str) -> Got {
+        self.post(scene, "/sign-in", &[("name", name), ("password", password)])
+    }
+}
+
+fn form(target: &str, values: &[(&str, &str)]) -> Request {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(values)
+        .finish();
+    Request::new(Method::Post, target, PEER).with_form(body.as_bytes())
+}
+
+#[track_caller]
+fn between(text: &str, from: &str, to: &str) -> String {
+    let (_, rest) = text
+        .split_once(from)
+        .unwrap_or_else(|| panic!("no {from} in {text}"));
+    let (found, _) = rest.split_once(to).expect("an end");
+    found.to_owned()
+}
+
+/// What a page says beside its frame, which names its path.
+fn main(got: &Got) -> String {
+    between(&got.text(), "<main", "</main>")
+}
+
+#[test]
+fn an_unclaimed_archive_answers_nothing_but_the_claim_page() {
+    let scene = Scene::new();
+    let mut browser = Browser::default();
+    let first = browser.get(&scene, "/");
+    assert_eq!(first.status, 200);
+    assert!(first.text().contains("Claim code"), "{}", first.text());
+    for path in [
+        "/sign-in",
+        "/search?q=x",
+        "/message/1",
+        "/message/1.eml",
+        "/setup",
+        "/state",
+        "/trust",
+        "/trust/coffer.crt",
+        "/people",
+        "/account",
+        "/x/../etc/passwd",
+    ] {
+        let got = browser.get(&scene, path);
+        assert_eq!((got.status, got.to()), (303, "/"), "{path}");
+        let got = browser.post(&scene, path, &[]);
+        assert_eq!((got.status, got.to()), (303, "/"), "{path}");
+    }
+    for (code, password, again, wrong) in [
+        ("AAAA-BBBB-CCCC", PASSWORD, PASSWORD, "not the claim code"),
+        ("", PASSWORD, "other", "not the same"),
+    ] {
+        let fields = [
+            ("code", code),
+            ("name", "chef"),
+            ("password", password),
+            ("password-again", again),
+        ];
+        let got = browser.post(&scene, "/claim", &fields);
+        assert_eq!(got.status, 422);
+        assert!(got.text().contains(wrong), "{}", got.text());
+        assert!(!got.text().contains(PASSWORD), "no password comes back");
+    }
+    assert_eq!(browser.claim(&scene).to(), "/setup");
+    assert_eq!(browser.get(&scene, "/setup").status, 200);
+}
+
+#[test]
+fn a_form_from_elsewhere_changes_nothing() {
+    let (scene, mut operator) = Scene::claimed();
+    let token = operator.form_token(&scene);
+    let good = [("retention years", "6"), ("token", token.as_str())];
+    let save = |values: &[(&str, &str)]| form("/setup/retention", values);
+    let other = Browser::default().form_token(&scene);
+    for request in [
+        save(&good[..1]),
+        save(&[("retention years", "6"), ("token", "")]),
+        save(&[("retention years", "6"), ("token", &other)]),
+        save(&[good[0], good[1], good[1]]),
+        save(&good).with_field("Sec-Fetch-Site", "cross-site"),
+        save(&good).with_field("Sec-Fetch-Site", "same-site"),
+        save(&good).with_field("Sec-Fetch-Site", "none"),
+        save(&good).with_field("Origin", "https://evil.example"),
+        save(&good).with_field("Origin", "null"),
+        save(&good).with_field("Origin", "http://archive.example"),
+    ] {
+        assert_eq!(operator.send(&scene, request).status, 403);
+        assert!(operator.get(&scene, "/setup").text().contains("open"));
+    }
+    let fine = save(&good).with_field("Origin", "https://archive.example");
+    assert_eq!(operator.send(&scene, fine).to(), "/setup");
+    assert!(operator.get(&scene, "/setup").text().contains("6 years"));
+}
+
+#[test]
+fn a_session_is_new_with_each_sign_in_and_ends() {
+    let (scene, mut operator) = Scene::claimed();
+    let first = operator.cookies["__Host-coffer"].clone();
+    let mut fixed = Browser::default();
+    fixed
+        .cookies
+        .insert("__Host-coffer".to_owned(), "00".repeat(32));
+    let got = fixed.sign_in(&scene, "chef", PASSWORD);
+    assert_eq!(got.to(), "/", "{}", got.text());
+    let second = fixed.cookies["__Host-coffer"].clone();
+    assert!(second != "00".repeat(32) && second != first);
+    assert_eq!(operator.post(&scene, "/sign-out", &[]).to(), "/sign-in");
+    assert!(!operator.cookies.contains_key("__Host-coffer"));
+    operator.cookies.insert("__Host-coffer".to_owned(), first);
+    assert_eq!(
+        operator.get(&scene, "/setup").to(),
+        "/sign-in?next=%2Fsetup"
+    );
+    assert_eq!(fixed.get(&scene, "/setup").status, 200);
+    let wrong = Browser::default().sign_in(&scene, "chef", "wrong");
+    let nobody = Browser::default().sign_in(&scene, "nobody", "wrong");
+    assert_eq!((wrong.status, nobody.status), (422, 422));
+    assert!(wrong.text().contains("Name or password is wrong."));
+    assert!(nobody.text().contains("Name or password is wrong."));
+}
+
+#[test]
+fn settings_are_kept_and_senseless_ones_are_not() {
+    let (scene, mut operator) = Scene::claimed();
+    for (step, fields, shown) in [
+        (
+            "language",
+            &[("language", "de"), ("time zone", "UTC")][..],
+            "UTC",
+        ),
+        ("retention", &[("retention years", "10")], "10 years"),
+        ("updates", &[("update hour", "4")], "04:00–05:00"),
+        (
+            "status-mail",
+            &[("status mail to", "it@office.example")],
+            "it@office.example",
+        ),
+    ] {
+        let path = format!("/setup/{step}");
+        assert_eq!(operator.post(&scene, &path, fields).to(), "/setup");
+        let setup = operator.get(&scene, "/setup").text();
+        assert!(setup.contains(shown), "{shown} in {setup}");
+        let wrong: Vec<_> = fields.iter().map(|(name, _)| (*name, "wrong")).collect();
+        assert_eq!(operator.post(&scene, &path, &wrong).status, 422);
+    }
+    assert_eq!(operator.post(&scene, "/setup/nothing", &[]).status, 404);
+}
+
+#[test]
+fn staff_find_and_read_their_own_mail_and_nothing_else() {
+    let (scene, mut operator, mut kim) = Scene::with_staff();
+    let message = "From: Pat <pat@partner.example>\nTo: kim@office.example\nSubject: Angebot <b>Nord</b>\n\nGrüße aus dem Norden\n";
+    let own = scene.deposit("kim@office.example", message);
+    let other = scene.deposit("lee@office.example", &message.replace("kim@", "lee@"));
+    let found = kim.get(&scene, "/search?q=norden");
+    assert!(found.text().contains("One message"), "{}", found.text());
+    assert!(found.text().contains("Angebot &lt;b&gt;Nord&lt;/b&gt;"));
+    let shown = kim.get(&scene, &format!("/message/{own}"));
+    assert_eq!(shown.status, 200);
+    assert!(shown.text().contains("Grüße aus dem Norden"));
+    let eml = kim.get(&scene, &format!("/message/{own}.eml"));
+    assert_eq!(eml.text(), message.replace('\n', "\r\n"));
+    assert_eq!(eml.field("Content-Type"), "message/rfc822");
+    let proof = kim.get(&scene, &format!("/message/{own}/proof"));
+    assert!(
+        proof.text().starts_with("c2sp.org/tlog-proof@v1"),
+        "{}",
+        proof.text()
+    );
+    let nothing = main(&kim.get(&scene, "/message/999999"));
+    for path in [
+        "",
+        "/source",
+        "/proof",
+        "/html/0",
+        "/picture/0",
+        "/file/0",
+        ".eml",
+    ] {
+        let got = kim.get(&scene, &format!("/message/{other}{path}"));
+        assert_eq!(got.status, 404, "{path}");
+        assert_eq!(main(&got), nothing, "{path}");
+        let refused = operator.get(&scene, &format!("/message/{own}{path}"));
+        assert_eq!(refused.status, 404, "an operator reads no mail: {path}");
+    }
+    assert_eq!(operator.get(&scene, "/search?q=norden").status, 404);
+    let name = || "kim".to_owned();
+    assert_eq!(
+        scene.log(),
+        [
+            (EventKind::Searched, name(), vec![]),
+            (EventKind::Viewed, name(), vec![own]),
+            (EventKind::Exported, name(), vec![own]),
+            (EventKind::Exported, name(), vec![own]),
+        ]
+    );
+}
+
+#[test]
+fn html_mail_is_shown_without_anything_that_acts() {
+    let (scene, _, mut kim) = Scene::with_staff();
+    let number = scene.deposit("kim@office.example", "From: pat@partner.example\nTo: kim@office.example\n\
+        Subject: <script>alert(1)</script>\nMIME-Version: 1.0\nContent-Type: multipart/related; boundary=a\n\n--a\n\
+        Content-Type: text/html\n\n<p onclick=alert(1)>Hello<script>alert(1)</script><img src=cid:p><img src=https://evil.example/x>\n--a\n\
+        Content-Type: image/png; name=\"../../<img src=x>\\r\\nX: y.png\"\nContent-ID: <p>\nContent-Transfer-Encoding: base64\n\niVBORw0KGgo=\n--a\n\
+        Content-Type: image/svg+xml; name=x.svg\nContent-Disposition: attachment\n\n<svg onload=alert(1)/>\n--a--\n");
+    let page = kim.get(&scene, &format!("/message/{number}")).text();
+    for sign in ["<script", "onclick", "<img src=x", "evil.example", "../"] {
+        assert!(!page.contains(sign), "{sign} in {page}");
+    }
+    assert!(page.contains("Pictures from elsewhere were left out"));
+    let frame = between(&page, "<iframe class=\"mail\" ", ">");
+    assert!(frame.contains("sandbox=\"allow-popups allow-popups-to-escape-sandbox\""));
+    let shown = kim.get(&scene, &between(&frame, "src=\"", "\""));
+    assert_eq!(shown.status, 200);
+    let policy = shown.field("Content-Security-Policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("sandbox allow-popups"));
+    let html = shown.text();
+    assert!(
+        html.contains("Hello") && html.contains("data:image/png;base64,iVBORw0KGgo="),
+        "{html}"
+    );
+    for sign in ["<script", "onclick", "evil.example"] {
+        assert!(!html.contains(sign), "{sign} in {html}");
+    }
+    let picture = kim.get(&scene, &format!("/message/{number}/file/1"));
+    assert_eq!(picture.field("Content-Type"), "application/octet-stream");
+    let disposition = picture.field("Content-Disposition");
+    assert!(
+        disposition.starts_with("attachment; filename=\"") && !disposition.contains('/'),
+        "{disposition}"
+    );
+    let views = scene
+        .log()
+        .into_iter()
+        .filter(|(kind, ..)| *kind == EventKind::Viewed);
+    assert_eq!(views.count(), 1, "page and frame are one view");
+    let forged = kim.get(&scene, &format!("/message/{number}/html/0?seen=00"));
+    assert_eq!(forged.status, 200);
+    let views = scene
+        .log()
+        .into_iter()
+        .filter(|(kind, ..)| *kind == EventKind::Viewed);
+    assert_eq!(views.count(), 2, "a frame by itself is a view of its own");
+    let svg = kim.get(&scene, &format!("/message/{number}/picture/2"));
+    assert_eq!(svg.status, 404, "a drawing can hold a script");
+}
+
+#[test]
+fn results_have_pages_to_their_end() {
+    let (scene, _, mut kim) = Scene::with_staff();
+    for number in 0..30 {
+        let message = format!(
+            "From: pat@partner.example\nTo: kim@office.example\nSubject: Brief {number}\n\nx\n"
+        );
+        scene.deposit("kim@office.example", &message);
+    }
+    let first = kim.get(&scene, "/search?q=brief").text();
+    assert!(
+        first.contains("30 messages") && first.contains("Page 1 of 2"),
+        "{first}"
+    );
+    assert_eq!(first.matches("<li><span class=\"from\"").count(), 25);
+    let last = kim.get(&scene, "/search?q=brief&page=2").text();
+    assert_eq!(last.matches("<li><span class=\"from\"").count(), 5);
+    for page in ["3", "0", "x", "18446744073709551615"] {
+        let got = kim.get(&scene, &format!("/search?q=brief&page={page}"));
+        assert_eq!(got.status, 200, "{page}");
+    }
+    for wrong in ["%22", "(", "from:", &"x".repeat(1_001)] {
+        let got = kim.get(&scene, &format!("/search?q={wrong}"));
+        assert!(matches!(got.status, 200 | 422), "{wrong}: {}", got.status);
+    }
+}
+
+/// Every page in both languages: whole, small, without a script, and without the key of a text in it.
+#[test]
+fn every_page_speaks_both_languages() {
+    let (scene, mut operator, mut kim) = Scene::with_staff();
+    let message = "From: pat@partner.example\nTo: kim@office.example\nSubject: Brief\n\nx\n";
+    let number = scene.deposit("kim@office.example", message);
+    let pages = [
+        "/",
+        "/setup",
+        "/setup/language",
+        "/setup/mail",
+        "/setup/mail?wait=1",
+        "/setup/retention",
+        "/setup/updates",
+        "/setup/status-mail",
+        "/state",
+        "/people",
+        "/account",
+        "/account/password",
+        "/trust",
+        "/sign-in",
+        "/nothing",
+        "/search",
+        "/search?q=brief",
+        "/search?q=nothing",
+    ];
+    let message = [
+        format!("/message/{number}"),
+        format!("/message/{number}/source"),
+    ];
+    let pages = pages
+        .iter()
+        .copied()
+        .chain(message.iter().map(String::as_str));
+    for page in pages {
+        for (language, tag) in [
+            ("de-DE", "<html lang=\"de\">"),
+            ("en", "<html lang=\"en\">"),
+        ] {
+            for browser in [&mut operator, &mut kim, &mut Browser::default()] {
+                browser.language = language;
+                let got = browser.get(&scene, page);
+                let text = got.text();
+                if got.status == 303 {
+                    continue;
+                }
+                assert!(text.contains(tag), "{page}");
+                assert!(
+                    text.len() < PAGE_BYTES_MAX,
+                    "{page} has {} bytes",
+                    text.len()
+                );
+                for sign in ["<script", " style=\"", "<style", "http://", "onclick"] {
+                    assert!(!text.contains(sign), "{sign} in {page}");
+                }
+                let ids: Vec<_> = text
+                    .split(" id=\"")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next())
+                    .collect();
+                let once: std::collections::BTreeSet<_> = ids.iter().collect();
+                assert_eq!(once.len(), ids.len(), "ids are unique: {page}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_language_is_switched_and_leads_back() {
+    let scene = Scene::new();
+    let mut browser = Browser::default();
+    let switched = browser.get(&scene, "/language/de?back=%2Fsign-in%3Fnext%3D%252F");
+    assert_eq!((switched.status, switched.to()), (303, "/sign-in?next=%2F"));
+    assert!(browser.get(&scene, "/").text().contains("Willkommen"));
+    let away = browser.get(&scene, "/language/en?back=%2F%2Fevil.example");
+    assert_eq!(away.to(), "/");
+}
+
+#[test]
+fn assets_are_named_by_their_content() {
+    let scene = Scene::new();
+    let mut browser = Browser::default();
+    let page = browser.get(&scene, "/").text();
+    let style = between(&page, "rel=\"stylesheet\" href=\"", "\"");
+    let got = browser.get(&scene, &style);
+    assert_eq!(got.field("Content-Type"), "text/css; charset=utf-8");
+    assert!(got.field("Cache-Control").contains("immutable"));
+    for path in [
+        "/assets/../state.redb",
+        "/assets/%2e%2e/identity",
+        "/assets/style.css",
+    ] {
+        assert_eq!(browser.get(&scene, path).status, 303, "{path}");
+    }
+}
