@@ -66,6 +66,12 @@ pub(crate) struct ServeArgs {
     /// Take mail by SMTP under TLS from the first byte; can be given again
     #[arg(long, value_name = "ADDR")]
     pub(crate) smtps: Vec<SocketAddr>,
+    /// Serve the page by HTTPS at this address and port; can be given again
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) web: Vec<SocketAddr>,
+    /// Send browsers that come without TLS, to this address and port, on to the page; can be given again
+    #[arg(long, value_name = "ADDR", requires = "web")]
+    pub(crate) web_redirect: Vec<SocketAddr>,
     /// Networks that may send without signing in, as 192.168.1.0/24; loopback always may
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow: Vec<Networks>,

@@ -12,6 +12,7 @@ use service::keeper::{Keeper, KeeperServer, LocalKeeper};
 use service::networks::Networks;
 use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
 use service::tls::{TlsIdentity, TlsServer};
+use service::web::{Handler, MailDoor, Site, WebOptions, WebServer, WebSocket};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -45,14 +46,15 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
         ))
     })?;
     let server = smtp(&args, hostname.clone(), keeper.clone(), tls.clone())?;
-    announce(&args, &keeper, &server)?;
+    let page = page(&args, &hostname, &keeper, &tls, &server)?;
+    announce(&args, &keeper, &server, page.as_ref())?;
     let mut minute = Instant::now();
     wait_until_stopped(&signals, || {
         pass(&keeper, &mut minute);
         sign(&*keeper);
         renew(&keeper, &hostname, &tls);
     })?;
-    let cut_off = server.stop();
+    let cut_off = server.stop() + page.map_or(0, WebServer::stop);
     if cut_off > 0 {
         tracing::warn!(
             connections = cut_off,
@@ -108,6 +110,43 @@ fn smtp(
         .map_err(|error| Exit::cannot(format!("cannot start the SMTP server: {error}")))
 }
 
+/// The page, if it is to be served.
+fn page(
+    args: &ServeArgs,
+    hostname: &str,
+    keeper: &Arc<LocalKeeper>,
+    tls: &Arc<TlsServer>,
+    smtp: &SmtpServer,
+) -> Result<Option<WebServer>, Exit> {
+    if args.web.is_empty() {
+        return Ok(None);
+    }
+    let bound = |all: &[SocketAddr]| {
+        all.iter()
+            .map(|at| bind(*at))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let (https, redirects) = (bound(&args.web)?, bound(&args.web_redirect)?);
+    let https_port = https.first().and_then(|socket| socket.local_addr().ok());
+    let https = https.into_iter().map(WebSocket::Https);
+    let redirects = redirects.into_iter().map(WebSocket::Redirect);
+    let sockets = https.chain(redirects).collect();
+    let mail_door = MailDoor {
+        hostname: hostname.to_owned(),
+        smtp: smtp.local_addrs().to_vec(),
+        allowed: with_loopback(&args.allow).to_string(),
+    };
+    let site = Site::new(keeper.clone(), mail_door);
+    let options = WebOptions {
+        https_port: https_port.map_or(443, |address| address.port()),
+        ..WebOptions::default()
+    };
+    let handler: Handler = Arc::new(move |request| site.answer(request));
+    let server = WebServer::start(options, sockets, &args.data.data, tls.clone(), handler);
+    let server = server.map_err(|error| Exit::cannot(format!("cannot serve the page: {error}")))?;
+    Ok(Some(server))
+}
+
 fn with_loopback(networks: &[Networks]) -> Networks {
     networks
         .iter()
@@ -123,7 +162,12 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Exit> {
 }
 
 /// Says where we can be reached; scripts wait for the last line.
-fn announce(args: &ServeArgs, keeper: &LocalKeeper, server: &SmtpServer) -> Result<(), Exit> {
+fn announce(
+    args: &ServeArgs,
+    keeper: &LocalKeeper,
+    server: &SmtpServer,
+    page: Option<&WebServer>,
+) -> Result<(), Exit> {
     let (starttls, implicit) = server.local_addrs().split_at(args.smtp.len());
     for address in starttls {
         line(format_args!("smtp: {address}"))?;
@@ -131,12 +175,30 @@ fn announce(args: &ServeArgs, keeper: &LocalKeeper, server: &SmtpServer) -> Resu
     for address in implicit {
         line(format_args!("smtps: {address}"))?;
     }
+    if let Some(page) = page {
+        announce_page(args, keeper, page)?;
+    }
     line(format_args!("data: {}", args.data.data.display()))?;
     if let (Some(copy), Some(state)) = (&args.copy, keeper.copy_state()) {
         line(format_args!("copy: {} ({state})", copy.display()))?;
     }
     line(format_args!("key: {}", keeper.store().key()))?;
     line("ready")
+}
+
+/// Says where the page is, and the code that whoever sets it up has to show.
+fn announce_page(args: &ServeArgs, keeper: &LocalKeeper, page: &WebServer) -> Result<(), Exit> {
+    let (https, redirects) = page.local_addrs().split_at(args.web.len());
+    for address in https {
+        line(format_args!("web: https://{address}"))?;
+    }
+    for address in redirects {
+        line(format_args!("web-redirect: http://{address}"))?;
+    }
+    match keeper.claim_code()? {
+        Some(code) => line(format_args!("claim code: {code}")),
+        None => Ok(()),
+    }
 }
 
 /// Does what is due every minute, until a signal asks us to stop.
