@@ -1,0 +1,247 @@
+//! The page as people and attackers meet it: the real program, curl, and TLS connections that say nothing.
+
+use std::ffi::OsStr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tests::{Archive, Folder, Ran, Serving, run, skip};
+
+const PASSWORD: &str = "drei Igel im Regen";
+
+/// 64 MiB above what an idle program takes: 1,000 connections that say nothing must not cost more.
+const IDLE_BYTES_MAX: u64 = 64 << 20;
+
+/// A minute for an answer; what takes longer hangs.
+const ANSWER_SECONDS: &str = "60";
+
+fn has_curl() -> bool {
+    let is_there = Command::new("curl").arg("--version").output().is_ok();
+    if !is_there {
+        skip("curl is not installed");
+    }
+    is_there
+}
+
+/// A served page, and a browser's memory.
+struct Page {
+    address: String,
+    certificate: PathBuf,
+    cookies: PathBuf,
+}
+
+impl Page {
+    fn new(folder: &Folder, archive: &Archive, serving: &Serving) -> Self {
+        let certificate = archive.run("certificate", &[]);
+        Self {
+            address: serving.said("web").to_owned(),
+            certificate: folder.write("coffer.crt", certificate),
+            cookies: folder.join("cookies"),
+        }
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
+    /// Asks as a browser that trusts the box; gives status line, fields and body.
+    fn curl(&self, path: &str, arguments: &[&dyn AsRef<OsStr>]) -> Ran {
+        let address = self.address(path);
+        let head: [&dyn AsRef<OsStr>; 11] = [
+            &"--silent",
+            &"--show-error",
+            &"--include",
+            &"--max-time",
+            &ANSWER_SECONDS,
+            &"--cacert",
+            &self.certificate,
+            &"--cookie",
+            &self.cookies,
+            &"--cookie-jar",
+            &self.cookies,
+        ];
+        let all: Vec<_> = head
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .chain([&address as &dyn AsRef<OsStr>])
+            .collect();
+        run("curl", &all)
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.curl(path, &[]).text()
+    }
+
+    /// Sends a form that the page at a path holds.
+    fn send(&self, at: &str, path: &str, values: &[(&str, &str)]) -> String {
+        let form = self.get(at);
+        let (_, rest) = form.split_once("name=\"token\" value=\"").expect("a form");
+        let token = rest.split('"').next().unwrap_or_default();
+        let token = ("token", token);
+        let values = values.iter().chain([&token]);
+        let values: Vec<_> = values
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let arguments: Vec<&dyn AsRef<OsStr>> = values
+            .iter()
+            .flat_map(|value| [&"--data-urlencode" as &dyn AsRef<OsStr>, value])
+            .collect();
+        self.curl(path, &arguments).text()
+    }
+}
+
+#[test]
+fn a_new_archive_is_claimed_and_set_up_in_a_browser() {
+    if !has_curl() {
+        return;
+    }
+    let folder = Folder::new("web-setup");
+    let archive = Archive::at(folder.join("data"));
+    let serving = archive.serve(&[&"--web", &"127.0.0.1:0", &"--web-redirect", &"127.0.0.1:0"]);
+    let page = Page::new(&folder, &archive, &serving);
+    let plain = run(
+        "curl",
+        &[
+            "-s",
+            "-i",
+            &format!("{}/setup", serving.said("web-redirect")),
+        ],
+    )
+    .text();
+    assert!(plain.starts_with("HTTP/1.1 308 "), "{plain}");
+    assert!(
+        plain.contains(&format!("Location: {}\r\n", page.address("/setup"))),
+        "{plain}"
+    );
+    let first = page.get("/");
+    assert!(
+        first.contains("Claim code") && first.contains("Content-Security-Policy: "),
+        "{first}"
+    );
+    let code = serving.said("claim code");
+    let values = [
+        ("code", code),
+        ("name", "chef"),
+        ("password", PASSWORD),
+        ("password-again", PASSWORD),
+    ];
+    let claimed = page.send("/", "/claim", &values);
+    assert!(claimed.contains("Location: /setup\r\n"), "{claimed}");
+    assert!(page.get("/setup/mail?wait=1").contains("Refresh: 3\r\n"));
+    let (number, _) = serving
+        .connect()
+        .send(
+            "anna@office.example",
+            &["kim@office.example"],
+            b"Subject: x\r\n\r\nx\r\n",
+        )
+        .expect("an answer")
+        .stored();
+    assert!(
+        page.get("/setup/mail?wait=1")
+            .contains("The first mail has arrived.")
+    );
+    let saved = page.send(
+        "/setup/retention",
+        "/setup/retention",
+        &[("retention years", "10")],
+    );
+    assert!(saved.contains("Location: /setup\r\n"), "{saved}");
+    for path in [
+        format!("/message/{number}"),
+        format!("/message/{number}.eml"),
+        "/search?q=x".to_owned(),
+    ] {
+        let refused = page.get(&path);
+        assert!(
+            refused.starts_with("HTTP/1.1 404 "),
+            "the operator reads no mail: {refused}"
+        );
+    }
+    serving.stop();
+    let serving = archive.serve(&[&"--web", &"127.0.0.1:0"]);
+    let page = Page {
+        address: serving.said("web").to_owned(),
+        ..page
+    };
+    let setup = page.get("/setup");
+    assert!(
+        setup.contains("10 years"),
+        "settings and session stand: {setup}"
+    );
+    let out = page.send("/setup", "/sign-out", &[]);
+    assert!(out.contains("Location: /sign-in\r\n"), "{out}");
+    assert!(
+        page.get("/setup")
+            .contains("Location: /sign-in?next=%2Fsetup\r\n")
+    );
+    serving.stop();
+    archive.verify();
+}
+
+/// Programs that begin TLS and then say nothing.
+struct Idle(Vec<Child>);
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_thousand_connections_that_say_nothing_cost_little_and_mail_goes_on() {
+    let folder = Folder::new("web-idle");
+    let archive = Archive::at(folder.join("data"));
+    let serving = archive.serve(&[&"--web", &"127.0.0.1:0"]);
+    let web: SocketAddr = serving.said("web")["https://".len()..]
+        .parse()
+        .expect("an address");
+    let before = serving.memory_peak_bytes();
+    let mut silent: Vec<TcpStream> = (0..900)
+        .filter_map(|_| TcpStream::connect(web).ok())
+        .collect();
+    for (index, connection) in silent.iter_mut().enumerate() {
+        // The beginning of a TLS record, or nothing at all.
+        let _ = connection.write_all(&[22, 3, 1][..index % 4]);
+    }
+    let tls = (0..100).filter_map(|_| {
+        Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect", &web.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()
+    });
+    let idle = Idle(tls.collect());
+    let began = Instant::now();
+    for number in 0..50 {
+        let message = format!("Subject: {number}\r\n\r\nx\r\n");
+        serving
+            .connect()
+            .send(
+                "anna@office.example",
+                &["kim@office.example"],
+                message.as_bytes(),
+            )
+            .expect("an answer")
+            .stored();
+    }
+    assert!(began.elapsed() < Duration::from_secs(30), "mail goes on");
+    let taken = serving.memory_peak_bytes() - before;
+    assert!(taken < IDLE_BYTES_MAX, "{taken} bytes");
+    drop(idle);
+    for connection in &mut silent {
+        let patience = Some(Duration::from_secs(60));
+        connection.set_read_timeout(patience).expect("a socket");
+        // It is ended by the server, in order or not.
+        if let Err(error) = connection.read_to_end(&mut Vec::new()) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+        }
+    }
+    serving.stop();
+}
