@@ -8,7 +8,8 @@ use crate::disk::Disk;
 use crate::engine::{Engine, Options, remove_catalog, remove_index};
 use crate::error::{DiskContext, Error, Result, chain};
 use crate::identity::{self, Identity};
-use crate::index::{Found, Index, Page};
+use crate::index::{Found, Index, Page, Person};
+use crate::indexer::read_document;
 use crate::joining::{Following, Meeting, Opening, meet, stay_apart};
 use crate::leaf::{LeafBody, LeafHead, Moment};
 use crate::mend::{self, Damaged, MendReport, Other};
@@ -25,7 +26,7 @@ use crate::state::{State, StateTable};
 use crate::upkeep::{self, Recompressed};
 use crate::verify::Finding;
 use crate::{catalog, index, room, volume};
-use archive::access::Asker;
+use archive::access::{self, Asker};
 use archive::query::Query;
 use archive::{Digest, Event, EventKind, Reception};
 use std::path::{Path, PathBuf};
@@ -410,6 +411,48 @@ impl Store {
         view.group(&summary.group, COPIES_MAX)
     }
 
+    /// Tells whether the asker may see a message; a number that nothing has is answered in the same way and as fast.
+    pub fn sees(&self, number: u64, asker: &Asker) -> Result<bool> {
+        let found = self
+            .engine()?
+            .index
+            .all(&Query::Number(number), asker, false)?;
+        Ok(!found.is_empty())
+    }
+
+    /// Parts the hidden recipients of a message that the asker may see: those that are shown to him, and the others.
+    pub fn hidden_recipients(
+        &self,
+        number: u64,
+        asker: &Asker,
+    ) -> Result<(Vec<String>, Vec<String>)> {
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        let document = read_document(&engine.shared, &view, number)?;
+        let addresses = |people: &[Person]| -> Vec<String> {
+            people.iter().map(|one| one.address.clone()).collect()
+        };
+        let visible = [addresses(&document.to), addresses(&document.cc)].concat();
+        // Whatever released the message to him has found it already.
+        let found_by: Vec<Query> = match asker {
+            Asker::Granted { scopes, .. } => {
+                scopes.iter().map(|scope| scope.query.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let facts = access::Facts {
+            visible: &texts(&visible),
+            hidden: &texts(&document.hidden),
+            senders: &texts(&document.senders),
+            at: document.arrived_at,
+            number,
+            found_by: &found_by,
+        };
+        let shown = access::hidden_recipients_shown(asker, &facts);
+        let parts = document.hidden.iter().cloned();
+        Ok(parts.partition(|hidden| shown.contains(&hidden.as_str())))
+    }
+
     /// Reads a leaf.
     pub fn leaf(&self, sequence: u64) -> Result<StoredLeaf> {
         let engine = self.engine()?;
@@ -725,6 +768,10 @@ impl Store {
         report.findings.extend(index_findings(&engine.index));
         Ok(report)
     }
+}
+
+fn texts(all: &[String]) -> Vec<&str> {
+    all.iter().map(String::as_str).collect()
 }
 
 /// Says which files of the index do not hold.

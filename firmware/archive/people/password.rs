@@ -1,7 +1,10 @@
-//! Which passwords are taken: long ones that are not made of a name, a pattern or a row of keys.
+//! Which passwords are taken: long ones that are not made of a name, a pattern, a row of keys or what many people choose.
 //!
-//! A list of common passwords belongs here as well and is not there yet, so a common word of
-//! twelve letters passes. Hashing is the `service` room's.
+//! What many choose stands in `common_passwords.txt`, sorted: the letters of some 21,000 leaked passwords (where from: NOTICE) and
+//! a few German ones of our own. Estimating the strength of any password would take a package a hundred times as large to say
+//! no to little more. Hashing is the `service` room's.
+
+use std::sync::LazyLock;
 
 /// 12 characters: with Argon2 beyond guessing unless the words are common (NIST SP 800-63B §5.1.1.2 asks for 8).
 const CHARS_MIN: usize = 12;
@@ -14,6 +17,28 @@ const DIFFERENT_MIN: usize = 5;
 
 /// 3 characters of a name count as the name; shorter ones stand in many words.
 const NAME_CHARS_MIN: usize = 3;
+
+/// 10 characters beside the letters of a common password do not make it another one: a date has as many.
+const BESIDE_MAX: usize = 10;
+
+/// 4 letters is the shortest common password in the list.
+const COMMON_CHARS_MIN: usize = 4;
+
+/// Passwords that many people choose, their letters alone, in order.
+static COMMON: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
+
+/// What stands for a letter in many passwords.
+const STAND_INS: [(char, char); 8] = [
+    ('0', 'o'),
+    ('1', 'i'),
+    ('3', 'e'),
+    ('4', 'a'),
+    ('5', 's'),
+    ('7', 't'),
+    ('@', 'a'),
+    ('$', 's'),
+];
 
 /// Rows of keys and of the alphabet; a password runs along them forwards or backwards.
 const ROWS: [&str; 8] = [
@@ -67,6 +92,8 @@ pub fn check_password(password: &str, names: &[&str]) -> Result<(), PasswordWeak
         Err(PasswordWeakness::Row)
     } else if is_made_of_names(&folded, names) {
         Err(PasswordWeakness::Name)
+    } else if is_common(&folded) {
+        Err(PasswordWeakness::Common)
     } else {
         Ok(())
     }
@@ -115,13 +142,52 @@ fn is_made_of_names(password: &[char], names: &[&str]) -> bool {
     2 * left.chars().count() < password.len()
 }
 
+/// Tells whether its letters are one or two common passwords, with little beside them.
+fn is_common(password: &[char]) -> bool {
+    let plain: Vec<char> = password.iter().flat_map(|c| folded_letter(*c)).collect();
+    let put_back = |c: &char| {
+        let stand_in = STAND_INS.iter().find(|(stand_in, _)| stand_in == c);
+        stand_in.map_or(*c, |(_, letter)| *letter)
+    };
+    // A number behind the word is a number; within it, digits stand for letters.
+    let is_letter = |c: &char| c.is_alphabetic();
+    let begin = plain.iter().position(is_letter).unwrap_or(0);
+    let end = plain.iter().rposition(is_letter).map_or(0, |last| last + 1);
+    let put_back: Vec<char> = plain[begin..end].iter().map(put_back).collect();
+    [&plain, &put_back].into_iter().any(|text| {
+        let letters: String = text.iter().filter(|c| is_letter(c)).collect();
+        let beside = plain.len() - letters.chars().count();
+        beside <= BESIDE_MAX && is_one_or_two_common(&letters)
+    })
+}
+
+fn is_one_or_two_common(letters: &str) -> bool {
+    let is_listed = |text: &str| COMMON.binary_search(&text).is_ok();
+    let parts = letters
+        .char_indices()
+        .map(|(at, _)| letters.split_at(at))
+        .filter(|(a, b)| a.len() >= COMMON_CHARS_MIN && b.len() >= COMMON_CHARS_MIN);
+    is_listed(letters) || parts.into_iter().any(|(a, b)| is_listed(a) && is_listed(b))
+}
+
+/// Writes a German letter as the list has it.
+fn folded_letter(c: char) -> Vec<char> {
+    match c {
+        'ä' => vec!['a', 'e'],
+        'ö' => vec!['o', 'e'],
+        'ü' => vec!['u', 'e'],
+        'ß' => vec!['s', 's'],
+        other => vec![other],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn weak_passwords_are_told_apart() {
-        use PasswordWeakness::{Long, Name, Repeats, Row, Short};
+        use PasswordWeakness::{Common, Long, Name, Repeats, Row, Short};
         let long = "korrekt pferd ".repeat(80) + "!";
         for (password, expected) in [
             ("", Err(Short)),
@@ -142,9 +208,21 @@ mod tests {
             ("anna.meier123", Err(Name)),
             ("Anna-Kanzlei-1", Err(Name)),
             ("anna mag batterien", Ok(())),
+            ("Passwort2024!", Err(Common)),
+            ("P@55wort-2024", Err(Common)),
+            ("sommer-winter-24", Err(Common)),
+            ("Frühling 24.12.2024", Err(Common)),
+            ("sommer 8402 1975 3310", Ok(())),
+            ("sommer winter igel", Ok(())),
         ] {
             let names = ["Anna Meier", "anna@kanzlei.example"];
             assert_eq!(check_password(password, &names), expected, "{password}");
         }
+    }
+
+    #[test]
+    fn the_list_is_in_order() {
+        assert!(COMMON.is_sorted());
+        assert!(COMMON.iter().all(|word| word.len() >= COMMON_CHARS_MIN));
     }
 }

@@ -7,7 +7,7 @@ use super::messages::{
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
 use crate::certificates;
-use crate::people::{Desk, Office, Token};
+use crate::people::{Desk, Office, PeopleAnswer, PeopleRequest, Token};
 use crate::settings::Setting;
 use archive::people::{Action, Reach, reach};
 use archive::query::{Parsed, Query, parse};
@@ -94,7 +94,16 @@ impl LocalKeeper {
         })
     }
 
-    fn search(&self, request: SearchRequest) -> Result<SearchPage, Failure> {
+    fn answer_about_people(&self, request: PeopleRequest) -> Result<PeopleAnswer, Failure> {
+        Ok(match request {
+            PeopleRequest::Mail { token, peer, ask } => self
+                .answer_about_mail(token, &peer, ask)
+                .unwrap_or_else(PeopleAnswer::Denied),
+            other => self.people()?.answer(other),
+        })
+    }
+
+    pub(super) fn search(&self, request: SearchRequest) -> Result<SearchPage, Failure> {
         let Parsed { query, notes } = parsed(&request.query)?;
         let order = if request.by_relevance {
             Order::Relevance
@@ -162,7 +171,7 @@ impl LocalKeeper {
         })
     }
 
-    fn entry(&self, number: u64) -> Result<Entry, Failure> {
+    pub(super) fn entry(&self, number: u64) -> Result<Entry, Failure> {
         Ok(entry(number, self.store.summary(number)?))
     }
 
@@ -179,7 +188,11 @@ impl LocalKeeper {
         })
     }
 
-    fn prove(&self, numbers: &[u64], tree_size: Option<u64>) -> Result<Vec<ProofEntry>, Failure> {
+    pub(super) fn prove(
+        &self,
+        numbers: &[u64],
+        tree_size: Option<u64>,
+    ) -> Result<Vec<ProofEntry>, Failure> {
         let proven = self.store.prove(numbers, tree_size)?;
         let entry = |(number, proven): (&u64, store::ProvenLeaf)| ProofEntry {
             number: *number,
@@ -276,8 +289,7 @@ impl LocalKeeper {
 
     /// Asks the index, as a search would: one rule for both, and one answer for what is hidden and what does not exist.
     fn may_see(&self, number: u64, asker: &Asker) -> Result<(), Failure> {
-        let seen = self.store.matching(&Query::Number(number), asker)?;
-        if seen.contains(&number) {
+        if self.store.sees(number, asker)? {
             return Ok(());
         }
         Err(Failure::NotFound(format!("there is no message: {number}")))
@@ -340,7 +352,7 @@ impl LocalKeeper {
         unusable.or_else(|| self.store.copy_state())
     }
 
-    fn people(&self) -> Result<Desk<'_>, Failure> {
+    pub(super) fn people(&self) -> Result<Desk<'_>, Failure> {
         self.people.desk(&self.store)
     }
 
@@ -445,7 +457,7 @@ impl Keeper for LocalKeeper {
             }
             Request::Accounts => Response::Names(self.store.state().names(StateTable::Accounts)?),
             Request::People(request) => {
-                let answer = self.people()?.answer(*request);
+                let answer = self.answer_about_people(*request)?;
                 Response::People(Box::new(answer))
             }
             Request::Authority => Response::Authority(self.authority()?),
@@ -473,6 +485,7 @@ impl Keeper for LocalKeeper {
                 self.store.message(self.store.number_of(&Digest(digest))?)?
             }
             BodyRequest::JournalReport(reception) => self.store.journal_report(reception)?,
+            BodyRequest::Seen(seen) => self.seen_body(&seen)?,
         })
     }
 }
@@ -529,7 +542,7 @@ fn failure_of_opening(error: store::Error, copy: Option<&Path>) -> Failure {
     }
 }
 
-fn parsed(query: &str) -> Result<Parsed, Failure> {
+pub(super) fn parsed(query: &str) -> Result<Parsed, Failure> {
     parse(query, 0)
         .map_err(|error| Failure::BadRequest(format!("the query cannot be searched: {error}")))
 }

@@ -1,6 +1,6 @@
 //! What can be said between the keeper and everyone else: one typed set of messages, in the process and over the socket.
 
-use crate::people::{PeopleAnswer, PeopleRequest, Token};
+use crate::people::{PeopleAnswer, PeopleRequest, SeenBody, Token};
 use archive::Asker;
 use archive::access::{OwnAddress, Scope};
 use archive::query::parse;
@@ -136,7 +136,7 @@ pub enum WireBody {
 }
 
 /// Which bytes are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BodyRequest {
     /// A message, by its number or that of a reception.
     Number(u64),
@@ -144,6 +144,8 @@ pub enum BodyRequest {
     Digest([u8; 32]),
     /// The journal report of a reception.
     JournalReport(u64),
+    /// A message, as a person may see it.
+    Seen(SeenBody),
 }
 
 /// A search.

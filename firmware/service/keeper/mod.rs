@@ -8,6 +8,7 @@ mod client;
 mod local;
 mod lock;
 pub mod messages;
+mod seen;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,16 @@
 //! The questions about people as plain calls, for whoever makes pages: each names its question once and knows which answer fits.
 
 use super::messages::{
-    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, NoticeDue, PeopleAnswer,
-    PeopleRequest, Secret, Session, SessionFacts, Token, Visitor,
+    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, MailAsk, NoticeDue,
+    PeopleAnswer, PeopleRequest, Purpose, Secret, SeenBody, SeenMessage, Session, SessionFacts,
+    Token, Visitor,
 };
-use crate::keeper::messages::{Request, Response};
+use crate::keeper::messages::{
+    BodyRequest, Entry, ProofEntry, Request, Response, SearchPage, SearchRequest,
+};
 use crate::keeper::{Failure, Keeper};
 use archive::people::{Account, AccountId, Change, Grant, Proposal, RecordError};
+use store::Body;
 
 /// The people of a keeper's archive.
 #[derive(Clone, Copy)]
@@ -234,6 +238,56 @@ impl Acting<'_> {
         answer!(self.act(act), PeopleAnswer::AuditLog(page) => page)
     }
 
+    /// Finds messages among those that he may see, the newest first.
+    pub fn search(self, request: SearchRequest) -> Result<SearchPage, Denial> {
+        answer!(self.mail(MailAsk::Search(request)), PeopleAnswer::Page(page) => page)
+    }
+
+    /// Gives what he may know of a message.
+    ///
+    /// # Errors
+    /// `Failed(NotFound)` for one that he may not see as for one that there is not.
+    pub fn view(self, number: u64) -> Result<SeenMessage, Denial> {
+        answer!(self.mail(MailAsk::View(number)), PeopleAnswer::Seen(seen) => seen)
+    }
+
+    /// Gives the bytes of a message, as he may see them.
+    ///
+    /// # Errors
+    /// `NotFound` for one that he may not see as for one that there is not.
+    pub fn body(self, number: u64, purpose: Purpose) -> Result<Body, Failure> {
+        self.people.keeper.body(BodyRequest::Seen(SeenBody {
+            token: self.token,
+            peer: self.peer.to_owned(),
+            number,
+            purpose,
+        }))
+    }
+
+    /// Gives the facts about those of the messages that he may see.
+    pub fn entries(self, numbers: Vec<u64>) -> Result<Vec<Entry>, Denial> {
+        answer!(self.mail(MailAsk::Entries(numbers)), PeopleAnswer::Entries(entries) => entries)
+    }
+
+    /// Gives proofs of messages that he may see.
+    pub fn prove(
+        self,
+        numbers: Vec<u64>,
+        tree_size: Option<u64>,
+    ) -> Result<Vec<ProofEntry>, Denial> {
+        let ask = MailAsk::Prove { numbers, tree_size };
+        answer!(self.mail(ask), PeopleAnswer::Proofs(proofs) => proofs)
+    }
+
+    /// Asks about mail.
+    pub(super) fn mail(self, ask: MailAsk) -> Result<PeopleAnswer, Denial> {
+        self.people.ask(PeopleRequest::Mail {
+            token: self.token,
+            peer: self.peer.to_owned(),
+            ask,
+        })
+    }
+
     fn act(self, act: Act) -> Result<PeopleAnswer, Denial> {
         self.people.ask(PeopleRequest::Act {
             token: self.token,
@@ -261,7 +315,7 @@ impl Acting<'_> {
     }
 }
 
-fn unexpected(answer: &PeopleAnswer) -> Denial {
+pub(super) fn unexpected(answer: &PeopleAnswer) -> Denial {
     let text = format!(
         "the keeper gave an answer about people that does not fit the question: {answer:?}"
     );

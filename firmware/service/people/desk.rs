@@ -12,7 +12,7 @@ use crate::accounts;
 use crate::keeper::Failure;
 use crate::keeper::messages::WireAsker;
 use archive::people::{Account, AccountId, Outcome, Refusal, Register, State, check_password};
-use archive::{Event, EventKind};
+use archive::{Asker, Event, EventKind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use store::{StateChange, Store};
 
@@ -33,6 +33,41 @@ pub(super) struct OpenOffice {
     in_effect: RwLock<Arc<Register>>,
     pub(super) sessions: Sessions,
     pub(super) door: Door,
+}
+
+/// A person who is signed in, and asks about mail.
+pub(crate) struct Seeing<'a> {
+    sessions: &'a Sessions,
+    token: Token,
+    /// His account.
+    pub(crate) account: AccountId,
+    /// Its name.
+    pub(crate) name: String,
+    /// What he may see.
+    pub(crate) asker: Asker,
+    now: i64,
+}
+
+impl Seeing<'_> {
+    /// Tells whether the log says already that he has this message on his page.
+    pub(crate) fn has_before_him(&self, number: u64) -> bool {
+        self.sessions.has_before_him(self.token, number, self.now)
+    }
+
+    /// Notes that the log says that he has this message on his page.
+    pub(crate) fn shows(&self, number: u64) {
+        self.sessions.shows(self.token, number, self.now);
+    }
+
+    /// Notes what he takes along, under the number of its entry in the log.
+    pub(crate) fn exports(&self, export: u64, numbers: &[u64]) {
+        self.sessions.exports(self.token, export, numbers);
+    }
+
+    /// Tells whether a message is one of those of an export of his.
+    pub(crate) fn is_exported(&self, export: u64, number: u64) -> bool {
+        self.sessions.is_exported(self.token, export, number)
+    }
 }
 
 /// The office together with the archive whose people it knows.
@@ -86,6 +121,7 @@ impl<'a> Desk<'a> {
                 .second_factor(pending, &code, &visitor)
                 .map(PeopleAnswer::Entered),
             PeopleRequest::Session(token) => self.session(token).map(PeopleAnswer::Session),
+            PeopleRequest::Mail { .. } => Err(Refusal::Unsound.into()),
             PeopleRequest::Act { token, peer, act } => self.act(token, &peer, act),
             PeopleRequest::NoticesDue => Ok(PeopleAnswer::Notices(self.notices_due())),
             PeopleRequest::NoticeGiven { proposal, address } => {
@@ -129,6 +165,19 @@ impl<'a> Desk<'a> {
     pub(crate) fn session(self, token: Token) -> Result<Session, Denial> {
         let (register, account) = self.signed_in(token)?;
         Ok(self.session_of(&register, &register.accounts[&account]))
+    }
+
+    /// Gives who a session's person is and what he may see.
+    pub(crate) fn seeing(self, token: Token) -> Result<Seeing<'a>, Denial> {
+        let (register, id) = self.signed_in(token)?;
+        Ok(Seeing {
+            sessions: &self.office.sessions,
+            token,
+            account: id,
+            name: register.accounts[&id].name.clone(),
+            asker: register.asker(id, self.now()),
+            now: self.now(),
+        })
     }
 
     fn is_claimed(self) -> bool {

@@ -4,7 +4,7 @@
 //! proposals and grants travel as the records of [`archive::people`].
 
 use crate::keeper::Failure;
-use crate::keeper::messages::WireAsker;
+use crate::keeper::messages::{Entry, ProofEntry, SearchPage, SearchRequest, WireAsker};
 use archive::people::{AccountId, PasswordWeakness, Refusal, Role};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -43,6 +43,15 @@ pub enum PeopleRequest {
         peer: String,
         /// What.
         act: Act,
+    },
+    /// Asks for mail as the person of a session; that he did is in the log before he is answered.
+    Mail {
+        /// The session.
+        token: Token,
+        /// The address of the peer.
+        peer: String,
+        /// For what.
+        ask: MailAsk,
     },
     /// Gives the notices that are to be delivered.
     NoticesDue,
@@ -138,6 +147,81 @@ pub enum Act {
         /// Which.
         filter: AuditFilter,
     },
+}
+
+/// What a person asks about mail; he is answered as if there were no other mail than what he may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MailAsk {
+    /// Finds messages, the newest first; who asks and the order in the request do not matter.
+    Search(SearchRequest),
+    /// Gives what he may know of a message.
+    View(u64),
+    /// Gives the facts about messages; those that he may not see are left out.
+    Entries(Vec<u64>),
+    /// Begins to hand messages out.
+    Export {
+        /// All that this finds.
+        query: String,
+        /// Only these of them.
+        numbers: Option<Vec<u64>>,
+        /// In which form, for the log.
+        format: String,
+    },
+    /// Logs the manifest of an export, and signs the tree that holds this entry.
+    Seal {
+        /// The number of the export's first entry.
+        export: u64,
+        /// Digest of the manifest.
+        manifest: [u8; 32],
+        /// How many messages it has.
+        count: u64,
+    },
+    /// Gives proofs of messages at a checkpoint, and of the entry of an export.
+    Prove {
+        /// The numbers.
+        numbers: Vec<u64>,
+        /// The checkpoint's tree size; none for the newest.
+        tree_size: Option<u64>,
+    },
+}
+
+/// The bytes of a message that a person asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenBody {
+    /// His session.
+    pub token: Token,
+    /// The address of the peer.
+    pub peer: String,
+    /// The message.
+    pub number: u64,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// What somebody wants the bytes of a message for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// To read it on the page.
+    Show,
+    /// To take it, or a part of it, along.
+    Download,
+    /// To take it along in an export, whose entry in the log has this number.
+    Export(u64),
+}
+
+/// What a person may know of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenMessage {
+    /// The facts that lists show.
+    pub entry: Entry,
+    /// Those of its hidden recipients that are shown to him.
+    pub hidden: Vec<String>,
+    /// Whether its bytes are given to him as they are; otherwise header fields that name other hidden recipients are left out.
+    pub is_whole: bool,
+    /// Messages that he may see with the same Message-ID but other bytes.
+    pub linked: Vec<u64>,
+    /// Other messages that he may see and that differ only in line ends or trace fields.
+    pub copies: Vec<u64>,
 }
 
 /// Who wants in.
@@ -239,6 +323,25 @@ pub enum PeopleAnswer {
     Waits(Option<u64>),
     /// To `Accounts`, `Proposals`, `Grants`.
     Records(Vec<String>),
+    /// To `Search`.
+    Page(SearchPage),
+    /// To `View`.
+    Seen(SeenMessage),
+    /// To `Entries`.
+    Entries(Vec<Entry>),
+    /// To `Export`: the number of its entry in the log, and the messages.
+    Export(u64, Vec<u64>),
+    /// To `Seal`.
+    Sealed {
+        /// The number of its entry in the log.
+        event: u64,
+        /// The checkpoint whose tree holds it.
+        checkpoint: String,
+        /// The size of that tree.
+        tree_size: u64,
+    },
+    /// To `Prove`.
+    Proofs(Vec<ProofEntry>),
     /// To `NoticesDue`.
     Notices(Vec<NoticeDue>),
     /// To `Import`.
@@ -288,6 +391,16 @@ impl From<Refusal> for Denial {
 impl From<PasswordWeakness> for Denial {
     fn from(weakness: PasswordWeakness) -> Self {
         Self::Weak(weakness)
+    }
+}
+
+impl From<Denial> for Failure {
+    /// For bytes, whose answer knows no denials.
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Failed(failure) => failure,
+            other => Self::BadRequest(other.to_string()),
+        }
     }
 }
 

@@ -8,17 +8,22 @@ mod audit_log;
 mod calls;
 mod desk;
 mod door;
+mod exporting;
 mod importing;
 mod kept_register;
 mod messages;
+#[cfg(test)]
+mod oracle_tests;
 mod secrets;
 mod sessions;
 #[cfg(test)]
 mod tests;
 
 pub use calls::{Acting, People};
-pub(crate) use desk::{Desk, Office};
+pub(crate) use desk::{Desk, Office, Seeing};
+pub use exporting::OwnMail;
 pub use messages::{
-    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, NotAToken, NoticeDue,
-    PeopleAnswer, PeopleRequest, Secret, Session, SessionFacts, Token, Visitor,
+    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, MailAsk, NotAToken,
+    NoticeDue, PeopleAnswer, PeopleRequest, Purpose, Secret, SeenBody, SeenMessage, Session,
+    SessionFacts, Token, Visitor,
 };

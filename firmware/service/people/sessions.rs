@@ -7,7 +7,7 @@ use super::messages::{SessionFacts, Token, Visitor};
 use crate::keeper::Failure;
 use archive::people::AccountId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::{State, StateChange, StateTable};
 
@@ -29,6 +29,12 @@ const AGENT_CHARS_MAX: usize = 200;
 /// Digits of the id of a session in lists.
 const ID_DIGITS: usize = 16;
 
+/// 10 minutes during which a message on somebody's page is one view, in seconds: its pictures and parts are asked for one by one.
+const SHOWN_S_MAX: i64 = 600;
+
+/// 4 exports of a session at once; beyond, the oldest ends.
+const EXPORTS_MAX: usize = 4;
+
 const NAME: &str = "session ";
 
 /// All sessions, by the digest of their tokens.
@@ -46,6 +52,12 @@ struct Kept {
     /// The time of use that the state file knows.
     #[serde(skip)]
     saved: i64,
+    /// The message on his page, and since when.
+    #[serde(skip)]
+    shown: Option<(u64, i64)>,
+    /// What he takes along, by the number of its entry in the log.
+    #[serde(skip)]
+    exports: BTreeMap<u64, BTreeSet<u64>>,
 }
 
 impl Sessions {
@@ -77,6 +89,8 @@ impl Sessions {
             peer: visitor.peer.clone(),
             agent: visitor.agent.chars().take(AGENT_CHARS_MAX).collect(),
             saved: now,
+            shown: None,
+            exports: BTreeMap::new(),
         };
         let mut all = self.all();
         let mut changes = vec![put(&digest(token), &kept)];
@@ -133,6 +147,38 @@ impl Sessions {
             is_this: *digest == this,
         })
         .collect()
+    }
+
+    /// Tells whether a session has this message on its page.
+    pub(super) fn has_before_him(&self, token: Token, number: u64, now: i64) -> bool {
+        let shown = self.all().get(&digest(token)).and_then(|kept| kept.shown);
+        shown.is_some_and(|(shown, since)| shown == number && now - since < SHOWN_S_MAX)
+    }
+
+    /// Notes which message a session has on its page.
+    pub(super) fn shows(&self, token: Token, number: u64, now: i64) {
+        if let Some(kept) = self.all().get_mut(&digest(token)) {
+            kept.shown = Some((number, now));
+        }
+    }
+
+    /// Notes what a session takes along.
+    pub(super) fn exports(&self, token: Token, export: u64, numbers: &[u64]) {
+        if let Some(kept) = self.all().get_mut(&digest(token)) {
+            kept.exports
+                .insert(export, numbers.iter().copied().collect());
+            while kept.exports.len() > EXPORTS_MAX {
+                kept.exports.pop_first();
+            }
+        }
+    }
+
+    /// Tells whether a session takes a message along by this export.
+    pub(super) fn is_exported(&self, token: Token, export: u64, number: u64) -> bool {
+        let all = self.all();
+        let exports = all.get(&digest(token)).map(|kept| &kept.exports);
+        let numbers = exports.and_then(|exports| exports.get(&export));
+        numbers.is_some_and(|numbers| numbers.contains(&number))
     }
 
     /// Ends the session of a token.

@@ -1,10 +1,10 @@
 //! People at a keeper's desk: they come in, act, and everything stands after a restart.
 
 use super::*;
-use crate::keeper::{Failure, Keeper, LocalKeeper};
+use crate::keeper::LocalKeeper;
 use archive::EventKind;
 use archive::access::OwnAddress;
-use archive::people::{AccountId, Change, Refusal, Role, Step};
+use archive::people::{AccountId, Change, Role, Step};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,18 +13,18 @@ use store::{Moment, Options};
 /// A Monday morning.
 const NOW_S: i64 = 1_750_000_000;
 
-const PASSWORD: &str = "drei Igel im Regen";
+pub(super) const PASSWORD: &str = "drei Igel im Regen";
 const HOUR_S: u64 = 3_600;
 
 /// An archive with a clock that the test sets.
-struct Archive {
+pub(super) struct Archive {
     folder: tempfile::TempDir,
     clock: Arc<AtomicI64>,
     keeper: Option<LocalKeeper>,
 }
 
 impl Archive {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut archive = Self {
             folder: tempfile::tempdir().expect("a folder"),
             clock: Arc::new(AtomicI64::new(NOW_S)),
@@ -53,11 +53,11 @@ impl Archive {
         self.keeper = Some(keeper.expect("the archive opens"));
     }
 
-    fn keeper(&self) -> &LocalKeeper {
+    pub(super) fn keeper(&self) -> &LocalKeeper {
         self.keeper.as_ref().expect("it is open")
     }
 
-    fn people(&self) -> People<'_> {
+    pub(super) fn people(&self) -> People<'_> {
         People::of(self.keeper())
     }
 
@@ -66,7 +66,7 @@ impl Archive {
     }
 
     /// Claims it and gives the operator's session.
-    fn claim(&self) -> Token {
+    pub(super) fn claim(&self) -> Token {
         let code = self.keeper().claim_code().expect("it can be read");
         let code = code.expect("nobody has claimed it");
         token(self.people().claim(&code, entering("chef", PASSWORD)))
@@ -89,7 +89,7 @@ impl Archive {
     }
 
     /// Kinds and texts of the log's entries about people.
-    fn log(&self) -> Vec<(EventKind, String, String)> {
+    pub(super) fn log(&self) -> Vec<(EventKind, String, String)> {
         let (leaves, _) = self.keeper().store().progress().expect("open");
         let mut entries = Vec::new();
         let events = self.keeper().store().events(1..leaves + 1, |_, event| {
@@ -107,7 +107,7 @@ fn visitor(peer: &str) -> Visitor {
     }
 }
 
-fn entering(name: &str, password: &str) -> Entering {
+pub(super) fn entering(name: &str, password: &str) -> Entering {
     Entering {
         name: name.to_owned(),
         password: password.into(),
@@ -115,19 +115,38 @@ fn entering(name: &str, password: &str) -> Entering {
     }
 }
 
-fn token(entered: Result<Entered, Denial>) -> Token {
+pub(super) fn token(entered: Result<Entered, Denial>) -> Token {
     match entered {
         Ok(Entered::In { token, .. }) => token,
         other => panic!("not in: {other:?}"),
     }
 }
 
-fn own(address: &str) -> OwnAddress {
+pub(super) fn own(address: &str) -> OwnAddress {
     OwnAddress {
         address: address.to_owned(),
         from: None,
         until: None,
     }
+}
+
+/// Lets the operator propose changes of an account, and waits until their notices have stood.
+pub(super) fn give(
+    archive: &Archive,
+    operator: Token,
+    id: AccountId,
+    steps: impl IntoIterator<Item = Step>,
+) {
+    let people = archive.people();
+    let acting = people.acting(operator, "");
+    for step in steps {
+        let waits = acting
+            .change(&Change::Account(id, step), "")
+            .expect("proposed");
+        assert!(waits.is_some());
+    }
+    archive.give_notices();
+    archive.hours(25);
 }
 
 #[test]
@@ -288,6 +307,4 @@ fn nobody_acts_without_a_session() {
     );
     let denied = archive.people().acting(chef, "").approve(1);
     assert_eq!(denied, Err(Denial::NotSignedIn));
-    let _ = (Refusal::MayNot, Failure::NotFound(String::new()));
-    let _: &dyn Keeper = archive.keeper();
 }
