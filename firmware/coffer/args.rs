@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Certificate(DataArgs),
     /// Manage who may sign in by SMTP
     Account(AccountArgs),
+    /// Help an operator of the page who cannot sign in any more
+    Person(PersonArgs),
     /// Follow signed updates; installing them is not there yet
     Update(UpdateArgs),
 }
@@ -232,6 +234,18 @@ pub(crate) struct StatsArgs {
 }
 
 #[derive(ClapArgs)]
+pub(crate) struct PersonArgs {
+    #[command(subcommand)]
+    pub(crate) command: PersonCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PersonCommand {
+    /// Print a new password for an operator, who has to change it; what he may see stays closed until it is approved
+    Reset(AccountName),
+}
+
+#[derive(ClapArgs)]
 pub(crate) struct AccountArgs {
     #[command(subcommand)]
     pub(crate) command: AccountCommand,
@@ -239,7 +253,7 @@ pub(crate) struct AccountArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum AccountCommand {
-    /// Make an account or change its password, which is read from standard input
+    /// Make an account of an SMTP sender or change its password, which is read from standard input
     Add(AccountName),
     /// Remove an account
     Remove(AccountName),

@@ -11,6 +11,7 @@ mod host;
 mod import;
 mod maintain;
 mod output;
+mod person;
 mod search;
 mod serve;
 mod show;
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Key(args) => maintain::key(&args),
         Command::Certificate(args) => maintain::certificate(&args),
         Command::Account(args) => account::run(args),
+        Command::Person(args) => person::run(args),
         Command::Update(args) => update::run(&args),
     }
 }

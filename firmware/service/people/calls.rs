@@ -91,6 +91,15 @@ impl<'k> People<'k> {
         answer!(self.ask(PeopleRequest::Session(token)), PeopleAnswer::Session(session) => session)
     }
 
+    /// Makes a password for an operator who cannot sign in any more: for whoever has the machine, never for the page.
+    ///
+    /// # Errors
+    /// `Refused` when no operator has this name.
+    pub fn reset_at_machine(self, name: &str) -> Result<Secret, Denial> {
+        let name = name.to_owned();
+        answer!(self.ask(PeopleRequest::ResetAtMachine { name }), PeopleAnswer::Password(password) => password)
+    }
+
     /// Gives the notices that are to be delivered.
     pub fn notices_due(self) -> Result<Vec<NoticeDue>, Denial> {
         answer!(self.ask(PeopleRequest::NoticesDue), PeopleAnswer::Notices(notices) => notices)

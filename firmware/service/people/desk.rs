@@ -4,7 +4,8 @@
 use super::door::Door;
 use super::kept_register::{By, KeptRegister};
 use super::messages::{
-    Denial, Entered, Entering, NoticeDue, PeopleAnswer, PeopleRequest, Session, Token, Visitor,
+    Denial, Entered, Entering, NoticeDue, PeopleAnswer, PeopleRequest, Secret, Session, Token,
+    Visitor,
 };
 use super::secrets;
 use super::sessions::Sessions;
@@ -123,6 +124,7 @@ impl<'a> Desk<'a> {
             PeopleRequest::Session(token) => self.session(token).map(PeopleAnswer::Session),
             PeopleRequest::Mail { .. } => Err(Refusal::Unsound.into()),
             PeopleRequest::Act { token, peer, act } => self.act(token, &peer, act),
+            PeopleRequest::ResetAtMachine { name } => self.reset_at_machine(&name),
             PeopleRequest::NoticesDue => Ok(PeopleAnswer::Notices(self.notices_due())),
             PeopleRequest::NoticeGiven { proposal, address } => {
                 self.notice_given(proposal, &address)
@@ -351,6 +353,21 @@ impl<'a> Desk<'a> {
         entered
     }
 
+    fn reset_at_machine(self, name: &str) -> Result<PeopleAnswer, Denial> {
+        let register = self.register();
+        let id = find(&register, name).ok_or(Refusal::Unknown)?.id;
+        let password = secrets::issued_password();
+        let change = secrets::put_password(id, &password);
+        let by = By {
+            actor: COMMAND_LINE,
+            peer: "",
+        };
+        self.does(by, vec![change], |register| {
+            Ok(((), register.reset_at_machine(id, self.now())?))
+        })?;
+        Ok(PeopleAnswer::Password(Secret(password)))
+    }
+
     fn notices_due(self) -> Vec<NoticeDue> {
         let register = self.register();
         let name = |id: AccountId| {
@@ -468,6 +485,9 @@ impl<'a> Desk<'a> {
         u64::try_from(self.store.now().at_us / 1_000_000).unwrap_or(0)
     }
 }
+
+/// The host's command line among actors (FORMAT.md).
+const COMMAND_LINE: u64 = 1;
 
 /// An anonymous visitor among actors (FORMAT.md).
 const ANONYMOUS: u64 = 3;

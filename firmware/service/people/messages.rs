@@ -55,6 +55,11 @@ pub enum PeopleRequest {
     },
     /// Gives the notices that are to be delivered.
     NoticesDue,
+    /// Makes a password for an operator who cannot sign in any more: for whoever has the machine, never for the page.
+    ResetAtMachine {
+        /// The name of his account.
+        name: String,
+    },
     /// Notes that a notice was handed over for delivery.
     NoticeGiven {
         /// The proposal.
