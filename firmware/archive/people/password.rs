@@ -18,8 +18,8 @@ const DIFFERENT_MIN: usize = 5;
 /// 3 characters of a name count as the name; shorter ones stand in many words.
 const NAME_CHARS_MIN: usize = 3;
 
-/// 10 characters beside the letters of a common password do not make it another one: a date has as many.
-const BESIDE_MAX: usize = 10;
+/// 12 characters beside the letters of a common password do not make it another one: a date between dashes has as many.
+const BESIDE_MAX: usize = 12;
 
 /// 4 letters is the shortest common password in the list.
 const COMMON_CHARS_MIN: usize = 4;

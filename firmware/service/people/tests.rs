@@ -1,7 +1,8 @@
 //! People at a keeper's desk: they come in, act, and everything stands after a restart.
 
 use super::*;
-use crate::keeper::LocalKeeper;
+use crate::keeper::messages::SearchRequest;
+use crate::keeper::{KeeperServer, LocalKeeper, SocketKeeper};
 use archive::EventKind;
 use archive::access::OwnAddress;
 use archive::people::{AccountId, Change, Role, Step};
@@ -20,7 +21,7 @@ const HOUR_S: u64 = 3_600;
 pub(super) struct Archive {
     folder: tempfile::TempDir,
     clock: Arc<AtomicI64>,
-    keeper: Option<LocalKeeper>,
+    keeper: Option<Arc<LocalKeeper>>,
 }
 
 impl Archive {
@@ -50,7 +51,7 @@ impl Archive {
             follower_patience: store::FOLLOWER_PATIENCE,
         };
         let keeper = LocalKeeper::open(self.folder.path(), options, &mut |_| {});
-        self.keeper = Some(keeper.expect("the archive opens"));
+        self.keeper = Some(Arc::new(keeper.expect("the archive opens")));
     }
 
     pub(super) fn keeper(&self) -> &LocalKeeper {
@@ -307,4 +308,196 @@ fn nobody_acts_without_a_session() {
     );
     let denied = archive.people().acting(chef, "").approve(1);
     assert_eq!(denied, Err(Denial::NotSignedIn));
+}
+
+/// Computes the code of a second factor at a time (RFC 6238).
+fn code(secret: &[u8], at_s: i64) -> String {
+    use aws_lc_rs::hmac;
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
+    let tag = hmac::sign(&key, &(at_s as u64 / 30).to_be_bytes());
+    let offset = usize::from(tag.as_ref()[19] & 0xf);
+    let cut: [u8; 4] = tag.as_ref()[offset..offset + 4]
+        .try_into()
+        .expect("4 bytes");
+    format!("{:06}", (u32::from_be_bytes(cut) & 0x7fff_ffff) % 1_000_000)
+}
+
+#[test]
+fn a_code_is_asked_for_and_good_once() {
+    let mut archive = Archive::new();
+    let chef = archive.claim();
+    let people = archive.people();
+    let acting = people.acting(chef, "");
+    let denied = acting.begin_second_factor("wrong");
+    assert_eq!(denied, Err(Denial::Wrong));
+    let secret = acting.begin_second_factor(PASSWORD).expect("a secret");
+    assert_eq!(acting.confirm_second_factor("000000"), Err(Denial::Wrong));
+    let first = code(&secret, NOW_S);
+    acting.confirm_second_factor(&first).expect("right");
+    let needs_code = |archive: &Archive| match archive.people().sign_in(entering("chef", PASSWORD))
+    {
+        Ok(Entered::NeedsCode(pending)) => pending,
+        other => panic!("{other:?}"),
+    };
+    let give = |archive: &Archive, pending, code: &str| {
+        let entered = archive
+            .people()
+            .second_factor(pending, code, visitor("192.0.2.7"));
+        entered.map(drop)
+    };
+    let pending = needs_code(&archive);
+    assert!(
+        archive.people().session(pending).is_err(),
+        "half in is not in"
+    );
+    assert_eq!(
+        give(&archive, pending, &first),
+        Err(Denial::Wrong),
+        "used up"
+    );
+    archive.clock.fetch_add(60, Ordering::SeqCst);
+    let second = code(&secret, NOW_S + 60);
+    assert_eq!(give(&archive, pending, &second), Ok(()));
+    assert_eq!(give(&archive, pending, &second), Err(Denial::NotSignedIn));
+    archive.open();
+    let pending = needs_code(&archive);
+    assert_eq!(
+        give(&archive, pending, &second),
+        Err(Denial::Wrong),
+        "after a restart, too"
+    );
+}
+
+#[test]
+fn a_reset_closes_what_was_open() {
+    let archive = Archive::new();
+    let chef = archive.claim();
+    let people = archive.people();
+    let acting = people.acting(chef, "");
+    let anna = acting.make_account("anna").expect("an account");
+    assert!(acting.make_account("Anna").is_err());
+    let first = acting.issue_password(anna).expect("a password");
+    let session = token(people.sign_in(entering("anna", &first.0)));
+    let as_anna = people.acting(session, "");
+    assert_eq!(as_anna.sessions(), Err(Denial::MustChoosePassword));
+    let same = as_anna.choose_password(&first.0, &first.0);
+    assert!(matches!(same, Err(Denial::Refused(_))), "{same:?}");
+    let weak = as_anna.choose_password(&first.0, "Passwort2024!");
+    assert!(matches!(weak, Err(Denial::Weak(_))), "{weak:?}");
+    as_anna.choose_password(&first.0, PASSWORD).expect("chosen");
+    assert_eq!(as_anna.sessions().expect("hers").len(), 1);
+    assert!(
+        acting.issue_password(anna).is_err(),
+        "she has one of her own"
+    );
+    let reset = Change::Account(anna, Step::ResetPassword);
+    acting.change(&reset, "forgot it").expect("proposed");
+    assert!(people.session(session).is_ok(), "not yet");
+    archive.hours(23);
+    token(people.sign_in(entering("anna", PASSWORD)));
+    archive.hours(1);
+    let denied = people.sign_in(entering("anna", PASSWORD));
+    assert_eq!(denied, Err(Denial::Wrong), "the old password is gone");
+}
+
+#[test]
+fn a_dry_run_does_nothing_and_a_run_what_it_said() {
+    let archive = Archive::new();
+    let chef = archive.claim();
+    let people = archive.people();
+    let acting = people.acting(chef, "");
+    let table = "name,roles,addresses\nanna,staff,anna@x.example\nbernd,king,\n";
+    let before = archive.log().len();
+    let planned = acting.import(table, true).expect("planned");
+    assert_eq!(archive.log().len(), before);
+    assert_eq!(acting.accounts().expect("a list").len(), 1);
+    let done = acting.import(table, false).expect("done");
+    assert_eq!(planned, done);
+    assert_eq!((done[0].done.len(), &done[0].denied), (3, &None));
+    assert!(done[1].denied.is_some());
+    let names: Vec<_> = acting
+        .accounts()
+        .expect("a list")
+        .into_iter()
+        .map(|one| one.name)
+        .collect();
+    assert_eq!(names, ["chef", "anna"]);
+    assert_eq!(acting.proposals().expect("a list").len(), 2);
+}
+
+#[test]
+fn the_operator_reads_the_log_in_outline() {
+    let archive = Archive::new();
+    let chef = archive.claim();
+    let people = archive.people();
+    let request = SearchRequest {
+        query: "kündigung".to_owned(),
+        limit: 5,
+        ..SearchRequest::default()
+    };
+    let page = people.acting(chef, "").search(request).expect("searched");
+    assert_eq!(page.count, 0, "no operator reads mail");
+    let filter = AuditFilter {
+        kinds: vec![EventKind::Searched.number(), EventKind::SignedIn.number()],
+        ..AuditFilter::default()
+    };
+    let acting = people.acting(chef, "");
+    let page = acting.audit_log(None, 10, filter.clone()).expect("a page");
+    let events: Vec<_> = page
+        .entries
+        .iter()
+        .map(|(_, _, event)| store::decode_event(event).expect("an event"))
+        .map(|event| (event.kind, event.account, event.text))
+        .collect();
+    let text = String::new;
+    let name = || "chef".to_owned();
+    assert_eq!(
+        events,
+        [
+            (EventKind::Searched, name(), text()),
+            (EventKind::SignedIn, name(), text())
+        ]
+    );
+    let first = acting.audit_log(None, 1, filter.clone()).expect("a page");
+    let rest = acting.audit_log(first.before, 10, filter).expect("a page");
+    assert_eq!([first.entries, rest.entries].concat(), page.entries);
+}
+
+#[test]
+fn the_answers_are_the_same_over_the_socket() {
+    let archive = Archive::new();
+    let chef = archive.claim();
+    let keeper = archive.keeper.clone().expect("it is open");
+    let _door = KeeperServer::start(archive.path(), keeper).expect("a door");
+    let socket = SocketKeeper::connect(archive.path()).expect("reached");
+    let socket = socket.expect("a keeper");
+    let (here, there) = (archive.people(), People::of(&socket));
+    assert_eq!(here.session(chef), there.session(chef));
+    let (mine, theirs) = (here.acting(chef, ""), there.acting(chef, ""));
+    assert_eq!(mine.accounts(), theirs.accounts());
+    assert_eq!(mine.view(1), theirs.view(1));
+    assert_eq!(mine.make_account(""), theirs.make_account(""));
+    let change = Change::Account(AccountId(1024), Step::AddRole(Role::Auditor));
+    assert_eq!(mine.change(&change, ""), theirs.change(&change, ""));
+    assert_eq!(
+        mine.body(1, Purpose::Show).map(drop),
+        theirs.body(1, Purpose::Show).map(drop)
+    );
+}
+
+#[test]
+fn whoever_has_the_machine_resets_an_operator_and_nobody_else() {
+    let archive = Archive::new();
+    let chef = archive.claim();
+    let people = archive.people();
+    people
+        .acting(chef, "")
+        .make_account("anna")
+        .expect("an account");
+    assert!(people.reset_at_machine("anna").is_err());
+    let issued = people.reset_at_machine("chef").expect("a password");
+    assert_eq!(people.session(chef).map(drop), Err(Denial::NotSignedIn));
+    let chef = token(people.sign_in(entering("chef", &issued.0)));
+    let session = people.session(chef).expect("in");
+    assert!(session.must_choose_password);
 }
