@@ -13,7 +13,7 @@ pub(crate) fn run(args: ShowArgs) -> Result<(), Exit> {
     let which = which(&args)?;
     log_run(&*keeper)?;
     if args.info {
-        return info(&*keeper, which);
+        return info(&*keeper, &which);
     }
     let body = keeper.body(which)?;
     let mut out = io::stdout().lock();
@@ -38,10 +38,11 @@ fn which(args: &ShowArgs) -> Result<BodyRequest, Exit> {
     }
 }
 
-fn info(keeper: &dyn Keeper, which: BodyRequest) -> Result<(), Exit> {
+fn info(keeper: &dyn Keeper, which: &BodyRequest) -> Result<(), Exit> {
     let number = match which {
-        BodyRequest::Digest(digest) => keeper.number_of(&Digest(digest))?,
-        BodyRequest::Number(number) | BodyRequest::JournalReport(number) => number,
+        BodyRequest::Digest(digest) => keeper.number_of(&Digest(*digest))?,
+        BodyRequest::Number(number) | BodyRequest::JournalReport(number) => *number,
+        BodyRequest::Seen(seen) => seen.number,
     };
     let details = keeper.details(number)?;
     let entry = &details.entry;
