@@ -7,7 +7,8 @@ use super::super::site::LARGE_PATIENCE;
 use super::super::{Response, response::Content, visit::Visit};
 use super::layout::{Width, encoded};
 use crate::keeper::Failure;
-use crate::keeper::messages::{BodyRequest, Entry};
+use crate::keeper::messages::Entry;
+use crate::people::Purpose;
 use archive::{Digest, EventKind};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -40,7 +41,7 @@ struct Opened {
 
 /// Shows the message as its sender meant it, as far as that is safe.
 pub(in super::super) fn show(visit: &Visit, number: &str) -> Response {
-    with_message(visit, number, EventKind::Viewed, |opened| {
+    with_message(visit, number, Purpose::Show, |opened| {
         let parts = mail::parts(&opened.bytes);
         let html_part = parts.iter().position(|part| is_own(part, "text/html"));
         let wants_text = visit.request.query_value("view") == Some("text");
@@ -60,7 +61,7 @@ pub(in super::super) fn show(visit: &Visit, number: &str) -> Response {
 
 /// Shows header and source.
 pub(in super::super) fn source(visit: &Visit, number: &str) -> Response {
-    with_message(visit, number, EventKind::Viewed, |opened| {
+    with_message(visit, number, Purpose::Show, |opened| {
         let words = visit.words;
         let shown = &opened.bytes[..opened.bytes.len().min(SOURCE_BYTES_MAX)];
         let has_html = mail::parts(&opened.bytes)
@@ -78,7 +79,7 @@ pub(in super::super) fn source(visit: &Visit, number: &str) -> Response {
 
 /// Gives the HTML of a message for the frame that it is shown in.
 pub(in super::super) fn html_part(visit: &Visit, number: &str, index: &str) -> Response {
-    with_message(visit, number, EventKind::Viewed, |opened| {
+    with_message(visit, number, Purpose::Show, |opened| {
         let parts = mail::parts(&opened.bytes);
         let part = index
             .parse::<usize>()
@@ -94,7 +95,7 @@ pub(in super::super) fn html_part(visit: &Visit, number: &str, index: &str) -> R
 
 /// Gives a picture that is shown in place.
 pub(in super::super) fn picture(visit: &Visit, number: &str, index: &str) -> Response {
-    with_message(visit, number, EventKind::Viewed, |opened| {
+    with_message(visit, number, Purpose::Show, |opened| {
         let parts = mail::parts(&opened.bytes);
         let part = index
             .parse::<usize>()
@@ -111,7 +112,7 @@ pub(in super::super) fn picture(visit: &Visit, number: &str, index: &str) -> Res
 
 /// Hands an attachment out.
 pub(in super::super) fn attachment(visit: &Visit, number: &str, index: &str) -> Response {
-    with_message(visit, number, EventKind::Exported, |opened| {
+    with_message(visit, number, Purpose::Download, |opened| {
         let parts = mail::parts(&opened.bytes);
         let part = index
             .parse::<usize>()
@@ -127,12 +128,10 @@ pub(in super::super) fn attachment(visit: &Visit, number: &str, index: &str) -> 
     })
 }
 
-/// Hands the message out, exactly as it came in.
+/// Hands the message out, exactly as it came in but for fields that name hidden recipients who are not shown to the person.
 pub(in super::super) fn download(visit: &Visit, number: &str) -> Response {
-    let opened = seen(visit, number).and_then(|(number, _)| {
-        visit.log(EventKind::Exported, |event| event.subjects = vec![number])?;
-        Ok((number, visit.site.keeper.body(BodyRequest::Number(number))?))
-    });
+    let opened = seen(visit, number)
+        .and_then(|(number, _)| Ok((number, body(visit, number, Purpose::Download)?)));
     match opened {
         Ok((number, body)) => {
             let mut response = Response::new(200, "message/rfc822", &b""[..]).with(
@@ -176,11 +175,11 @@ fn seen(visit: &Visit, number: &str) -> Result<(u64, Entry), Failure> {
     Ok((number, entry.ok_or_else(unknown)?))
 }
 
-/// Opens a message, notes it in the log, and makes the answer.
+/// Opens a message, which the log has then, and makes the answer.
 fn with_message(
     visit: &Visit,
     number: &str,
-    kind: EventKind,
+    purpose: Purpose,
     answer: impl FnOnce(&Opened) -> Response,
 ) -> Response {
     let opened = seen(visit, number).and_then(|(number, entry)| {
@@ -191,10 +190,7 @@ fn with_message(
         let is_small = entry.size_bytes <= SMALL_BYTES_MAX;
         let place = || large.take(LARGE_PATIENCE).ok_or_else(busy);
         let _place = (!is_small).then(place).transpose()?;
-        if !is_logged(visit, number) {
-            visit.log(kind, |event| event.subjects = vec![number])?;
-        }
-        let bytes = bytes(visit.site.keeper.body(BodyRequest::Number(number))?)?;
+        let bytes = bytes(body(visit, number, purpose)?)?;
         Ok(answer(&Opened {
             number,
             entry,
@@ -209,15 +205,12 @@ fn with_message(
     }
 }
 
-/// Tells whether a frame is part of a page whose view is in the log: only that page knows its seal.
-fn is_logged(visit: &Visit, number: u64) -> bool {
-    let given = visit.request.query_value("seen");
-    given.is_some_and(|given| visit.is_sealed(&seen_by(number), given))
-}
-
-/// What is sealed to say that a message was seen.
-fn seen_by(number: u64) -> String {
-    format!("seen {number}")
+/// Gives the bytes of a message as the person may see them; that he did is in the log then.
+fn body(visit: &Visit, number: u64, purpose: Purpose) -> Result<Body, Failure> {
+    let unknown = || Failure::NotFound("no such message".to_owned());
+    let person = visit.person.as_ref().ok_or_else(unknown)?;
+    let acting = visit.site.people().acting(person.token, &visit.peer);
+    acting.body(number, purpose)
 }
 
 fn busy() -> Failure {
@@ -351,10 +344,9 @@ fn tabs(visit: &Visit, opened: &Opened, here: &str, has_html: bool) -> Markup {
 fn frame(visit: &Visit, opened: &Opened, part: &MessagePart, index: usize) -> Markup {
     let words = visit.words;
     let safe = mail_html::safe(&part.text(), HashMap::new());
-    let seal = visit.seal(&seen_by(opened.number));
     html! {
         @if safe.has_remote { p.quiet { (words.text("remote-left-out")) } }
-        iframe.mail sandbox="allow-popups allow-popups-to-escape-sandbox" title=(words.text("message")) src={ "/message/" (opened.number) "/html/" (index) "?seen=" (seal) } {}
+        iframe.mail sandbox="allow-popups allow-popups-to-escape-sandbox" title=(words.text("message")) src={ "/message/" (opened.number) "/html/" (index) } {}
     }
 }
 
