@@ -66,7 +66,10 @@ impl LocalKeeper {
         let person = self.people()?.seeing(seen.token)?;
         let number = seen.number;
         match seen.purpose {
-            Purpose::Export(export) if person.is_exported(export, number) => {}
+            // What was released may have ended since the export began.
+            Purpose::Export(export) if person.is_exported(export, number) => {
+                self.demand_seen(&person, number)?;
+            }
             Purpose::Export(_) => return Err(not_found(number)),
             Purpose::Show => {
                 self.demand_seen(&person, number)?;

@@ -20,6 +20,7 @@ const HOUR_S: u64 = 3_600;
 /// An archive with a clock that the test sets.
 pub(super) struct Archive {
     folder: tempfile::TempDir,
+    copy: Option<tempfile::TempDir>,
     clock: Arc<AtomicI64>,
     keeper: Option<Arc<LocalKeeper>>,
 }
@@ -28,6 +29,7 @@ impl Archive {
     pub(super) fn new() -> Self {
         let mut archive = Self {
             folder: tempfile::tempdir().expect("a folder"),
+            copy: None,
             clock: Arc::new(AtomicI64::new(NOW_S)),
             keeper: None,
         };
@@ -50,7 +52,9 @@ impl Archive {
             upkeep: false,
             follower_patience: store::FOLLOWER_PATIENCE,
         };
-        let keeper = LocalKeeper::open(self.folder.path(), options, &mut |_| {});
+        let copy = self.copy.as_ref().map(|copy| copy.path());
+        let data = self.folder.path();
+        let keeper = LocalKeeper::open_with_copy(data, copy, options, &mut |_| {});
         self.keeper = Some(Arc::new(keeper.expect("the archive opens")));
     }
 
@@ -290,6 +294,66 @@ fn a_lost_state_file_loses_no_right() {
     assert_eq!(archive.people().is_claimed(), Ok(true));
     let denied = archive.people().sign_in(entering("chef", PASSWORD));
     assert_eq!(denied, Err(Denial::Wrong), "passwords are gone");
+}
+
+#[test]
+fn what_the_log_has_and_the_state_file_lacks_counts() {
+    let mut archive = Archive::new();
+    let chef = archive.claim();
+    let people = archive.people();
+    let acting = people.acting(chef, "");
+    let anna = acting.make_account("anna").expect("an account");
+    acting.issue_password(anna).expect("a password");
+    let state = archive.keeper().store().state();
+    let table = store::StateTable::People;
+    let before = state.entries(table).expect("read");
+    let disable = Change::Account(anna, Step::Disable);
+    assert_eq!(acting.change(&disable, ""), Ok(None));
+    // As after a power cut between the log and the state file.
+    let old = before
+        .into_iter()
+        .map(|(name, value)| (table, name, Some(value)));
+    state.put_all(&old.collect::<Vec<_>>()).expect("written");
+    archive.open();
+    let chef = token(archive.people().sign_in(entering("chef", PASSWORD)));
+    let accounts = archive.people().acting(chef, "").accounts();
+    assert_eq!(
+        accounts.expect("a list")[1].state,
+        archive::people::State::Disabled
+    );
+    assert!(
+        archive
+            .log()
+            .iter()
+            .all(|(kind, ..)| *kind != EventKind::Alarm)
+    );
+}
+
+#[test]
+fn the_second_disk_knows_everybody() {
+    let mut archive = Archive::new();
+    archive.copy = Some(tempfile::tempdir().expect("a folder"));
+    archive.open();
+    let follows = |archive: &Archive| {
+        let state = archive.keeper().copy_state();
+        state == Some(store::CopyState::InStep)
+    };
+    while !follows(&archive) {
+        std::thread::yield_now();
+    }
+    let chef = archive.claim();
+    archive
+        .people()
+        .acting(chef, "")
+        .make_account("anna")
+        .expect("an account");
+    archive.keeper = None;
+    archive.folder = archive.copy.take().expect("the second disk");
+    archive.open();
+    assert!(archive.people().session(chef).is_ok());
+    let chef = token(archive.people().sign_in(entering("chef", PASSWORD)));
+    let accounts = archive.people().acting(chef, "").accounts();
+    assert_eq!(accounts.expect("a list").len(), 2);
 }
 
 #[test]
