@@ -1,7 +1,9 @@
 //! What all visits share, and the one table of where each request goes.
 
 use super::assets::Assets;
-use super::pages::{account, claim, layout, message, people, search, setup, sign_in, state, trust};
+use super::pages::{
+    account, claim, layout, message, people, search, second_factor, setup, sign_in, state, trust,
+};
 use super::time_zone::TimeZone;
 use super::visit::{Visit, language_cookie};
 use super::words::{Catalogues, Language};
@@ -207,6 +209,10 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Get, ["account"]) => account::show(visit),
         (Method::Get, ["account", "password"]) => account::password(visit),
         (Method::Post, ["account", "password"]) => account::choose_password(visit),
+        (Method::Get, ["account", "second-factor"]) => second_factor::show(visit),
+        (Method::Post, ["account", "second-factor", "begin"]) => second_factor::begin(visit),
+        (Method::Post, ["account", "second-factor", "confirm"]) => second_factor::confirm(visit),
+        (Method::Post, ["account", "second-factor", "end"]) => second_factor::end(visit),
         (Method::Post, ["account", "end-session"]) => account::end_session(visit),
         (Method::Get, ["people"]) => people::show(visit),
         (Method::Post, ["people", deed]) => people::act(visit, deed),

@@ -404,6 +404,34 @@ fn a_session_is_new_with_each_sign_in_and_ends() {
 }
 
 #[test]
+fn a_second_step_is_switched_on_with_the_password_and_a_code() {
+    let (scene, mut operator) = Scene::claimed();
+    let begin = |browser: &mut Browser, password| {
+        browser.post(
+            &scene,
+            "/account/second-factor/begin",
+            &[("password", password)],
+        )
+    };
+    assert_eq!(begin(&mut operator, "wrong").status, 422);
+    let page = begin(&mut operator, PASSWORD).text();
+    let secret = between(&page, "secret=", "&amp;");
+    assert_eq!(secret.len(), 32, "20 bytes in base32");
+    assert!(page.contains("otpauth://totp/Coffer:chef?"), "{page}");
+    let wrong = [("code", "abcdef")];
+    let refused = operator.post(&scene, "/account/second-factor/confirm", &wrong);
+    assert_eq!(refused.status, 422);
+    assert!(
+        operator
+            .get(&scene, "/setup")
+            .text()
+            .contains("Second step of signing in")
+    );
+    let in_again = Browser::default().sign_in(&scene, "chef", PASSWORD);
+    assert_eq!(in_again.to(), "/", "nothing was switched on");
+}
+
+#[test]
 fn settings_are_kept_and_senseless_ones_are_not() {
     let (scene, mut operator) = Scene::claimed();
     for (step, fields, shown) in [
@@ -569,6 +597,7 @@ fn every_page_speaks_both_languages() {
         "/people",
         "/account",
         "/account/password",
+        "/account/second-factor",
         "/trust",
         "/sign-in",
         "/nothing",

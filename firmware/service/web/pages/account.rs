@@ -31,7 +31,10 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
             dd { @if roles.is_empty() { (words.text("no-role")) } @else { (roles.join(", ")) } }
         }
         @if session.old_mail_is_closed { p.note { (words.text("old-mail-closed")) } }
-        p { a.button.second href="/account/password" { (words.text("password-change")) } }
+        div.deeds {
+            a.button.second href="/account/password" { (words.text("password-change")) }
+            a.button.second href="/account/second-factor" { (words.text("second-factor")) }
+        }
         h2 { (words.text("sessions")) }
         @for facts in sessions.unwrap_or_default() { (session_row(visit, &facts)) }
     };

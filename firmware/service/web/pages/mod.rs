@@ -6,6 +6,7 @@ pub(super) mod layout;
 pub(super) mod message;
 pub(super) mod people;
 pub(super) mod search;
+pub(super) mod second_factor;
 pub(super) mod setup;
 pub(super) mod sign_in;
 pub(super) mod state;

@@ -37,12 +37,19 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
             @for (step, name) in STEPS {
                 li { a href={ "/setup/" (step) } { (words.text(name)) } span.state { (standing(visit, step)) } }
             }
+            li { a href="/account/second-factor" { (words.text("second-factor")) } span.state { (second_factor(visit)) } }
             li { a href="/people" { (words.text("step-people")) } span.state {} }
             li { a href="/trust" { (words.text("trust-title")) } span.state {} }
         }
         p.quiet { (words.text("setup-lacks")) }
     };
     visit.page(200, &words.text("setup"), Width::Narrow, content)
+}
+
+fn second_factor(visit: &Visit) -> String {
+    let person = visit.person.as_ref();
+    let has = person.is_some_and(|person| person.session.has_second_factor);
+    visit.words.text(if has { "step-on" } else { "step-open" })
 }
 
 /// What a step was answered with.

@@ -90,6 +90,17 @@ sessions = Wo Sie angemeldet sind
 session-used = { $peer }, zuletzt benutzt { $used }
 session-this = Hier sind Sie gerade.
 session-end = Dort abmelden
+second-factor = Zweiter Schritt beim Anmelden
+second-factor-hint = Mit ihm öffnet ein gestohlenes Passwort allein nichts: Zum Anmelden gehört dann auch ein Code aus einer App auf Ihrem Telefon. Jede Authentifizierungs-App geht.
+second-factor-on = Er ist eingeschaltet. Zum Ausschalten braucht es Ihr Passwort und einen Code.
+second-factor-begin = Einschalten
+second-factor-end = Ausschalten
+second-factor-app = Öffnen Sie die Authentifizierungs-App auf Ihrem Telefon und fügen Sie ein Konto hinzu.
+second-factor-secret = Tippen Sie diesen Schlüssel ein:
+second-factor-link = Auf dem Telefon selbst: in der App öffnen
+second-factor-type = Tippen Sie hier die sechs Ziffern ein, die die App dann zeigt.
+second-factor-code-wrong = Dieser Code war nicht richtig. Es wurde nichts eingeschaltet. Beginnen Sie noch einmal.
+second-factor-end-wrong = Passwort oder Code ist falsch.
 
 # Personen
 addresses = Adressen
@@ -239,8 +250,9 @@ warning-no-mail = Es ist noch keine Mail gekommen. Die Einrichtung zeigt, wie Ma
 
 # Einrichtung
 setup-hint = Jeder Schritt kann warten und später geändert werden. Nichts davon hält Mails auf.
-setup-lacks = Noch nicht in dieser Version: ein zweiter Schritt beim Anmelden auf der Seite, Nachrichten und Zustandsmails, Updates, eigene Zertifikate.
+setup-lacks = Noch nicht in dieser Version: Nachrichten und Zustandsmails, Updates, eigene Zertifikate.
 step-open = offen
+step-on = an
 step-language = Sprache und Zeitzone
 step-mail = Woher die Mails kommen
 step-retention = Wie lange Mails bleiben

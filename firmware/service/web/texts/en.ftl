@@ -90,6 +90,17 @@ sessions = Where you are signed in
 session-used = { $peer }, last used { $used }
 session-this = This is where you are now.
 session-end = Sign out there
+second-factor = Second step of signing in
+second-factor-hint = With it, a stolen password alone opens nothing: signing in takes a code from an app on your phone, too. Any authenticator app will do.
+second-factor-on = It is switched on. Switching it off takes your password and a code.
+second-factor-begin = Switch on
+second-factor-end = Switch off
+second-factor-app = Open the authenticator app on your phone and add an account.
+second-factor-secret = Type in this key:
+second-factor-link = On the phone itself: open it in the app
+second-factor-type = Type in here the six digits that the app shows then.
+second-factor-code-wrong = This code was not right. Nothing was switched on. Begin again.
+second-factor-end-wrong = Password or code is wrong.
 
 # People
 addresses = Addresses
@@ -239,8 +250,9 @@ warning-no-mail = No mail has come yet. Setup shows how to send it here.
 
 # Setup
 setup-hint = Each step can be left and come back to. Nothing here stops mail from coming in.
-setup-lacks = Not there yet in this version: a second step of signing in by the page, notices and status mails, updates, certificates of your own.
+setup-lacks = Not there yet in this version: notices and status mails, updates, certificates of your own.
 step-open = open
+step-on = on
 step-language = Language and time zone
 step-mail = Where mail comes from
 step-retention = How long mail is kept
