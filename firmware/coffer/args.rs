@@ -74,6 +74,12 @@ pub(crate) struct ServeArgs {
     /// Send browsers that come without TLS, to this address and port, on to the page; can be given again
     #[arg(long, value_name = "ADDR", requires = "web")]
     pub(crate) web_redirect: Vec<SocketAddr>,
+    /// The office's own mail server (HOST:PORT), which takes notices to the office's addresses; without it, what needs a notice waits
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) notices: Option<String>,
+    /// The address that notices come from; coffer@ the host's name if left out
+    #[arg(long, value_name = "ADDRESS", requires = "notices")]
+    pub(crate) notices_from: Option<String>,
     /// Networks that may send without signing in, as 192.168.1.0/24; loopback always may
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow: Vec<Networks>,

@@ -10,6 +10,7 @@ use nix::sys::signalfd::SignalFd;
 use service::certificates::{self, CertificateError, Names};
 use service::keeper::{Keeper, KeeperServer, LocalKeeper};
 use service::networks::Networks;
+use service::notices::{NoticeDelivery, Route};
 use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
 use service::tls::{TlsIdentity, TlsServer};
 use service::web::{Handler, MailDoor, Site, WebOptions, WebServer, WebSocket};
@@ -48,6 +49,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     let server = smtp(&args, hostname.clone(), keeper.clone(), tls.clone())?;
     let page = page(&args, &hostname, &keeper, &tls, &server)?;
     announce(&args, &keeper, &server, page.as_ref())?;
+    let _notices = notices(&args, &hostname, keeper.clone())?;
     let mut minute = Instant::now();
     wait_until_stopped(&signals, || {
         pass(&keeper, &mut minute);
@@ -65,6 +67,28 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     keeper.log(COMMAND_LINE, event(EventKind::Stopped))?;
     (&*keeper as &dyn Keeper).checkpoint()?;
     Ok(())
+}
+
+/// The delivery of notices, if there is a server that takes them.
+fn notices(
+    args: &ServeArgs,
+    hostname: &str,
+    keeper: Arc<LocalKeeper>,
+) -> Result<Option<NoticeDelivery>, Exit> {
+    let Some(server) = args.notices.clone() else {
+        return Ok(None);
+    };
+    let from = || format!("coffer@{hostname}");
+    let route = Route {
+        server,
+        hostname: hostname.to_owned(),
+        from: args.notices_from.clone().unwrap_or_else(from),
+    };
+    let keeper: Arc<dyn Keeper> = keeper;
+    let delivery = NoticeDelivery::start(&keeper, route);
+    let delivery =
+        delivery.map_err(|error| Exit::cannot(format!("cannot send notices: {error}")))?;
+    Ok(Some(delivery))
 }
 
 fn event(kind: EventKind) -> Event {

@@ -12,6 +12,7 @@ pub mod import;
 pub mod keeper;
 pub mod listener;
 pub mod networks;
+pub mod notices;
 pub mod people;
 pub mod settings;
 mod short_path;

@@ -674,3 +674,58 @@ fn a_reset_at_the_machine_opens_nothing() {
         Err(Refusal::NotSecond)
     );
 }
+
+/// The log carries what changed; whoever reads it has the register.
+#[test]
+fn the_records_of_each_change_give_the_register() {
+    let mut register = office(true);
+    let mut read = Register::default();
+    let mut before = Register::default();
+    let mut follow = |register: &Register, step: &str| {
+        let changes = register.changes_since(&before);
+        for record in changes.into_iter().filter_map(|change| change.logged) {
+            read.take_record(&record).expect("a record");
+        }
+        assert_eq!(read.text_at_rest(), register.text_at_rest(), "{step}");
+        before = register.clone();
+    };
+    follow(&register, "the office");
+    let first = propose(&mut register, OPERATOR, give());
+    follow(&register, "proposed");
+    give_notices(&mut register);
+    follow(&register, "told");
+    register.passes(HOUR_S, NOW + 5);
+    follow(&register, "an hour");
+    done(register.approve(OFFICER, first, NOW));
+    follow(&register, "approved");
+    let release = Change::Account(FRIEND, Step::Release(grant("rechnung")));
+    let second = propose(&mut register, OPERATOR, release);
+    done(register.approve(OFFICER, second, NOW));
+    follow(&register, "released");
+    let third = propose(
+        &mut register,
+        OPERATOR,
+        Change::NoticeRoute("mail".to_owned()),
+    );
+    register.withdraw(OFFICER, third).expect("an officer");
+    follow(&register, "withdrawn");
+    register
+        .make_account(OPERATOR, "zoe", NOW)
+        .expect("an account");
+    follow(&register, "made");
+    assert!(read.take_record("coffer-shoe: 1\n").is_err());
+}
+
+#[test]
+fn seconds_that_run_are_no_change_that_the_log_carries() {
+    let mut register = office(true);
+    propose(&mut register, OPERATOR, give());
+    let before = register.clone();
+    register.passes(HOUR_S, NOW + 5);
+    let changes = register.changes_since(&before);
+    assert!(!changes.is_empty());
+    assert!(
+        changes.iter().all(|change| change.logged.is_none()),
+        "{changes:?}"
+    );
+}

@@ -169,3 +169,59 @@ fn place(peer: &str) -> String {
         Err(_) => peer.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_addresses_is_one_peer() {
+        for (one, other, expected) in [
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("x", "x", true),
+        ] {
+            assert_eq!(place(one) == place(other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn failures_fill_no_disk_and_none_is_forgotten() {
+        let mut gate = Gate::default();
+        let mut fail = |name: usize, at_s| {
+            gate.failed(
+                &name.to_string(),
+                &name.to_string(),
+                Duration::from_secs(at_s),
+            )
+        };
+        let logged = (0..200).filter(|name| fail(*name, 1).is_some()).count();
+        assert_eq!(logged, LOGGED_BURST as usize);
+        assert_eq!(
+            fail(300, 62),
+            Some(140),
+            "the next entry counts those without one"
+        );
+        assert_eq!(fail(301, 62), None);
+    }
+
+    #[test]
+    fn a_right_password_is_good_for_five_codes_and_minutes() {
+        let start = Duration::from_secs(10);
+        let mut gate = Gate::default();
+        let token = gate.awaits_code(AccountId(1024), start);
+        for _ in 0..CODES_MAX {
+            assert_eq!(gate.tries_code(token, start), Some(AccountId(1024)));
+        }
+        assert_eq!(gate.tries_code(token, start), None);
+        let token = gate.awaits_code(AccountId(1024), start);
+        assert_eq!(gate.tries_code(token, start + CODE_WITHIN), None);
+        for _ in 0..PENDING_MAX + 5 {
+            gate.awaits_code(AccountId(1024), start);
+        }
+        assert_eq!(gate.pending.len(), PENDING_MAX);
+        assert_eq!(gate.tries_code(Token([0; 32]), start), None);
+    }
+}

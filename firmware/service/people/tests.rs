@@ -565,3 +565,55 @@ fn whoever_has_the_machine_resets_an_operator_and_nobody_else() {
     let session = people.session(chef).expect("in");
     assert!(session.must_choose_password);
 }
+
+#[test]
+fn a_notice_goes_out_and_then_counts() {
+    use crate::notices::{NoticeDelivery, Route};
+    use std::io::{BufRead, BufReader, Write};
+    let archive = Archive::new();
+    let chef = archive.claim();
+    let change = Change::Account(AccountId(1024), Step::GiveAddress(own("chef@x.example")));
+    let proposed = archive.people().acting(chef, "").change(&change, "mine");
+    assert!(matches!(proposed, Ok(Some(_))), "{proposed:?}");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = listener.local_addr().expect("bound").to_string();
+    let route = Route {
+        server,
+        hostname: "box.example".to_owned(),
+        from: "coffer@x.example".to_owned(),
+    };
+    let keeper: Arc<dyn crate::keeper::Keeper> = archive.keeper.clone().expect("it is open");
+    let _delivery = NoticeDelivery::start(&keeper, route).expect("a thread");
+    let (mut stream, _) = listener.accept().expect("the delivery");
+    let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines();
+    stream.write_all(b"220 hello\r\n").expect("said");
+    let mut told = Vec::new();
+    let mut answers = ["250 ok", "250 ok", "250 ok", "354 go on"].into_iter();
+    while let Some(Ok(line)) = lines.next() {
+        let answer = answers.next().or(match line.as_str() {
+            "." => Some("250 taken"),
+            "QUIT" => Some("221 bye"),
+            _ => None,
+        });
+        if let Some(answer) = answer {
+            write!(stream, "{answer}\r\n").expect("said");
+        }
+        told.push(line);
+    }
+    assert!(
+        told.contains(&"RCPT TO:<chef@x.example>".to_owned()),
+        "{told:?}"
+    );
+    while !archive.people().notices_due().expect("asked").is_empty() {
+        std::thread::yield_now();
+    }
+    archive.hours(24);
+    let given = archive
+        .log()
+        .into_iter()
+        .any(|(kind, ..)| kind == EventKind::NoticeGiven);
+    let effect = |(kind, _, text): &(EventKind, String, String)| {
+        *kind == EventKind::AccountChanged && text.contains("give address")
+    };
+    assert!(given && archive.log().iter().any(effect));
+}
