@@ -2,7 +2,8 @@
 
 use super::assets::Assets;
 use super::pages::{
-    account, claim, layout, message, people, search, second_factor, setup, sign_in, state, trust,
+    account, claim, layout, log, message, people, search, second_factor, setup, sign_in, state,
+    trust,
 };
 use super::time_zone::TimeZone;
 use super::visit::{Visit, language_cookie};
@@ -214,6 +215,7 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Post, ["account", "second-factor", "confirm"]) => second_factor::confirm(visit),
         (Method::Post, ["account", "second-factor", "end"]) => second_factor::end(visit),
         (Method::Post, ["account", "end-session"]) => account::end_session(visit),
+        (Method::Get, ["log"]) => log::show(visit),
         (Method::Get, ["people"]) => people::show(visit),
         (Method::Post, ["people", deed]) => people::act(visit, deed),
         (Method::Get, ["search"]) if visit.may_read_mail() => search::show(visit),

@@ -552,6 +552,43 @@ fn html_mail_is_shown_without_anything_that_acts() {
 }
 
 #[test]
+fn each_reads_as_much_of_the_log_as_his_role_allows() {
+    let (scene, mut operator, mut kim) = Scene::with_staff();
+    let message = "From: pat@partner.example\nTo: kim@office.example\nSubject: Brief\n\nx\n";
+    let number = scene.deposit("kim@office.example", message);
+    kim.get(&scene, "/search?q=brief");
+    kim.get(&scene, &format!("/message/{number}"));
+    let own = kim.get(&scene, "/log").text();
+    assert!(
+        own.contains("Message read") && own.contains(&format!("entry {number}")),
+        "{own}"
+    );
+    assert!(!own.contains("Account changed: chef"), "{own}");
+    let all = operator.get(&scene, "/log").text();
+    assert!(
+        all.contains("Message read") && all.contains("Signed in"),
+        "{all}"
+    );
+    assert!(
+        !all.contains("brief"),
+        "what was searched for is not the operator's: {all}"
+    );
+    let of_one = operator.get(&scene, "/log?account=chef").text();
+    assert!(
+        !of_one.contains("Message read") && of_one.contains("Signed in"),
+        "{of_one}"
+    );
+    for odd in [
+        "/log?before=0",
+        "/log?before=x",
+        "/log?before=18446744073709551615",
+        "/log?account=%00",
+    ] {
+        assert_eq!(operator.get(&scene, odd).status, 200, "{odd}");
+    }
+}
+
+#[test]
 fn results_have_pages_to_their_end() {
     let (scene, _, mut kim) = Scene::with_staff();
     for number in 0..30 {
@@ -594,6 +631,7 @@ fn every_page_speaks_both_languages() {
         "/setup/updates",
         "/setup/status-mail",
         "/state",
+        "/log",
         "/people",
         "/account",
         "/account/password",

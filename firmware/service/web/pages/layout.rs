@@ -73,6 +73,7 @@ impl Visit<'_> {
                 (self.destination("/setup", words.text("setup")))
             }
             @if self.has(Role::Operator) || self.has(Role::PrivacyOfficer) { (self.destination("/people", words.text("people"))) }
+            (self.destination("/log", words.text("log")))
         }
     }
 

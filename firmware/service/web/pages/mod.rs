@@ -3,6 +3,7 @@
 pub(super) mod account;
 pub(super) mod claim;
 pub(super) mod layout;
+pub(super) mod log;
 pub(super) mod message;
 pub(super) mod people;
 pub(super) mod search;

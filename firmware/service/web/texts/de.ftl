@@ -309,3 +309,35 @@ send-postfix-steps =
     Tragen Sie in die Transporttabelle ein: archive.invalid smtp:[{ $host }]
     Rufen Sie postmap für die Tabelle auf und laden Sie Postfix neu.
 back-to-setup = Zurück zur Einrichtung
+
+# Protokoll
+log = Protokoll
+log-hint = Wer was tat, wann und von wo. Sie sehen so viel davon, wie Ihre Rolle erlaubt. Ändern kann es niemand.
+log-account = Name eines Kontos
+log-filter = Zeigen
+log-entry = Eintrag { $number }
+event-archive-created = Archiv angelegt
+event-started = Coffer gestartet
+event-stopped = Coffer beendet
+event-command-run = Befehl ausgeführt
+event-viewed = Nachricht gelesen
+event-searched = Gesucht
+event-exported = Herausgegeben
+event-signed-in = Angemeldet
+event-sign-in-failed = Anmeldung misslungen
+event-setting-changed = Einstellung geändert
+event-account-changed = Konto geändert
+event-key = Signaturschlüssel
+event-member-attached = Festplatte dazugekommen
+event-member-detached = Festplatte abgehängt
+event-alarm = Alarm
+event-verified = Geprüft
+event-rebuilt = Katalog und Index neu gemacht
+event-mended = Schaden behoben
+event-change-proposed = Weitere Rechte vorgeschlagen
+event-change-approved = Weiteren Rechten zugestimmt
+event-change-objected = Weiteren Rechten widersprochen
+event-change-dropped = Vorschlag fallen gelassen
+event-notice-given = Nachricht an Betroffene
+event-register-kept = Verzeichnis der Personen verglichen
+event-session-ended = Abgemeldet

@@ -309,3 +309,35 @@ send-postfix-steps =
     In the transport table, add: archive.invalid smtp:[{ $host }]
     Run postmap on the table and reload Postfix.
 back-to-setup = Back to setup
+
+# Audit log
+log = Log
+log-hint = Who did what, when and from where. You see as much of it as your role allows. Nobody can change it.
+log-account = Name of an account
+log-filter = Show
+log-entry = entry { $number }
+event-archive-created = Archive made
+event-started = Coffer started
+event-stopped = Coffer stopped
+event-command-run = Command run
+event-viewed = Message read
+event-searched = Searched
+event-exported = Handed out
+event-signed-in = Signed in
+event-sign-in-failed = Sign-in failed
+event-setting-changed = Setting changed
+event-account-changed = Account changed
+event-key = Signing key
+event-member-attached = Disk joined
+event-member-detached = Disk detached
+event-alarm = Alarm
+event-verified = Verified
+event-rebuilt = Catalog and index made anew
+event-mended = Damage mended
+event-change-proposed = Wider rights proposed
+event-change-approved = Wider rights approved
+event-change-objected = Wider rights objected to
+event-change-dropped = Proposal dropped
+event-notice-given = Notice given
+event-register-kept = Register of people compared
+event-session-ended = Signed out

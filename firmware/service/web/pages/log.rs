@@ -1,0 +1,123 @@
+//! The audit log: who did what, when and from where, as far as the person may read it; the keeper decides how far that is.
+
+use super::super::words::Words;
+use super::super::{Response, visit::Visit};
+use super::layout::{Width, encoded};
+use crate::people::{AuditFilter, AuditPage};
+use archive::{Event, EventKind};
+use maud::{Markup, html};
+
+/// 50 entries a page: some screens of a phone.
+const PAGE_ENTRIES: u32 = 50;
+
+/// 200 characters of what an entry says; command lines and queries can be longer.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// Shows entries, the newest first.
+pub(in super::super) fn show(visit: &Visit) -> Response {
+    let Some(person) = &visit.person else {
+        return visit.not_found();
+    };
+    let request = visit.request;
+    let filter = AuditFilter {
+        account: request
+            .query_value("account")
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+        kinds: Vec::new(),
+    };
+    let before = request
+        .query_value("before")
+        .and_then(|number| number.parse().ok());
+    let acting = visit.site.people().acting(person.token, &visit.peer);
+    match acting.audit_log(before, PAGE_ENTRIES, filter.clone()) {
+        Ok(page) => visit.page(
+            200,
+            &visit.words.text("log"),
+            Width::Wide,
+            content(visit, &filter, &page),
+        ),
+        Err(_) => visit.not_found(),
+    }
+}
+
+fn content(visit: &Visit, filter: &AuditFilter, page: &AuditPage) -> Markup {
+    let words = visit.words;
+    let older = |before: u64| format!("/log?account={}&before={before}", encoded(&filter.account));
+    html! {
+        p { (words.text("log-hint")) }
+        form.search action="/log" {
+            input type="search" name="account" value=(filter.account) aria-label=(words.text("log-account")) placeholder=(words.text("log-account")) autocapitalize="none" spellcheck="false";
+            button type="submit" { (words.text("log-filter")) }
+        }
+        ol.hits.log { @for (number, at_us, event) in &page.entries {
+            @if let Some(event) = store::decode_event(event) { (entry(visit, *number, *at_us, &event)) }
+        } }
+        nav.pages aria-label=(words.text("pages")) {
+            span {}
+            @if let Some(before) = page.before { a rel="next" href=(older(before)) { (words.text("page-next")) } }
+        }
+    }
+}
+
+fn entry(visit: &Visit, number: u64, at_us: i64, event: &Event) -> Markup {
+    let words = visit.words;
+    let at = words.moment(visit.local_s(at_us.div_euclid(1_000_000)));
+    let who = [event.account.as_str(), event.peer.as_str()];
+    let who: Vec<_> = who.into_iter().filter(|part| !part.is_empty()).collect();
+    let is_changed = !event.before.is_empty() || !event.after.is_empty();
+    html! {
+        li {
+            strong { (kind_text(words, event.kind)) }
+            span.when { (at) }
+            span.snippet {
+                (who.join(", "))
+                @if !event.text.is_empty() { " – " (cut(&event.text)) }
+                @if is_changed { ": " (cut(&event.before)) " → " (cut(&event.after)) }
+                @if !event.reason.is_empty() { " – " (cut(&event.reason)) }
+                @if let [subject] = event.subjects[..] { " – " (words.filled("log-entry", &[("number", words.number(subject).into())])) }
+            }
+            span.snippet { (words.filled("log-entry", &[("number", words.number(number).into())])) }
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn kind_text(words: &Words, kind: EventKind) -> String {
+    words.text(match kind {
+        EventKind::ArchiveCreated => "event-archive-created",
+        EventKind::Started => "event-started",
+        EventKind::Stopped => "event-stopped",
+        EventKind::CommandRun => "event-command-run",
+        EventKind::Viewed => "event-viewed",
+        EventKind::Searched => "event-searched",
+        EventKind::Exported => "event-exported",
+        EventKind::SignedIn => "event-signed-in",
+        EventKind::SignInFailed => "event-sign-in-failed",
+        EventKind::SettingChanged => "event-setting-changed",
+        EventKind::AccountChanged => "event-account-changed",
+        EventKind::KeyMade | EventKind::KeyChanged => "event-key",
+        EventKind::MemberAttached => "event-member-attached",
+        EventKind::MemberDetached => "event-member-detached",
+        EventKind::Alarm => "event-alarm",
+        EventKind::Verified => "event-verified",
+        EventKind::Rebuilt => "event-rebuilt",
+        EventKind::Mended => "event-mended",
+        EventKind::ChangeProposed => "event-change-proposed",
+        EventKind::ChangeApproved => "event-change-approved",
+        EventKind::ChangeObjected => "event-change-objected",
+        EventKind::ChangeDropped => "event-change-dropped",
+        EventKind::NoticeGiven => "event-notice-given",
+        EventKind::RegisterKept => "event-register-kept",
+        EventKind::SessionEnded => "event-session-ended",
+        // What no version writes yet is called as in the format.
+        other => return other.name().to_owned(),
+    })
+}
