@@ -6,7 +6,7 @@
 //! stands for itself. Where there are copies among the matches, a second pass finds out whose first copy matches, too;
 //! without any, nothing is done twice. Exports do not come here: they hand out the bytes of every copy.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
@@ -16,6 +16,7 @@ use tantivy::{DocId, DocSet, Score, Searcher, SegmentOrdinal, SegmentReader, TER
 
 use super::schema;
 use super::search::Hit;
+use super::stretches::Stretches;
 
 /// Groups whose copies are looked at in one go: with more, the query is run again for the next ones.
 ///
@@ -152,6 +153,46 @@ impl Copies {
     }
 }
 
+/// Takes the copies out of the matches of one segment.
+pub(super) struct SegmentCopies {
+    stretches: Arc<Stretches>,
+    sequence: Column<u64>,
+    first_copy: Column<u64>,
+    /// One place for the copies of all segments, which bounds them together.
+    copies: Arc<Mutex<Copies>>,
+}
+
+impl SegmentCopies {
+    /// Gives none for a segment without copies.
+    pub(super) fn new(
+        segment: &SegmentReader,
+        stretches: Arc<Stretches>,
+        copies: Arc<Mutex<Copies>>,
+    ) -> tantivy::Result<Option<Self>> {
+        let sequence = segment.fast_fields().u64(schema::SEQUENCE)?;
+        Ok(column(segment)?.map(|first_copy| Self {
+            stretches,
+            sequence,
+            first_copy,
+            copies,
+        }))
+    }
+
+    /// Takes a match if it is a copy, and tells so.
+    pub(super) fn take(&self, document: DocId, rank: impl FnOnce() -> i64) -> bool {
+        let copies = self.stretches.copies.as_ref();
+        let is_copy = copies.is_some_and(|copies| copies.contains(document));
+        if is_copy {
+            lock(&self.copies).add(Copy {
+                first: self.first_copy.first(document).unwrap_or(0),
+                sequence: self.sequence.first(document).unwrap_or(0),
+                rank: rank(),
+            });
+        }
+        is_copy
+    }
+}
+
 /// A set of message numbers: a bit for each number from the lowest to the highest, thus at most one for each leaf.
 #[derive(Debug)]
 pub(super) struct Numbers {
@@ -240,4 +281,9 @@ impl SegmentCollector for SegmentFirstCopies {
     fn harvest(self) -> Vec<u64> {
         self.found
     }
+}
+
+/// Waits for the copies of all segments.
+pub(super) fn lock(copies: &Mutex<Copies>) -> MutexGuard<'_, Copies> {
+    copies.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,14 +6,15 @@
 //!
 //! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
 //! entries, `compile` turns a query and its asker into tantivy's, `pairs` finds frequent words in a row, `phrase`, `phrase_prefix`
-//! and `range` add what tantivy has not, `search` runs it, `copies` makes one result of the copies of a message, `all` gives
-//! every match for exports, `snippet` marks words in a text.
+//! and `range` add what tantivy has not, `search` runs it, `newest` finds the newest matches by the `stretches` of each segment,
+//! `copies` makes one result of the copies of a message, `all` gives every match for exports, `snippet` marks words in a text.
 
 mod all;
 mod compile;
 mod copies;
 mod directory;
 mod document;
+mod newest;
 mod pairs;
 mod phrase;
 mod phrase_prefix;
@@ -21,6 +22,7 @@ mod range;
 mod schema;
 mod search;
 mod snippet;
+mod stretches;
 mod tokenizer;
 mod writer;
 
@@ -49,6 +51,7 @@ use crate::error::{Error, Result};
 use all::All;
 use schema::Fields;
 use search::Hit;
+use stretches::AllStretches;
 
 /// Threads that share a search for words in a row: with more, the others of a computer would feel each search.
 const SEARCH_THREADS_MAX: usize = 4;
@@ -61,6 +64,7 @@ pub struct Index {
     fields: Fields,
     /// Threads for searches that read places, started by the first of them.
     threads: Arc<OnceLock<Executor>>,
+    stretches: Arc<AllStretches>,
     /// See [`copies::GROUPS_AT_ONCE`].
     groups_at_once: usize,
 }
@@ -93,6 +97,7 @@ impl Index {
             reader,
             fields,
             threads: Arc::default(),
+            stretches: Arc::new(AllStretches::new()),
             groups_at_once: copies::GROUPS_AT_ONCE,
         })
     }
@@ -133,7 +138,8 @@ impl Index {
                 ..Found::default()
             });
         }
-        let found = search::search(&run, &*query, page, self.groups_at_once);
+        let stretches = self.stretches.of(&run.searcher).during("search")?;
+        let found = search::search(&run, &*query, page, &stretches, self.groups_at_once);
         let (count, hits) = found.during("search")?;
         let copies = self.other_copies(&run, &hits, asker, with_self_tests);
         Ok(Found {
@@ -199,7 +205,9 @@ impl Index {
 
     /// Shows the last commit to the searches that follow.
     fn reload(&self) -> Result<()> {
-        self.reader.reload().during("reload")
+        self.reader.reload().during("reload")?;
+        let searcher = self.reader.searcher();
+        self.stretches.of(&searcher).map(drop).during("reload")
     }
 
     /// Gives the highest sequence number of the last commit.

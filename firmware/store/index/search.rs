@@ -1,10 +1,10 @@
 //! Finds messages: the exact count and one page of hits, in one pass over what matches.
 //!
-//! Newest first reads the date of every match from a column, and the sequence number only of those that may
-//! reach the page. Copies of a message are one result (see `copies`), which costs a second pass where some are found.
+//! Newest first reads few dates (see `newest`), relevance the sequence numbers of those matches that may reach the page.
+//! Copies of a message are one result (see `copies`), which costs a second pass where some are found.
 //! Nothing is filtered here: who may see what is part of the query (see `compile`).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tantivy::collector::sort_key::NaturalComparator;
 use tantivy::collector::{Collector, SegmentCollector, TopNComputer};
@@ -12,7 +12,9 @@ use tantivy::columnar::Column;
 use tantivy::query::Query;
 use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
 
-use super::copies::{self, Copies, Copy, FirstCopies};
+use super::copies::{Copies, FirstCopies, SegmentCopies, lock};
+use super::newest::Newest;
+use super::stretches::Stretches;
 use super::{Run, schema};
 
 /// Hits from the first that a search looks through at most: the memory of a search is bounded by it.
@@ -64,7 +66,7 @@ pub struct Found {
 }
 
 /// What hits are ordered by: the greater comes first.
-type Key = (i64, u64);
+pub(super) type Key = (i64, u64);
 
 /// A hit, and the first message of its group: the hit itself if that is no copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,14 +80,18 @@ pub(super) fn search(
     run: &Run,
     query: &dyn Query,
     page: Page,
+    stretches: &[Arc<Stretches>],
     groups_at_once: usize,
 ) -> tantivy::Result<(u64, Vec<Hit>)> {
-    let hits = |from| run.collect(query, &Hits::new(page, Copies::new(from, groups_at_once)));
+    let matches_from = |group| {
+        let copies = Copies::new(group, groups_at_once);
+        matches(run, query, page, stretches, copies)
+    };
     let Matches {
         mut count,
         first,
         mut copies,
-    } = hits(0)?;
+    } = matches_from(0)?;
     let itself = |(rank, sequence)| {
         let first = sequence;
         (rank, Hit { sequence, first })
@@ -102,7 +108,7 @@ pub(super) fn search(
         first.sort_unstable_by(|left, right| right.cmp(left));
         first.truncate(page.reach());
         match left_from {
-            Some(from) => copies = hits(from)?.copies,
+            Some(from) => copies = matches_from(from)?.copies,
             None => break,
         }
     }
@@ -110,177 +116,111 @@ pub(super) fn search(
     Ok((count, hits.map(|(_, hit)| hit).collect()))
 }
 
-/// Counts all matches that are no copies and keeps the first of them; gathers the copies.
-struct Hits {
-    order: Order,
+/// Runs through all matches, and gathers the copies among them.
+fn matches(
+    run: &Run,
+    query: &dyn Query,
+    page: Page,
+    stretches: &[Arc<Stretches>],
+    copies: Copies,
+) -> tantivy::Result<Matches> {
+    let reach = page.reach();
+    let stretches = stretches.to_vec();
+    // To count, nothing needs a score.
+    if reach == 0 || page.order == Order::Newest {
+        return run.collect(query, &Newest::new(reach, stretches, copies));
+    }
+    let best = Best {
+        reach,
+        stretches,
+        copies: Arc::new(Mutex::new(copies)),
+    };
+    run.collect(query, &best)
+}
+
+/// What was found in all segments.
+pub(super) struct Matches {
+    /// Matches that are no copies.
+    pub(super) count: u64,
+    /// Keys of the first of these, in no order.
+    pub(super) first: Vec<Key>,
+    pub(super) copies: Copies,
+}
+
+/// Counts all matches that are no copies and keeps those that fit best; gathers the copies.
+struct Best {
     /// Hits to keep in each segment, from the first of all.
     reach: usize,
-    /// One place for the copies of all segments, which bounds them together.
+    /// Of each segment, by its place.
+    stretches: Vec<Arc<Stretches>>,
     copies: Arc<Mutex<Copies>>,
 }
 
-impl Hits {
-    fn new(page: Page, copies: Copies) -> Self {
-        let reach = page.reach();
-        Self {
-            // To count, nothing needs a score.
-            order: if reach == 0 {
-                Order::Newest
-            } else {
-                page.order
-            },
-            reach,
-            copies: Arc::new(Mutex::new(copies)),
-        }
-    }
-}
-
-impl Collector for Hits {
+impl Collector for Best {
     type Fruit = Matches;
-    type Child = SegmentHits;
+    type Child = SegmentBest;
 
     fn for_segment(
         &self,
-        _: SegmentOrdinal,
+        place: SegmentOrdinal,
         segment: &SegmentReader,
-    ) -> tantivy::Result<SegmentHits> {
-        let columns = segment.fast_fields();
-        Ok(SegmentHits {
-            order: self.order,
-            sent_at: columns.i64(schema::SENT_AT)?,
-            sequence: columns.u64(schema::SEQUENCE)?,
-            first_copy: copies::column(segment)?,
-            dates: Vec::new(),
-            first_copies: Vec::new(),
+    ) -> tantivy::Result<SegmentBest> {
+        let stretches = self.stretches[place as usize].clone();
+        Ok(SegmentBest {
+            sequence: segment.fast_fields().u64(schema::SEQUENCE)?,
+            copies: SegmentCopies::new(segment, stretches, self.copies.clone())?,
             first: TopNComputer::new_with_comparator(self.reach, NaturalComparator),
             count: 0,
-            copies: self.copies.clone(),
         })
     }
 
     fn requires_scoring(&self) -> bool {
-        self.order == Order::Relevance
+        true
     }
 
-    fn merge_fruits(&self, segments: Vec<SegmentFound>) -> tantivy::Result<Matches> {
+    fn merge_fruits(&self, segments: Vec<(u64, Vec<Key>)>) -> tantivy::Result<Matches> {
         Ok(Matches {
-            count: segments.iter().map(|segment| segment.count).sum(),
-            first: segments
-                .into_iter()
-                .flat_map(|segment| segment.first)
-                .collect(),
+            count: segments.iter().map(|(count, _)| count).sum(),
+            first: segments.into_iter().flat_map(|(_, first)| first).collect(),
             copies: std::mem::take(&mut *lock(&self.copies)),
         })
     }
 }
 
-/// What was found in all segments.
-struct Matches {
-    /// Matches that are no copies.
-    count: u64,
-    first: Vec<Key>,
-    copies: Copies,
-}
-
-/// What was found in one segment, copies left out.
-struct SegmentFound {
-    count: u64,
-    first: Vec<Key>,
-}
-
-/// Counts the matches of one segment and keeps the first of them.
-struct SegmentHits {
-    order: Order,
-    sent_at: Column<i64>,
+/// Counts the matches of one segment and keeps those that fit best.
+struct SegmentBest {
     sequence: Column<u64>,
-    /// None where no message is a copy.
-    first_copy: Option<Column<u64>>,
-    /// Dates of the block of matches just looked at.
-    dates: Vec<Option<i64>>,
-    /// First copies of the same block.
-    first_copies: Vec<Option<u64>>,
+    copies: Option<SegmentCopies>,
     first: TopNComputer<Key, DocId, NaturalComparator>,
     count: u64,
-    copies: Arc<Mutex<Copies>>,
 }
 
-impl SegmentHits {
+impl SegmentBest {
     fn keep(&mut self, rank: i64, document: DocId) {
+        self.count += 1;
         if self.first.threshold.is_some_and(|(least, _)| rank < least) {
             return;
         }
         let sequence = self.sequence.first(document).unwrap_or(0);
         self.first.push((rank, sequence), document);
     }
-
-    /// Takes a match of a segment that has copies.
-    fn sort_in(&mut self, rank: i64, first_copy: Option<u64>, document: DocId) {
-        let Some(first) = first_copy.filter(|first| *first > 0) else {
-            self.count += 1;
-            return self.keep(rank, document);
-        };
-        lock(&self.copies).add(Copy {
-            first,
-            sequence: self.sequence.first(document).unwrap_or(0),
-            rank,
-        });
-    }
 }
 
-impl SegmentCollector for SegmentHits {
-    type Fruit = SegmentFound;
+impl SegmentCollector for SegmentBest {
+    type Fruit = (u64, Vec<Key>);
 
     fn collect(&mut self, document: DocId, score: Score) {
-        let rank = match self.order {
-            Order::Newest => self.sent_at.first(document).unwrap_or(i64::MIN),
-            Order::Relevance => score_rank(score),
-        };
-        if let Some(column) = &self.first_copy {
-            let first_copy = column.first(document);
-            return self.sort_in(rank, first_copy, document);
-        }
-        self.count += 1;
-        self.keep(rank, document);
-    }
-
-    fn collect_block(&mut self, documents: &[DocId]) {
-        let mut dates = std::mem::take(&mut self.dates);
-        dates.resize(documents.len(), None);
-        self.sent_at.first_vals(documents, &mut dates);
-        let ranks = dates.iter().map(|date| date.unwrap_or(i64::MIN));
-        if let Some(column) = &self.first_copy {
-            let mut first_copies = std::mem::take(&mut self.first_copies);
-            first_copies.resize(documents.len(), None);
-            column.first_vals(documents, &mut first_copies);
-            for ((document, rank), first_copy) in documents.iter().zip(ranks).zip(&first_copies) {
-                self.sort_in(rank, *first_copy, *document);
-            }
-            self.first_copies = first_copies;
-        } else {
-            self.count += documents.len() as u64;
-            for (document, rank) in documents.iter().zip(ranks) {
-                self.keep(rank, *document);
-            }
-        }
-        self.dates = dates;
-    }
-
-    fn harvest(self) -> SegmentFound {
-        let first = self
-            .first
-            .into_vec()
-            .into_iter()
-            .map(|hit| hit.sort_key)
-            .collect();
-        SegmentFound {
-            count: self.count,
-            first,
+        let rank = score_rank(score);
+        let copies = self.copies.as_ref();
+        if !copies.is_some_and(|copies| copies.take(document, || rank)) {
+            self.keep(rank, document);
         }
     }
-}
 
-fn lock(copies: &Mutex<Copies>) -> MutexGuard<'_, Copies> {
-    copies.lock().unwrap_or_else(PoisonError::into_inner)
+    fn harvest(self) -> (u64, Vec<Key>) {
+        let first = self.first.into_vec().into_iter();
+        (self.count, first.map(|hit| hit.sort_key).collect())
+    }
 }
 
 /// Makes a whole number of a score that orders as the score does: scores are never negative.

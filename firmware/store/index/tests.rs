@@ -1140,6 +1140,61 @@ proptest! {
     }
 
     #[test]
+    fn the_newest_are_those_of_all_matches_in_order(
+        mail in prop::collection::vec((-20..20i64, 0..4usize, prop::option::weighted(0.2, 0..9usize)), 1..600),
+        disorder in prop::sample::select(&[0, 1, 30][..]),
+        per_segment in prop::sample::select(&[64, 150, 200, 600][..]),
+        removed in prop::collection::vec(1..600u64, 0..4),
+        pages in prop::collection::vec((0..620usize, 0..70usize), 12),
+    ) {
+        let mut firsts = [0; 9];
+        let mut documents: Vec<Document> = mail
+            .into_iter()
+            .zip(1..)
+            .map(|((date, rarity, group), sequence)| {
+                let first_copy = group.map_or(0, |group| firsts[group]);
+                if let Some(group) = group.filter(|_| first_copy == 0) {
+                    firsts[group] = sequence;
+                }
+                let rare = if date == 7 { " selten" } else { "" };
+                Document {
+                    sequence,
+                    first_copy,
+                    sent_at: sequence as i64 / 8 + date * disorder,
+                    subject: ["oft", "oft immer", "oft", "immer"][rarity].to_owned() + rare,
+                    to: vec![person("", if date % 3 == 0 { ANNA } else { BERND })],
+                    ..Document::default()
+                }
+            })
+            .collect();
+        let mut index = index_of(&documents, per_segment);
+        index.stretches = Arc::new(AllStretches::of_len(64));
+        let mut writer = index.writer(OPTIONS).expect("a writer");
+        for sequence in &removed {
+            writer.remove(*sequence);
+        }
+        writer.commit(0).expect("a commit");
+        documents.retain(|document| !removed.contains(&document.sequence));
+        for (typed, asker) in [
+            ("", Asker::Owner),
+            ("oft", Asker::Owner),
+            ("oft -immer", asking(&[(BERND, None, None)])),
+            ("immer", asking(&[(ANNA, None, None)])),
+            ("selten", Asker::Owner),
+        ] {
+            let query = parse(typed, 0).expect("a query").query;
+            let all = check_against_rules(&index, &documents, &query, &asker);
+            for (offset, limit) in &pages {
+                let page = Page { order: Order::Newest, offset: *offset, limit: *limit };
+                let found = index.search(&query, &asker, page, false).expect("a search");
+                prop_assert_eq!(found.count, all.len() as u64);
+                let expected: Vec<u64> = all.iter().skip(*offset).take(*limit).copied().collect();
+                prop_assert_eq!(found.hits, expected);
+            }
+        }
+    }
+
+    #[test]
     fn pairs_find_what_places_would(
         bodies in prop::collection::vec(some_of(&FREQUENT, 12), 1..40),
         rows in prop::collection::vec((some_of(&FREQUENT, 4), prop::bool::ANY, prop::bool::ANY), 60),
