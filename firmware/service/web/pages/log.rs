@@ -64,23 +64,31 @@ fn content(visit: &Visit, filter: &AuditFilter, page: &AuditPage) -> Markup {
 fn entry(visit: &Visit, number: u64, at_us: i64, event: &Event) -> Markup {
     let words = visit.words;
     let at = words.moment(visit.local_s(at_us.div_euclid(1_000_000)));
-    let who = [event.account.as_str(), event.peer.as_str()];
-    let who: Vec<_> = who.into_iter().filter(|part| !part.is_empty()).collect();
-    let is_changed = !event.before.is_empty() || !event.after.is_empty();
+    let said = said(words, event).join(" – ");
     html! {
         li {
             strong { (kind_text(words, event.kind)) }
             span.when { (at) }
-            span.snippet {
-                (who.join(", "))
-                @if !event.text.is_empty() { " – " (cut(&event.text)) }
-                @if is_changed { ": " (cut(&event.before)) " → " (cut(&event.after)) }
-                @if !event.reason.is_empty() { " – " (cut(&event.reason)) }
-                @if let [subject] = event.subjects[..] { " – " (words.filled("log-entry", &[("number", words.number(subject).into())])) }
-            }
+            @if !said.is_empty() { span.snippet { (said) } }
             span.snippet { (words.filled("log-entry", &[("number", words.number(number).into())])) }
         }
     }
+}
+
+/// Who, what, and from what to what, as far as the entry says.
+fn said(words: &Words, event: &Event) -> Vec<String> {
+    let who = [event.account.as_str(), event.peer.as_str()];
+    let who: Vec<_> = who.into_iter().filter(|part| !part.is_empty()).collect();
+    let mut said = vec![who.join(", "), cut(&event.text)];
+    if !event.before.is_empty() || !event.after.is_empty() {
+        said.push(format!("{} → {}", cut(&event.before), cut(&event.after)));
+    }
+    said.push(cut(&event.reason));
+    if let [subject] = event.subjects[..] {
+        said.push(words.filled("log-entry", &[("number", words.number(subject).into())]));
+    }
+    said.retain(|part| !part.is_empty());
+    said
 }
 
 fn cut(text: &str) -> String {
