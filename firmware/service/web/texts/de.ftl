@@ -250,7 +250,7 @@ warning-no-mail = Es ist noch keine Mail gekommen. Die Einrichtung zeigt, wie Ma
 
 # Einrichtung
 setup-hint = Jeder Schritt kann warten und später geändert werden. Nichts davon hält Mails auf.
-setup-lacks = Noch nicht in dieser Version: Nachrichten und Zustandsmails, Updates, eigene Zertifikate.
+setup-lacks = Noch nicht in dieser Version: Zustandsmails, Updates, eigene Zertifikate.
 step-open = offen
 step-on = an
 step-language = Sprache und Zeitzone

@@ -250,7 +250,7 @@ warning-no-mail = No mail has come yet. Setup shows how to send it here.
 
 # Setup
 setup-hint = Each step can be left and come back to. Nothing here stops mail from coming in.
-setup-lacks = Not there yet in this version: notices and status mails, updates, certificates of your own.
+setup-lacks = Not there yet in this version: status mails, updates, certificates of your own.
 step-open = open
 step-on = on
 step-language = Language and time zone
