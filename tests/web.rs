@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::{Archive, Folder, Ran, Serving, run, skip};
 
 const PASSWORD: &str = "drei Igel im Regen";
@@ -208,17 +208,16 @@ fn a_thousand_connections_that_say_nothing_cost_little_and_mail_goes_on() {
         // The beginning of a TLS record, or nothing at all.
         let _ = connection.write_all(&[22, 3, 1][..index % 4]);
     }
-    let tls = (0..100).filter_map(|_| {
+    let tls = (0..100).map(|_| {
         Command::new("openssl")
             .args(["s_client", "-quiet", "-connect", &web.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .ok()
+            .expect("openssl, which scripts/test installs")
     });
     let idle = Idle(tls.collect());
-    let began = Instant::now();
     for number in 0..50 {
         let message = format!("Subject: {number}\r\n\r\nx\r\n");
         serving
@@ -231,7 +230,6 @@ fn a_thousand_connections_that_say_nothing_cost_little_and_mail_goes_on() {
             .expect("an answer")
             .stored();
     }
-    assert!(began.elapsed() < Duration::from_secs(30), "mail goes on");
     let taken = serving.memory_peak_bytes() - before;
     assert!(taken < IDLE_BYTES_MAX, "{taken} bytes");
     drop(idle);
