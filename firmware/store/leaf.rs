@@ -648,7 +648,7 @@ fn put_event(fields: &mut FieldWriter, event: &Event) {
     event
         .records
         .iter()
-        .for_each(|record| fields.text(21, record));
+        .for_each(|record| fields.bytes(21, record.as_bytes()));
 }
 
 fn take_event(fields: &mut Fields) -> Option<Event> {
