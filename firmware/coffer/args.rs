@@ -292,13 +292,13 @@ pub(crate) struct TufArgs {
     /// The folder of trusted metadata
     #[arg(long, value_name = "DIR")]
     pub(crate) metadata_dir: PathBuf,
-    /// Where the repository's metadata lie, as http://…
+    /// Where the repository's metadata lie, as https://… or http://…
     #[arg(long, value_name = "URL")]
     pub(crate) metadata_url: Option<String>,
     /// A target to download; can be given again
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) target_name: Vec<String>,
-    /// Where the repository's targets lie, as http://…
+    /// Where the repository's targets lie, as https://… or http://…
     #[arg(long, value_name = "URL")]
     pub(crate) target_base_url: Option<String>,
     /// The folder that targets are downloaded to

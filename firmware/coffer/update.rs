@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::SystemTime;
 use update::error::chain;
 use update::folder::MetadataFolder;
-use update::http::HttpRepository;
+use update::http::{HttpRepository, Trust};
 use update::updater::Updater;
 use update::{Client, KeyTypes, Limits, Options, Stale, Time, UpdateError};
 
@@ -62,7 +62,8 @@ fn with_updater(
 ) -> Result<(), Exit> {
     let metadata = args.metadata_url.as_deref();
     let metadata = metadata.ok_or_else(|| Exit::cannot("--metadata-url is missing"))?;
-    let repository = HttpRepository::new(metadata, args.target_base_url.as_deref())
+    let targets = args.target_base_url.as_deref();
+    let repository = HttpRepository::new(metadata, targets, &Trust::Browsers)
         .map_err(|error| Exit::cannot(chain(&error)))?;
     let mut updater = Updater::new(folder, &repository, options()).map_err(not_updated)?;
     updater.refresh().map_err(not_updated)?;

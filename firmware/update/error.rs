@@ -137,7 +137,7 @@ pub enum Fault {
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The address is none that is understood.
-    #[error("only addresses with http:// are understood: {0}")]
+    #[error("only addresses with https:// or http:// are understood: {0}")]
     Address(String),
     /// The server answers something else than the file.
     #[error("server answers with status: {0}")]

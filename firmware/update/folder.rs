@@ -89,7 +89,7 @@ impl MetadataFolder {
 ///
 /// # Errors
 /// That of `fill`, and `Write`.
-pub(crate) fn replace(
+fn replace(
     folder: &Path,
     name: &str,
     fill: impl FnOnce(&File, &Path) -> Result<(), UpdateError>,
@@ -117,13 +117,13 @@ fn metadata_name(role: &str) -> Result<String, UpdateError> {
         .ok_or_else(|| UpdateError::UnusableName(role.to_owned()))
 }
 
-fn sync_folder(folder: &Path) -> Result<(), UpdateError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), UpdateError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| write_error(folder, source))
 }
 
-fn write_error(path: &Path, source: io::Error) -> UpdateError {
+pub(crate) fn write_error(path: &Path, source: io::Error) -> UpdateError {
     UpdateError::Write {
         path: path.to_owned(),
         source,

@@ -9,8 +9,10 @@ pub mod client;
 #[cfg(test)]
 mod client_tests;
 mod digest;
+mod download;
 pub mod error;
 pub mod folder;
+pub mod folder_repository;
 mod hex;
 pub mod http;
 mod key;

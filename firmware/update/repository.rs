@@ -1,4 +1,4 @@
-//! Where the files of a repository come from: the contract that a web server, a stick or a test keeps.
+//! Where the files of a repository come from: the contract that a web server, a folder or a test keeps.
 //!
 //! Nothing that comes from there is believed, so that any server may hold the files.
 
@@ -13,11 +13,16 @@ pub trait Repository {
     /// Whenever it is not certain that there is none.
     fn metadata(&self, name: &str) -> Result<Option<Box<dyn Read>>, FetchError>;
 
-    /// Opens the file of a target, which should have this length in bytes; as `metadata`.
+    /// Opens the file of a target, which should have this length in bytes, behind its first bytes that are there already; as `metadata`.
     ///
     /// # Errors
     /// As `metadata`.
-    fn target(&self, path: &str, length: u64) -> Result<Option<Box<dyn Read>>, FetchError>;
+    fn target(
+        &self,
+        path: &str,
+        length: u64,
+        behind: u64,
+    ) -> Result<Option<Box<dyn Read>>, FetchError>;
 }
 
 /// Reads a file that may not be longer than so many bytes.

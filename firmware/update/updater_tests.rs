@@ -9,7 +9,7 @@ use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -18,18 +18,38 @@ struct Served {
     repository: TestRepository,
     targets: BTreeMap<String, Vec<u8>>,
     fetched: RefCell<Vec<String>>,
+    /// Bytes of a target after which the way to it breaks off.
+    breaks_off_after: Option<u64>,
+}
+
+/// A way that has broken off.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
 }
 
 impl Repository for Served {
     fn metadata(&self, name: &str) -> Result<Option<Box<dyn Read>>, FetchError> {
         let file = self.repository.files.get(name).cloned();
-        Ok(file.map(|bytes| Box::new(std::io::Cursor::new(bytes)) as Box<dyn Read>))
+        Ok(file.map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn Read>))
     }
 
-    fn target(&self, path: &str, _: u64) -> Result<Option<Box<dyn Read>>, FetchError> {
-        self.fetched.borrow_mut().push(path.to_owned());
-        let file = self.targets.get(path).cloned();
-        Ok(file.map(|bytes| Box::new(std::io::Cursor::new(bytes)) as Box<dyn Read>))
+    fn target(&self, path: &str, _: u64, behind: u64) -> Result<Option<Box<dyn Read>>, FetchError> {
+        self.fetched.borrow_mut().push(match behind {
+            0 => path.to_owned(),
+            _ => format!("{path} behind {behind}"),
+        });
+        let Some(file) = self.targets.get(path) else {
+            return Ok(None);
+        };
+        let rest = file.get(behind as usize..).unwrap_or_default().to_owned();
+        Ok(Some(match self.breaks_off_after {
+            None => Box::new(Cursor::new(rest)),
+            Some(bytes) => Box::new(Cursor::new(rest).take(bytes).chain(Broken)),
+        }))
     }
 }
 
@@ -42,6 +62,7 @@ impl Served {
             repository,
             targets: BTreeMap::new(),
             fetched: RefCell::default(),
+            breaks_off_after: None,
         }
     }
 
@@ -107,6 +128,36 @@ fn targets_are_fetched_once() {
     assert_eq!(place.download(&served, "a/b.efi").expect("a target"), path);
     assert_eq!(fs::read(&path).expect("a file"), b"newer content");
     assert_eq!(place.files(), ["a%2Fb.efi"]);
+}
+
+#[test]
+fn a_download_goes_on_where_it_broke_off() {
+    let mut served = Served::new();
+    served.publish("a", b"content");
+    let place = Place::new(&served);
+    served.breaks_off_after = Some(3);
+    let broken = outcome(place.download(&served, "a"));
+    assert!(broken.starts_with("cannot fetch: a"), "{broken}");
+    assert_eq!(place.files(), [".a.part"]);
+    assert!(place.download(&served, "a").is_err());
+    served.breaks_off_after = None;
+    let path = place.download(&served, "a").expect("a target");
+    assert_eq!(fs::read(path).expect("a file"), b"content");
+    assert_eq!(place.files(), ["a"]);
+    assert_eq!(served.fetched.take(), ["a", "a behind 3", "a behind 6"]);
+}
+
+#[test]
+fn what_broke_off_may_be_of_another_target() {
+    for left in [&b"old"[..], b"conTent", b"something longer"] {
+        let mut served = Served::new();
+        served.publish("a", b"content");
+        let place = Place::new(&served);
+        fs::write(place.path().join(".a.part"), left).expect("room for a file");
+        let path = place.download(&served, "a").expect("a target");
+        assert_eq!(fs::read(path).expect("a file"), b"content");
+        assert_eq!(place.files(), ["a"]);
+    }
 }
 
 #[test]
