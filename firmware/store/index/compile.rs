@@ -20,6 +20,7 @@ use super::pairs;
 use super::phrase::InARow;
 use super::range::Range;
 use super::schema::{Fields, MARK_ATTACHMENT, MARK_SELF_TEST};
+use super::walked::Walked;
 
 type Clause = Box<dyn Query>;
 
@@ -256,7 +257,18 @@ fn all_of(mut clauses: Vec<(Occur, Clause)>) -> Clause {
     if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
         clauses.push((Occur::Must, Box::new(AllQuery)));
     }
-    Box::new(BooleanQuery::new(clauses))
+    // Words in a row are asked about the fewer messages the better.
+    if clauses.iter().any(|(_, clause)| has_row(&**clause)) {
+        return Box::new(BooleanQuery::new(clauses));
+    }
+    Box::new(Walked::new(clauses))
+}
+
+/// Tells whether a clause seeks words in a row.
+fn has_row(clause: &dyn Query) -> bool {
+    let joined = clause.downcast_ref::<BooleanQuery>();
+    clause.is::<InARow>()
+        || joined.is_some_and(|joined| joined.clauses().iter().any(|(_, one)| has_row(&**one)))
 }
 
 /// Joins alternatives; none is nothing.
