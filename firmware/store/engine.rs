@@ -18,12 +18,30 @@ use crate::upkeep::{self, Upkeep};
 use crate::volume_files::VolumeFiles;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Documents kept for the indexer, in bytes of their text: it then need not read the messages again.
 const DOCUMENT_BYTES_MAX: usize = 24 << 20;
+
+/// Documents that recovery makes in one step, in bytes of their text: with those of the step before they can be kept.
+const STEP_DOCUMENT_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 2;
+
+/// Room for the documents of one step.
+#[derive(Default)]
+pub(crate) struct DocumentRoom {
+    bytes: AtomicUsize,
+}
+
+impl DocumentRoom {
+    /// Tells whether there is still room for this document, which then is taken.
+    pub(crate) fn takes(&self, document: &Document) -> bool {
+        let bytes = weight_bytes(document);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= STEP_DOCUMENT_BYTES_MAX
+    }
+}
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -100,6 +118,11 @@ impl Progress {
         self.document_bytes -= passed.values().chain(&document).map(bytes).sum::<usize>();
         document
     }
+
+    /// Tells whether there is room for the documents of another step of recovery.
+    fn takes_another_step(&self) -> bool {
+        self.document_bytes <= DOCUMENT_BYTES_MAX - STEP_DOCUMENT_BYTES_MAX
+    }
 }
 
 fn weight_bytes(document: &Document) -> usize {
@@ -158,7 +181,13 @@ impl Shared {
 
     /// Takes the document of a new message, if it is still in memory.
     pub(crate) fn take_document(&self, sequence: u64) -> Option<Document> {
-        self.progress().take_document(sequence)
+        let mut progress = self.progress();
+        let was_full = !progress.takes_another_step();
+        let document = progress.take_document(sequence);
+        if was_full && progress.takes_another_step() {
+            self.moved.notify_all();
+        }
+        document
     }
 
     /// Says how far searches can find.
@@ -221,6 +250,21 @@ impl Shared {
     pub(crate) fn is_wanted(&self, added: u64) -> bool {
         let progress = self.progress();
         progress.wanted > progress.indexed && added >= progress.wanted
+    }
+
+    /// Waits until the indexer has room for the documents of another step, if it goes on at all.
+    pub(crate) fn wait_for_indexer(&self) {
+        let mut progress = self.progress();
+        while !progress.takes_another_step()
+            && progress.index_failure.is_none()
+            && !progress.stalled
+            && !progress.closing
+        {
+            progress = self
+                .moved
+                .wait(progress)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits like [`Shared::wait_for`], at most until there are so many leaves; only the indexer may.
@@ -369,24 +413,26 @@ impl Engine {
             latched: OnceLock::new(),
         });
         let durable = index.watermark()?.unwrap_or(0).max(durable);
-        let position = recovery::catch_up(&shared, archive_id, durable, watch)?;
-        let queue = Queue::default();
-        let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         let indexer = Indexer::open(shared.clone(), &index)?;
-        shared.publish(position.leaves, Vec::new());
-        let upkeep = Upkeep::new(shared.clone(), queue.clone(), index.clone());
-        let upkeep = shared
-            .options
-            .upkeep
-            .then(|| thread("upkeep", || upkeep.run()));
-        Ok(Self {
-            shared,
-            upkeep: upkeep.transpose()?,
-            index,
-            queue,
-            committer: Some(thread("committer", move || committer.run())?),
+        // It follows while the catalog catches up: what is read for the one is at hand for the other. If that fails, it ends with this.
+        let mut engine = Self {
             indexer: Some(thread("indexer", move || indexer.run())?),
-        })
+            shared,
+            index,
+            queue: Queue::default(),
+            committer: None,
+            upkeep: None,
+        };
+        let (shared, queue) = (engine.shared.clone(), engine.queue.clone());
+        let position = recovery::catch_up(&shared, archive_id, durable, watch)?;
+        let committer = Committer::open(shared.clone(), queue.clone(), position)?;
+        shared.publish(position.leaves, Vec::new());
+        engine.committer = Some(thread("committer", move || committer.run())?);
+        if shared.options.upkeep {
+            let upkeep = Upkeep::new(shared, queue, engine.index.clone());
+            engine.upkeep = Some(thread("upkeep", || upkeep.run())?);
+        }
+        Ok(engine)
     }
 }
 

@@ -7,8 +7,9 @@ use crate::catalog::{
     self, CatalogView, Entries, FurtherReception, Packing, Place, Summary, VolumeEntry, Watermark,
 };
 use crate::disk::Open;
-use crate::engine::Shared;
+use crate::engine::{DocumentRoom, Shared};
 use crate::error::{DiskContext, Error, Result};
+use crate::index::Document;
 use crate::indexer::read_facts;
 use crate::leaf::{self, BadLeaf, Leaf, LeafBody};
 use crate::merkle::{Appender, Hash};
@@ -58,6 +59,8 @@ pub(crate) fn catch_up(
     }
     check_numbers(&numbers, last, position)?;
     volume::remove_left_over(&*shared.disk)?;
+    // Neither catalog nor index may know of what is read back from memory, and would not be there after a power cut.
+    volume::sync_number(&*shared.disk, last)?;
     position = follow_swaps(shared, archive_id, position)?;
     let mut walk = Walk::open(shared, archive_id, position, last, durable)?;
     while let Some(end) = walk.volume(position.volume, watch)? {
@@ -756,7 +759,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Hands what was gathered to the catalog, with the summaries of the new messages.
+    /// Hands what was gathered to the catalog, with the summaries of the new messages, and then to the indexer.
     fn flush(&mut self, watch: &mut dyn FnMut(Watermark)) -> Result<()> {
         let entries = std::mem::take(&mut self.entries);
         let messages = std::mem::take(&mut self.new_messages);
@@ -769,31 +772,39 @@ impl<'a> Walk<'a> {
             ..entries
         };
         catalog.apply(&places, &self.tree.take_changed(), before, false)?;
-        let mut summaries = Entries {
+        let numbers: Vec<u64> = messages.into_keys().collect();
+        let read = read_messages(self.shared, &catalog.read()?, &numbers)?;
+        let summaries = Entries {
             totals,
+            summaries: read.summaries,
             ..Entries::default()
         };
-        let numbers: Vec<u64> = messages.into_keys().collect();
-        summaries.summaries = read_summaries(self.shared, &catalog.read()?, &numbers)?;
         catalog.apply(&summaries, &[], self.position, false)?;
         self.view = catalog.read()?;
         self.new_contents.clear();
+        self.shared.publish(self.position.leaves, read.documents);
+        self.shared.wait_for_indexer();
         watch(self.position);
         Ok(())
     }
 }
 
-/// Makes the summaries of messages anew by reading them, on as many threads as index; in their order, without those that are damaged.
-fn read_summaries(
-    shared: &Shared,
-    view: &CatalogView,
-    numbers: &[u64],
-) -> Result<Vec<(u64, Summary)>> {
+/// What catalog and index are told about messages, in their order.
+#[derive(Default)]
+struct ReadMessages {
+    summaries: Vec<(u64, Summary)>,
+    documents: Vec<Document>,
+}
+
+/// Reads messages for catalog and index, on as many threads as index; damaged ones are left out.
+fn read_messages(shared: &Shared, view: &CatalogView, numbers: &[u64]) -> Result<ReadMessages> {
+    let room = DocumentRoom::default();
     let read = |some: &[u64]| {
-        let found = some
-            .iter()
-            .map(|number| read_summary(shared, view, *number));
-        found.filter_map(Result::transpose).collect()
+        let mut read = ReadMessages::default();
+        for number in some {
+            read_message(shared, view, *number, &room, &mut read)?;
+        }
+        Ok(read)
     };
     let share = numbers.len().div_ceil(shared.options.index_threads.max(1));
     if share == numbers.len() {
@@ -808,29 +819,43 @@ fn read_summaries(
             part.join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
-        joined
-            .collect::<Result<Vec<_>>>()
-            .map(|summaries| summaries.into_iter().flatten().collect())
+        joined.reduce(|first, next| {
+            let (mut first, next) = (first?, next?);
+            first.summaries.extend(next.summaries);
+            first.documents.extend(next.documents);
+            Ok(first)
+        })
     })
+    .unwrap_or_else(|| Ok(ReadMessages::default()))
 }
 
-/// Makes the summary of a message; none when it is damaged.
-fn read_summary(
+/// Reads a message; the index gets its document at once where there is room for it.
+fn read_message(
     shared: &Shared,
     view: &CatalogView,
     sequence: u64,
-) -> Result<Option<(u64, Summary)>> {
+    room: &DocumentRoom,
+    read: &mut ReadMessages,
+) -> Result<()> {
     let message = shared.reader.message(view, sequence);
     let group = message.and_then(|message| shared.reader.group(view, &message));
     match group.and_then(|group| read_facts(shared, view, sequence, group)) {
-        Ok((facts, _)) => Ok(Some((sequence, facts.summary))),
+        Ok((facts, further)) => {
+            read.summaries.push((sequence, facts.summary));
+            // Arrivals that came later are looked up when the index comes to them.
+            let is_wanted = further.is_empty() && sequence > shared.indexed();
+            if is_wanted && room.takes(&facts.document) {
+                read.documents.push(facts.document);
+            }
+            Ok(())
+        }
         Err(error @ (Error::Damaged { .. } | Error::NotFound(_) | Error::Body(_))) => {
             tracing::error!(
                 sequence,
                 error = &error as &dyn std::error::Error,
                 "a message is damaged"
             );
-            Ok(None)
+            Ok(())
         }
         Err(error) => Err(error),
     }

@@ -175,6 +175,13 @@ pub(crate) fn remove_left_over(disk: &dyn Disk) -> Result<()> {
     Ok(())
 }
 
+/// Makes durable what was written into a volume.
+pub(crate) fn sync_number(disk: &dyn Disk, number: u64) -> Result<()> {
+    let name = file_name(number);
+    let file = disk.open(Path::new(&name), Open::Read).on("open", &name)?;
+    file.sync_data().on("sync", &name)
+}
+
 /// Numbers of the volumes that are there, ascending.
 pub(crate) fn numbers(disk: &dyn Disk) -> Result<Vec<u64>> {
     let names = disk.list(Path::new(FOLDER)).on("list", FOLDER)?;
