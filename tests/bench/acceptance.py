@@ -1,9 +1,11 @@
 """Durable acceptance by SMTP: Postfix's own load generator against Coffer and against Postfix.
 
 Both are started anew for each figure and warmed by a few messages. Postfix counts as done when the mail lies in the
-Maildir, Coffer when everything is indexed; the rate is that of acceptance alone.
+Maildir, Coffer when everything is indexed; the rate is that of acceptance alone. Postfix's smtp-sink, which takes mail and keeps
+nothing, tells what the connections and commands alone cost.
 """
 
+import subprocess
 from dataclasses import dataclass, field
 from typing import Iterator
 
@@ -11,10 +13,11 @@ from bench.bench import Bench
 from bench.coffer import Serving
 from bench.figures import COFFER, Line, at_least, at_most
 from bench.machine import syncs_per_second
-from bench.postfix import RECIPIENT, Postfix
-from bench.process import MeasuringFailed, run
+from bench.postfix import RECIPIENT, Postfix, free_port, wait_for_port
+from bench.process import MeasuringFailed, cpu_s, run
 
 POSTFIX = "Postfix"
+SINK = "smtp-sink (keeps nothing)"
 # Bytes of body, which makes 6.4 KB with the header.
 BODY_BYTES = 6200
 SESSIONS = (1, 8, 32)
@@ -32,7 +35,7 @@ class Figures:
     """What one number of sessions gives, a list entry a run, by program."""
 
     rate: dict[str, list[float]] = field(default_factory=lambda: {COFFER: [], POSTFIX: []})
-    accept_cpu: list[float] = field(default_factory=list)
+    accept_cpu: dict[str, list[float]] = field(default_factory=lambda: {COFFER: [], SINK: []})
     all_cpu: dict[str, list[float]] = field(default_factory=lambda: {COFFER: [], POSTFIX: []})
     peak: list[float] = field(default_factory=list)
 
@@ -46,6 +49,7 @@ def measure(bench: Bench) -> Iterator[Line]:
         for sessions in SESSIONS:
             measure_coffer(bench, sessions, figures[sessions])
             measure_postfix(bench, sessions, figures[sessions])
+            measure_sink(sessions, figures[sessions])
     yield Line("appends of 4 KiB with fdatasync on this disk meanwhile", "a second", {"disk": syncs})
     for sessions, found in figures.items():
         yield from lines(sessions, found)
@@ -55,8 +59,7 @@ def lines(sessions: int, found: Figures) -> Iterator[Line]:
     """The lines for one number of sessions."""
     what = f"SMTP, 6 KB messages, {sessions} session{'s' if sessions > 1 else ''}"
     yield Line(f"{what}: durably accepted", "messages/s", found.rate, [at_least(RATIOS[sessions], POSTFIX)])
-    accepted = {COFFER: found.accept_cpu}
-    yield Line(f"{what}: accepting", "CPU s per 1,000", accepted, [at_most(0.2)], CPU_NOTE)
+    yield Line(f"{what}: accepting", "CPU s per 1,000", found.accept_cpu, [at_most(0.2)], CPU_NOTE)
     delivered = "accepted and indexed (Postfix: and delivered)"
     yield Line(f"{what}: {delivered}", "CPU s per 1,000", found.all_cpu, [at_most(0.4)], CPU_NOTE)
     yield Line(f"{what}: peak memory", "MiB", {COFFER: found.peak})
@@ -74,7 +77,7 @@ def measure_coffer(bench: Bench, sessions: int, figures: Figures) -> None:
         indexing = serving.index_cpu_s() - indexing_before
         check_kept(serving, WARM_UP + count)
         figures.rate[COFFER].append(count / wall_s)
-        figures.accept_cpu.append((accepted - indexing) * 1000 / count)
+        figures.accept_cpu[COFFER].append((accepted - indexing) * 1000 / count)
         figures.all_cpu[COFFER].append((serving.cpu_s() - before) * 1000 / count)
         figures.peak.append(serving.peak_rss_mib())
 
@@ -97,6 +100,22 @@ def measure_postfix(bench: Bench, sessions: int, figures: Figures) -> None:
         postfix.wait_until_delivered(WARM_UP + count)
         figures.rate[POSTFIX].append(count / wall_s)
         figures.all_cpu[POSTFIX].append((postfix.cpu_s() - before) * 1000 / count)
+
+
+def measure_sink(sessions: int, figures: Figures) -> None:
+    """One run against a server that throws the mail away: what nobody who speaks SMTP so can do without."""
+    count = MESSAGES[sessions]
+    port = free_port()
+    sink = subprocess.Popen(["smtp-sink", f"127.0.0.1:{port}", str(2 * max(SESSIONS))])
+    try:
+        wait_for_port(port)
+        send(port, sessions, WARM_UP)
+        before = cpu_s(sink.pid)
+        send(port, sessions, count)
+        figures.accept_cpu[SINK].append((cpu_s(sink.pid) - before) * 1000 / count)
+    finally:
+        sink.terminate()
+        sink.wait()
 
 
 def send(port: int, sessions: int, count: int) -> float:
