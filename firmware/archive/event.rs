@@ -153,6 +153,8 @@ event_kinds! {
     RegisterKept = 36, "register kept";
     /// Somebody signed out, or a session was ended.
     SessionEnded = 37, "session ended";
+    /// Coffer sent a mail of its own: a test or a status mail.
+    MailSent = 38, "mail sent";
 }
 
 #[cfg(test)]

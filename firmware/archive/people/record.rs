@@ -5,7 +5,7 @@
 //! | `coffer-account: 1` | `id`, `name`, `display-name`, `role`\*, `address`\*, `former`\*, `state` (active, disabled, removed), `lock`? (since, then `own` or `others`: whose password it is), `second-factor` (yes, no), `settles-in-s` |
 //! | `coffer-proposal: 1` | `number`, change, `proposed-by`, `proposed-at`, `reason`, `favoured-by`?, `objected-by`?, `notice`\* (`given` or `due`, then the address), `waited-s`, `age-s` |
 //! | `coffer-grant: 1` | `number`, `account`, terms, `left-s`, `ended` (yes, no) |
-//! | `coffer-register: 1` | `last-number`, `latest` |
+//! | `coffer-register: 1` | `last-number`, `latest`, `notice-route`? |
 //! | `coffer-end: 1` | `number`: this proposal waits no longer |
 //! | `coffer-change: 1` | change; on its way to the keeper only |
 //!
@@ -169,6 +169,8 @@ impl Register {
         let mut lines = Writer::new("coffer-register");
         lines.put("last-number", self.last_number);
         lines.put("latest", self.latest);
+        let route = Some(&self.notice_route).filter(|route| !route.is_empty());
+        lines.put_all("notice-route", route);
         lines.end(&self.unknown)
     }
 
@@ -182,6 +184,9 @@ impl Register {
         Ok(Self {
             last_number: lines.one("last-number")?,
             latest: lines.one("latest")?,
+            notice_route: lines
+                .optional("notice-route", |text| Some(text.to_owned()))?
+                .unwrap_or_default(),
             unknown: lines.left,
             ..Self::default()
         })
@@ -600,6 +605,7 @@ mod tests {
         let register = Register {
             last_number: 9,
             latest: -1,
+            notice_route: "smtp\nmail.x.example".to_owned(),
             ..Register::default()
         };
         assert_eq!(Register::from_record(&register.to_record()), Ok(register));

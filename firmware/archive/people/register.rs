@@ -52,6 +52,8 @@ pub struct Register {
     pub last_number: u64,
     /// The latest time ever seen, Unix seconds: a clock that is set back opens nothing.
     pub latest: i64,
+    /// Where and how notices go out, as the change that took effect last says; empty as long as there was none.
+    pub notice_route: String,
     /// Fields of its own record that this version does not know.
     pub unknown: Vec<(String, String)>,
 }

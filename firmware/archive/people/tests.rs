@@ -552,7 +552,9 @@ fn where_notices_go_changes_slowly_and_all_waiting_begins_anew() {
     hours(&mut register, 12);
     propose(&mut register, OPERATOR, give());
     give_notices(&mut register);
+    assert_eq!(register.notice_route, "");
     hours(&mut register, 12);
+    assert_eq!(register.notice_route, "elsewhere");
     let waiting = register.proposals.values().next().expect("the other");
     assert_eq!(register.proposals.len(), 1);
     assert!(waiting.notices.iter().all(|notice| !notice.is_given));
@@ -562,6 +564,7 @@ fn where_notices_go_changes_slowly_and_all_waiting_begins_anew() {
     let (first, _) = new.claim("chef", NOW).expect("a claim");
     assert_eq!(new.claim("other", NOW), Err(Refusal::MayNot));
     done(new.change(first, Change::NoticeRoute("smtp".to_owned()), "", NOW));
+    assert_eq!(new.notice_route, "smtp");
 }
 
 #[test]
@@ -709,6 +712,10 @@ fn the_records_of_each_change_give_the_register() {
     );
     register.withdraw(OFFICER, third).expect("an officer");
     follow(&register, "withdrawn");
+    let route = Change::NoticeRoute("other mail".to_owned());
+    let fourth = propose(&mut register, OPERATOR, route);
+    done(register.approve(OFFICER, fourth, NOW));
+    follow(&register, "notices go elsewhere");
     register
         .make_account(OPERATOR, "zoe", NOW)
         .expect("an account");

@@ -15,7 +15,8 @@ impl Register {
     ) -> Result<Vec<Event>, Refusal> {
         match change {
             Change::Account(id, step) => self.take_step(*id, step, second)?,
-            Change::NoticeRoute(_) => {
+            Change::NoticeRoute(route) => {
+                self.notice_route.clone_from(route);
                 for proposal in self.proposals.values_mut() {
                     proposal.restart();
                 }

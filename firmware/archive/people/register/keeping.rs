@@ -96,6 +96,7 @@ impl Register {
                 let own = Self::from_record(record)?;
                 self.last_number = own.last_number;
                 self.latest = own.latest;
+                self.notice_route = own.notice_route;
                 self.unknown = own.unknown;
             }
         }
@@ -115,6 +116,7 @@ impl Register {
     fn own_at_rest(&self) -> String {
         Self {
             last_number: self.last_number,
+            notice_route: self.notice_route.clone(),
             unknown: self.unknown.clone(),
             ..Self::default()
         }
