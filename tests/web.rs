@@ -128,7 +128,7 @@ fn a_new_archive_is_claimed_and_set_up_in_a_browser() {
     ];
     let claimed = page.send("/", "/claim", &values);
     assert!(claimed.contains("Location: /setup\r\n"), "{claimed}");
-    assert!(page.get("/setup/mail?wait=1").contains("Refresh: 3\r\n"));
+    assert!(page.get("/setup/mail?wait=0").contains("Refresh: 3\r\n"));
     let (number, _) = serving
         .connect()
         .send(
@@ -139,7 +139,7 @@ fn a_new_archive_is_claimed_and_set_up_in_a_browser() {
         .expect("an answer")
         .stored();
     assert!(
-        page.get("/setup/mail?wait=1")
+        page.get("/setup/mail?wait=0")
             .contains("The first mail has arrived.")
     );
     let saved = page.send(

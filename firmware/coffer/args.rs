@@ -74,10 +74,10 @@ pub(crate) struct ServeArgs {
     /// Send browsers that come without TLS, to this address and port, on to the page; can be given again
     #[arg(long, value_name = "ADDR", requires = "web")]
     pub(crate) web_redirect: Vec<SocketAddr>,
-    /// The office's own mail server (HOST:PORT), which takes notices to the office's addresses; without it, what needs a notice waits
+    /// The office's own mail server (HOST:PORT), which takes notices and status mails as long as the page names no other
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) notices: Option<String>,
-    /// The address that notices come from; coffer@ the host's name if left out
+    /// The address that they come from; coffer@ the host's name if left out
     #[arg(long, value_name = "ADDRESS", requires = "notices")]
     pub(crate) notices_from: Option<String>,
     /// Networks that may send without signing in, as 192.168.1.0/24; loopback always may

@@ -10,10 +10,10 @@ use nix::sys::signalfd::SignalFd;
 use service::certificates::{self, CertificateError, Names};
 use service::keeper::{Keeper, KeeperServer, LocalKeeper};
 use service::networks::Networks;
-use service::notices::{NoticeDelivery, Route};
+use service::outgoing::{MailDelivery, Origin, Route};
 use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
 use service::tls::{TlsIdentity, TlsServer};
-use service::web::{Handler, MailDoor, Site, WebOptions, WebServer, WebSocket};
+use service::web::{Handler, MailDoor, Renewal, Site, WebOptions, WebServer, WebSocket};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     let server = smtp(&args, hostname.clone(), keeper.clone(), tls.clone())?;
     let page = page(&args, &hostname, &keeper, &tls, &server)?;
     announce(&args, &keeper, &server, page.as_ref())?;
-    let _notices = notices(&args, &hostname, keeper.clone())?;
+    let _outgoing = outgoing(&args, &hostname, keeper.clone())?;
     let mut minute = Instant::now();
     wait_until_stopped(&signals, || {
         pass(&keeper, &mut minute);
@@ -69,26 +69,26 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The delivery of notices, if there is a server that takes them.
-fn notices(
+/// The delivery of mail of Coffer's own.
+fn outgoing(
     args: &ServeArgs,
     hostname: &str,
     keeper: Arc<LocalKeeper>,
-) -> Result<Option<NoticeDelivery>, Exit> {
-    let Some(server) = args.notices.clone() else {
-        return Ok(None);
-    };
-    let from = || format!("coffer@{hostname}");
-    let route = Route {
-        server,
-        hostname: hostname.to_owned(),
-        from: args.notices_from.clone().unwrap_or_else(from),
-    };
+) -> Result<MailDelivery, Exit> {
     let keeper: Arc<dyn Keeper> = keeper;
-    let delivery = NoticeDelivery::start(&keeper, route);
-    let delivery =
-        delivery.map_err(|error| Exit::cannot(format!("cannot send notices: {error}")))?;
-    Ok(Some(delivery))
+    MailDelivery::start(&keeper, origin(args, hostname))
+        .map_err(|error| Exit::cannot(format!("cannot send mail: {error}")))
+}
+
+/// What the command line says about mail that goes out.
+fn origin(args: &ServeArgs, hostname: &str) -> Origin {
+    let from = || format!("coffer@{hostname}");
+    let from = args.notices_from.clone().unwrap_or_else(from);
+    let server = args.notices.as_deref();
+    Origin {
+        hostname: hostname.to_owned(),
+        route: server.map(|server| Route::plain(server, from)),
+    }
 }
 
 fn event(kind: EventKind) -> Event {
@@ -159,8 +159,14 @@ fn page(
         hostname: hostname.to_owned(),
         smtp: smtp.local_addrs().to_vec(),
         allowed: with_loopback(&args.allow).to_string(),
+        journal_from: with_loopback(&args.journal_from).to_string(),
     };
-    let site = Site::new(keeper.clone(), mail_door);
+    let site = Site::new(keeper.clone(), mail_door).with_outgoing(origin(args, hostname));
+    let renewal: Renewal = {
+        let (keeper, hostname, tls) = (keeper.clone(), hostname.to_owned(), tls.clone());
+        Arc::new(move || renew(&keeper, &hostname, &tls))
+    };
+    let site = site.with_renewal(renewal);
     let options = WebOptions {
         https_port: https_port.map_or(443, |address| address.port()),
         ..WebOptions::default()
@@ -254,7 +260,7 @@ fn sign(keeper: &dyn Keeper) {
     }
 }
 
-/// Renews the certificate before it ends and when the box has got another address; connections that are open keep the old one.
+/// Takes the certificate into use that is kept now, renewed before it ends and when the box has got another address; connections that are open keep the old one.
 fn renew(keeper: &LocalKeeper, hostname: &str, tls: &TlsServer) {
     let renewed = certificate(keeper, hostname)
         .and_then(|identity| tls.replace(&identity).map_err(CertificateError::from));

@@ -147,7 +147,7 @@ fn contains((network, prefix): &(IpAddr, u8), address: IpAddr) -> bool {
     ipnet::IpNet::new(*network, *prefix).is_ok_and(|network| network.contains(&address))
 }
 
-fn pem(der: &[u8]) -> String {
+pub(crate) fn pem(der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");

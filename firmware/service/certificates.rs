@@ -1,9 +1,11 @@
 //! Keeps the box's certificate authority and its certificate in the archive's state, and renews the certificate when it is time or when the
 //! names and addresses of the box have changed.
 //!
-//! The authority is made once and stays, since people install it in their computers. Times are Unix seconds.
+//! The authority is made once and stays, since people install it in their computers. A certificate that others issued (`own_certificate`)
+//! goes before the box's own until it ends. Times are Unix seconds.
 
 use crate::authority::Authority;
+use crate::own_certificate::own;
 use crate::tls::{TlsError, TlsIdentity, TlsServer};
 use std::net::IpAddr;
 use store::{State, StateTable};
@@ -43,7 +45,7 @@ pub struct Names<'a> {
     pub addresses: Vec<IpAddr>,
 }
 
-/// Gives the kept certificate, or a new one when there is none, it ends soon, or the names have changed.
+/// Gives the certificate that others issued and somebody put in, or the kept one of the box, or a new one when there is none, it ends soon, or the names have changed.
 ///
 /// # Errors
 /// When the state file fails, or no certificate can be made.
@@ -56,6 +58,11 @@ pub fn certificate(
         Some(authority) => authority,
         None => make_authority(state, names, now)?,
     };
+    // One that has ended helps nobody; the box's own is good at least for those who know its authority.
+    let own = own(state)?.filter(|own| own.expires_at > now);
+    if let Some(own) = own {
+        return Ok(own);
+    }
     let mut wanted = TlsIdentity::names_of(names.hostname);
     wanted.extend(names.addresses.iter().map(IpAddr::to_string));
     wanted.retain(|name| authority.permits(name));
@@ -115,6 +122,7 @@ fn kept(state: &State, wanted: &[String]) -> Result<Option<TlsIdentity>, Certifi
     };
     let identity = TlsIdentity {
         certificate_der,
+        issuers_der: Vec::new(),
         key_der,
         expires_at: expires.try_into().map_or(0, u64::from_le_bytes),
     };

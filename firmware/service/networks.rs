@@ -16,6 +16,15 @@ pub struct Networks(Vec<IpNet>);
 #[error("not an address, nor a network such as 192.168.1.0/24 or fd00::/8: {0}")]
 pub struct NotANetwork(String);
 
+/// 100 networks that a page may name: each is asked for each connection.
+const NETWORKS_MAX: usize = 100;
+
+/// 8 bits, the widest IPv4 network that a page may name (10.0.0.0/8): whoever names a wider one means the internet.
+const V4_PREFIX_LEN_MIN: u8 = 8;
+
+/// 7 bits, the widest IPv6 network that a page may name (fc00::/7).
+const V6_PREFIX_LEN_MIN: u8 = 7;
+
 /// 96 bits before the IPv4 address in an IPv4-mapped one (RFC 4291 §2.5.5.2).
 const MAPPED_PREFIX_LEN: u8 = 96;
 
@@ -31,6 +40,15 @@ impl Networks {
     pub fn and(mut self, others: &Self) -> Self {
         self.0.extend(&others.0);
         self
+    }
+
+    /// Tells whether they are few and none is as wide as the internet, so that the page may name them.
+    pub fn is_bounded(&self) -> bool {
+        let is_narrow = |network: &IpNet| match network {
+            IpNet::V4(v4) => v4.prefix_len() >= V4_PREFIX_LEN_MIN,
+            IpNet::V6(v6) => v6.prefix_len() >= V6_PREFIX_LEN_MIN,
+        };
+        self.0.len() <= NETWORKS_MAX && self.0.iter().all(is_narrow)
     }
 
     /// Tells whether an address lies in one of the networks; an IPv4-mapped IPv6 address counts as the IPv4 address.

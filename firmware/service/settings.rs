@@ -2,6 +2,8 @@
 //!
 //! Secrets are none of these. Who may change one is decided by [`archive::people`]; each change is an event before it counts.
 
+use crate::networks::Networks;
+
 /// 100 years: longer than any law asks for.
 const RETENTION_YEARS_MAX: u32 = 100;
 
@@ -24,16 +26,22 @@ pub enum Setting {
     UpdateHour,
     /// The address that status mails are to go to; empty for none.
     StatusMailTo,
+    /// Networks that may send mail without signing in, beside those that the start of the program names.
+    AllowedNetworks,
+    /// Networks whose journal reports are unwrapped, beside those that the start of the program names.
+    JournalNetworks,
 }
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Language,
         Self::TimeZone,
         Self::RetentionYears,
         Self::UpdateHour,
         Self::StatusMailTo,
+        Self::AllowedNetworks,
+        Self::JournalNetworks,
     ];
 
     /// Its name in the state and in the audit log.
@@ -44,6 +52,8 @@ impl Setting {
             Self::RetentionYears => "retention years",
             Self::UpdateHour => "update hour",
             Self::StatusMailTo => "status mail to",
+            Self::AllowedNetworks => "allowed networks",
+            Self::JournalNetworks => "journal networks",
         }
     }
 
@@ -61,12 +71,15 @@ impl Setting {
             Self::RetentionYears => number().is_some_and(|years| years <= RETENTION_YEARS_MAX),
             Self::UpdateHour => number().is_some_and(|hour| hour < 24),
             Self::StatusMailTo => value.is_empty() || is_address(value),
+            Self::AllowedNetworks | Self::JournalNetworks => {
+                value.parse::<Networks>().is_ok_and(|all| all.is_bounded())
+            }
         }
     }
 }
 
 /// Tells whether a text looks like one address; the mail server knows better.
-fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_graphic() && !"<>,;\"()[]\\".contains(c);
     text.len() <= ADDRESS_BYTES_MAX
         && text.chars().all(is_plain)
@@ -102,6 +115,12 @@ mod tests {
                     "<a@b.c>",
                 ],
             ),
+            (
+                Setting::AllowedNetworks,
+                &["", "192.168.1.0/24, fd00::/8", "192.0.2.1\n192.0.2.2"],
+                &["office", "0.0.0.0/0", "::/0", "10.0.0.0/33"],
+            ),
+            (Setting::JournalNetworks, &["10.0.0.0/8"], &["8.0.0.0/7"]),
         ] {
             assert_eq!(Setting::from_name(setting.name()), Some(setting));
             for value in good {

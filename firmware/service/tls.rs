@@ -11,7 +11,7 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -60,7 +60,9 @@ pub enum TlsError {
 pub struct TlsIdentity {
     /// X.509 certificate, DER.
     pub certificate_der: Vec<u8>,
-    /// Private key, PKCS #8, DER.
+    /// Certificates of those who issued it, each before its own issuer, DER; none when clients know the issuer.
+    pub issuers_der: Vec<Vec<u8>>,
+    /// Private key, DER: PKCS #8, or PKCS #1 or SEC 1 as others write it.
     pub key_der: Vec<u8>,
     /// When the certificate ends, Unix seconds.
     pub expires_at: u64,
@@ -92,6 +94,7 @@ impl TlsIdentity {
         };
         Ok(Self {
             certificate_der: certificate.der().to_vec(),
+            issuers_der: Vec::new(),
             key_der: key.serialize_der(),
             expires_at: now + VALIDITY.as_secs(),
         })
@@ -168,15 +171,13 @@ impl TlsServer {
 }
 
 fn config(identity: &TlsIdentity) -> Result<Arc<ServerConfig>, TlsError> {
-    let certificate = CertificateDer::from(identity.certificate_der.clone());
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key_der.clone()));
+    let chain = std::iter::once(&identity.certificate_der).chain(&identity.issuers_der);
+    let chain = chain.cloned().map(CertificateDer::from).collect();
+    let no_key = |error: &str| TlsError::Use(rustls::Error::General(error.to_owned()));
+    let key = PrivateKeyDer::try_from(identity.key_der.clone()).map_err(no_key)?;
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|builder| {
-            builder
-                .with_no_client_auth()
-                .with_single_cert(vec![certificate], key)
-        })
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(TlsError::Use)?;
     Ok(Arc::new(config))
 }

@@ -4,8 +4,11 @@ use super::messages::{
     AuthorityCertificate, Details, Entry, ProofEntry, Request, Response, SearchPage, SearchRequest,
     Stats, WireAsker,
 };
-use super::{Failure, Keeper, Watch};
-use crate::people::Token;
+use super::{Failure, Keeper, OutgoingAnswer, OutgoingRequest, Watch};
+use crate::health::Figures;
+use crate::outgoing::Route;
+use crate::own_certificate::CertificateFacts;
+use crate::people::{Secret, Token};
 use crate::settings::Setting;
 use archive::Digest;
 use std::path::Path;
@@ -86,6 +89,16 @@ impl dyn Keeper + '_ {
         ask!(self, Request::Stats, &mut unwatched(), Response::Stats(stats) => stats)
     }
 
+    /// Gives the figures that warnings hang on.
+    pub fn health(&self) -> Result<Figures, Failure> {
+        ask!(self, Request::Health, &mut unwatched(), Response::Health(figures) => *figures)
+    }
+
+    /// Tells when mail arrived last, Unix seconds, and by which server.
+    pub fn newest_arrival(&self) -> Result<Option<(i64, String)>, Failure> {
+        ask!(self, Request::NewestArrival, &mut unwatched(), Response::NewestArrival(arrival) => arrival)
+    }
+
     /// Reads and checks everything.
     pub fn verify(
         &self,
@@ -162,6 +175,58 @@ impl dyn Keeper + '_ {
             name: setting.name().to_owned(),
             value: value.to_owned(),
         };
+        ask!(self, request, &mut unwatched(), Response::Done => ())
+    }
+
+    /// Gives the way by which mail goes out, as text; empty if the page has set none.
+    pub fn outgoing_route(&self) -> Result<String, Failure> {
+        self.outgoing_text(OutgoingRequest::Route)
+    }
+
+    /// Gives the password kept for exactly this way.
+    pub fn outgoing_password(&self, route: &Route) -> Result<Option<Secret>, Failure> {
+        let request = Request::Outgoing(OutgoingRequest::Password(route.to_string()));
+        ask!(self, request, &mut unwatched(), Response::Outgoing(OutgoingAnswer::Password(password)) => password)
+    }
+
+    /// Notes that mail went out, or why it did not.
+    pub fn outgoing_went(&self, why_not: Option<&str>) -> Result<(), Failure> {
+        let request = Request::Outgoing(OutgoingRequest::Went(why_not.map(str::to_owned)));
+        ask!(self, request, &mut unwatched(), Response::Outgoing(OutgoingAnswer::Done) => ())
+    }
+
+    /// Gives when which status mail went out, as it was kept.
+    pub fn status_mails(&self) -> Result<String, Failure> {
+        self.outgoing_text(OutgoingRequest::StatusMails)
+    }
+
+    /// Keeps when which status mail went out.
+    pub fn keep_status_mails(&self, text: &str) -> Result<(), Failure> {
+        let request = Request::Outgoing(OutgoingRequest::KeepStatusMails(text.to_owned()));
+        ask!(self, request, &mut unwatched(), Response::Outgoing(OutgoingAnswer::Done) => ())
+    }
+
+    fn outgoing_text(&self, request: OutgoingRequest) -> Result<String, Failure> {
+        ask!(self, Request::Outgoing(request), &mut unwatched(), Response::Outgoing(OutgoingAnswer::Text(text)) => text)
+    }
+
+    /// Tells of the certificate that others issued and somebody put in, if there is any.
+    pub fn own_certificate(&self) -> Result<Option<CertificateFacts>, Failure> {
+        ask!(self, Request::OwnCertificate, &mut unwatched(), Response::OwnCertificate(facts) => facts)
+    }
+
+    /// Puts in a certificate that others issued (PEM, with its key), or goes back to the box's own, as the person of a session.
+    ///
+    /// # Errors
+    /// `BadRequest` when the person may not, or it cannot be used.
+    pub fn change_certificate(
+        &self,
+        token: Token,
+        peer: &str,
+        pem: Option<Secret>,
+    ) -> Result<(), Failure> {
+        let peer = peer.to_owned();
+        let request = Request::ChangeCertificate { token, peer, pem };
         ask!(self, request, &mut unwatched(), Response::Done => ())
     }
 

@@ -1,21 +1,23 @@
 //! The keeper in the process that owns the data directory.
 
+use super::figures::LogWatch;
 use super::messages::{
     AuthorityCertificate, BodyRequest, CopyStats, Details, Entry, Hit, ProofEntry, Request,
     Response, SearchPage, SearchRequest, Stats, WireAsker,
 };
+use super::outgoing::OutgoingFailure;
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
 use crate::certificates;
-use crate::people::{Desk, Office, PeopleAnswer, PeopleRequest, Token};
+use crate::people::{Desk, Office, PeopleAnswer, PeopleRequest, Session, Token};
 use crate::settings::Setting;
 use archive::people::{Action, Reach, reach};
 use archive::query::{Parsed, Query, parse};
 use archive::{Asker, Digest, Event, EventKind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::disk::{Disk, RealDisk};
 use store::index::{Order, Page, snippet};
@@ -32,6 +34,10 @@ const SNIPPET_THREADS_MAX: usize = 4;
 pub struct LocalKeeper {
     store: Store,
     people: Office,
+    /// Settings that were asked for: each connection asks for some.
+    settings: RwLock<BTreeMap<String, String>>,
+    log_watch: LogWatch,
+    outgoing_failure: OutgoingFailure,
     copy: Option<PathBuf>,
     /// Why the copy's directory cannot be used until the next start.
     copy_trouble: Option<String>,
@@ -88,6 +94,9 @@ impl LocalKeeper {
         Ok(Self {
             store,
             people: Office::default(),
+            settings: RwLock::default(),
+            log_watch: LogWatch::default(),
+            outgoing_failure: OutgoingFailure::default(),
             copy: copy.map(Path::to_owned),
             copy_trouble,
             _locks: std::iter::once(lock).chain(copy_lock).collect(),
@@ -201,7 +210,7 @@ impl LocalKeeper {
         Ok(numbers.iter().zip(proven).map(entry).collect())
     }
 
-    fn stats(&self) -> Result<Stats, Failure> {
+    pub(super) fn stats(&self) -> Result<Stats, Failure> {
         let (leaves, indexed) = self.store.progress()?;
         let identity = self.store.identity();
         let copy = self.copy.as_ref().map(|path| CopyStats {
@@ -296,8 +305,37 @@ impl LocalKeeper {
     }
 
     fn setting(&self, name: &str) -> Result<String, Failure> {
+        let known = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(name) {
+            return Ok(value.clone());
+        }
+        drop(known);
+        let mut known = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let value = self.store.state().get(StateTable::Settings, name)?;
-        Ok(String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
+        let value = String::from_utf8_lossy(&value.unwrap_or_default()).into_owned();
+        if Setting::from_name(name).is_some() {
+            known.insert(name.to_owned(), value.clone());
+        }
+        Ok(value)
+    }
+
+    /// Gives a session whose person may do this by himself.
+    pub(super) fn session_that_may(
+        &self,
+        token: Token,
+        action: Action,
+    ) -> Result<Session, Failure> {
+        let session = self.people()?.session(token);
+        let session = session.map_err(|denial| Failure::BadRequest(denial.to_string()))?;
+        let roles: BTreeSet<_> = session.roles.iter().copied().collect();
+        if reach(&roles, action) != Reach::Alone {
+            let text = format!("this account may not {}", action.name());
+            return Err(Failure::BadRequest(text));
+        }
+        Ok(session)
     }
 
     fn change_setting(
@@ -308,12 +346,7 @@ impl LocalKeeper {
         value: String,
     ) -> Result<(), Failure> {
         let refused = |why: String| Failure::BadRequest(why);
-        let session = self.people()?.session(token);
-        let session = session.map_err(|denial| refused(denial.to_string()))?;
-        let roles: BTreeSet<_> = session.roles.iter().copied().collect();
-        if reach(&roles, Action::ChangeSettings) != Reach::Alone {
-            return Err(refused("this account may not change settings".to_owned()));
-        }
+        let session = self.session_that_may(token, Action::ChangeSettings)?;
         let setting = Setting::from_name(name).filter(|setting| setting.takes(&value));
         let setting = setting.ok_or_else(|| refused(format!("{name} cannot be: {value}")))?;
         let event = Event {
@@ -326,6 +359,12 @@ impl LocalKeeper {
             ..Event::default()
         };
         self.log(session.account.0, event)?;
+        // Nobody takes the old value over as the new one is written.
+        let mut known = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.remove(name);
         let state = self.store.state();
         state.put(StateTable::Settings, name, Some(value.as_bytes()))?;
         Ok(())
@@ -370,6 +409,14 @@ impl LocalKeeper {
     /// When what is due cannot be written; it is due again the next time.
     pub fn pass(&self, seconds: u64) -> Result<(), Failure> {
         self.people()?.passes(seconds)
+    }
+
+    pub(super) fn outgoing_failure(&self) -> &OutgoingFailure {
+        &self.outgoing_failure
+    }
+
+    pub(super) fn log_watch(&self) -> &LogWatch {
+        &self.log_watch
     }
 
     /// Gives the store, for what only its owner may do.
@@ -438,6 +485,8 @@ impl Keeper for LocalKeeper {
             }
             Request::Checkpoint => Response::Checkpoint(self.store.checkpoint()?.note),
             Request::Stats => Response::Stats(self.stats()?),
+            Request::NewestArrival => Response::NewestArrival(self.newest_arrival()?),
+            Request::Health => Response::Health(Box::new(self.figures()?)),
             Request::Verify { key, checkpoint } => self.verify(key, checkpoint, watch)?,
             Request::Rebuild => {
                 self.store.rebuild(&mut |done| watch(done, 0))?;
@@ -460,7 +509,13 @@ impl Keeper for LocalKeeper {
                 let answer = self.answer_about_people(*request)?;
                 Response::People(Box::new(answer))
             }
+            Request::Outgoing(request) => Response::Outgoing(self.outgoing(request)?),
             Request::Authority => Response::Authority(self.authority()?),
+            Request::OwnCertificate => Response::OwnCertificate(self.own_certificate()?),
+            Request::ChangeCertificate { token, peer, pem } => {
+                self.change_certificate(token, peer, pem)?;
+                Response::Done
+            }
             Request::MaySee { number, asker: who } => {
                 self.may_see(number, &asker(&who)?)?;
                 Response::Done

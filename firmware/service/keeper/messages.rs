@@ -1,6 +1,9 @@
 //! What can be said between the keeper and everyone else: one typed set of messages, in the process and over the socket.
 
-use crate::people::{PeopleAnswer, PeopleRequest, SeenBody, Token};
+use super::outgoing::{OutgoingAnswer, OutgoingRequest};
+use crate::health::Figures;
+use crate::own_certificate::CertificateFacts;
+use crate::people::{PeopleAnswer, PeopleRequest, Secret, SeenBody, Token};
 use archive::Asker;
 use archive::access::{OwnAddress, Scope};
 use archive::query::parse;
@@ -55,6 +58,10 @@ pub enum Request {
     Checkpoint,
     /// Gives figures.
     Stats,
+    /// Gives the figures that warnings hang on.
+    Health,
+    /// Tells when mail arrived last, and by which server.
+    NewestArrival,
     /// Reads and checks everything.
     Verify {
         /// Verifier key from outside.
@@ -77,8 +84,21 @@ pub enum Request {
     Accounts,
     /// Asks about people.
     People(Box<PeopleRequest>),
+    /// Asks about mail that goes out.
+    Outgoing(OutgoingRequest),
     /// Gives the certificate of the box's own authority.
     Authority,
+    /// Tells of the certificate that others issued and somebody put in.
+    OwnCertificate,
+    /// Puts in a certificate that others issued, or goes back to the box's own.
+    ChangeCertificate {
+        /// The session of who changes it.
+        token: Token,
+        /// The address of the peer.
+        peer: String,
+        /// Certificates and key (PEM); none for the box's own.
+        pem: Option<Secret>,
+    },
     /// Asks whether somebody may see a message; `Done`, or `NotFound` as for one that does not exist.
     MaySee {
         /// Its number.
@@ -303,14 +323,22 @@ pub enum Response {
     Checkpoint(String),
     /// To `Stats`.
     Stats(Stats),
+    /// To `NewestArrival`: when, Unix seconds, and the server.
+    NewestArrival(Option<(i64, String)>),
+    /// To `Health`.
+    Health(Box<Figures>),
     /// To `Verify`.
     Verified(VerifyReport),
     /// To `Accounts`.
     Names(Vec<String>),
     /// To `People`.
     People(Box<PeopleAnswer>),
+    /// To `Outgoing`.
+    Outgoing(OutgoingAnswer),
     /// To `Authority`.
     Authority(AuthorityCertificate),
+    /// To `OwnCertificate`.
+    OwnCertificate(Option<CertificateFacts>),
     /// To `Setting`.
     Setting(String),
     /// To `Recompress`.

@@ -4,10 +4,13 @@
 //! every other, which speaks to it over `<data>/keeper.sock`. Both take the same [`messages`].
 
 mod calls;
+mod certificate;
 mod client;
+mod figures;
 mod local;
 mod lock;
 pub mod messages;
+mod outgoing;
 mod seen;
 mod server;
 #[cfg(test)]
@@ -18,6 +21,7 @@ pub(crate) use calls::unexpected;
 pub use client::SocketKeeper;
 pub use local::{LocalKeeper, data_disk};
 pub use lock::DirectoryLock;
+pub use outgoing::{OutgoingAnswer, OutgoingRequest};
 pub use server::KeeperServer;
 
 use archive::Event;

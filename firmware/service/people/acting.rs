@@ -5,8 +5,12 @@ use super::kept_register::By;
 use super::messages::{Act, Denial, PeopleAnswer, Secret, Token};
 use super::{audit_log, importing, secrets};
 use crate::accounts;
+use crate::outgoing::Route;
 use archive::EventKind;
-use archive::people::{Account, AccountId, Change, Grant, Proposal, Refusal, check_password};
+use archive::people::{
+    Account, AccountId, Action, Change, Grant, Proposal, Reach, Refusal, Register, check_password,
+};
+use store::StateChange;
 
 /// The name of the archive, which no password is made of.
 const OWN_NAME: &str = "coffer";
@@ -53,9 +57,16 @@ impl Desk<'_> {
             Act::IssuePassword { account } => self.issue_password(person, AccountId(account)),
             Act::Change { change, reason } => {
                 let change = Change::from_record(&change).map_err(|_| Refusal::Unsound)?;
-                self.changes(by, |register| register.change(id, change, &reason, now))
+                if matches!(&change, Change::NoticeRoute(route) if !is_route(route)) {
+                    return Err(Refusal::Unsound.into());
+                }
+                let change = |register: &mut Register| register.change(id, change, &reason, now);
+                self.changes(by, Vec::new(), change)
             }
-            Act::Approve(number) => self.changes(by, |register| register.approve(id, number, now)),
+            Act::SetOutgoing { route, password } => self.set_outgoing(person, route, password),
+            Act::Approve(number) => {
+                self.changes(by, Vec::new(), |register| register.approve(id, number, now))
+            }
             Act::Object { proposal, reason } => {
                 self.notes(by, |register| register.object(id, proposal, &reason))
             }
@@ -70,6 +81,47 @@ impl Desk<'_> {
                 filter,
             } => audit_log::page(self.store, account, before, limit, &filter),
         }
+    }
+
+    /// Proposes another way for mail to go out; a password alone changes at once, since it only opens the same way.
+    fn set_outgoing(
+        self,
+        person: Person,
+        route: String,
+        password: Option<Secret>,
+    ) -> Result<PeopleAnswer, Denial> {
+        if person.account.reach(Action::ChangeSettings) != Reach::Alone {
+            return Err(Refusal::MayNot.into());
+        }
+        let register = self.register();
+        let is_same = register.notice_route == route;
+        if !is_route(&route) || is_same && password.is_none() {
+            return Err(Refusal::Unsound.into());
+        }
+        let put = password.map(|password| secrets::put_outgoing_password(&route, &password));
+        let mut changes: Vec<StateChange> = put.into_iter().collect();
+        let state = self.store.state();
+        if is_same {
+            let text = "password of the outgoing mail server".to_owned();
+            let kind = EventKind::SettingChanged;
+            self.log(kind, person.account, person.by.peer, text)?;
+            state.put_all(&changes)?;
+            return Ok(PeopleAnswer::Waits(None));
+        }
+        let waiting = register
+            .proposals
+            .values()
+            .filter_map(|one| match &one.change {
+                Change::NoticeRoute(route) => Some(route.as_str()),
+                Change::Account(..) => None,
+            });
+        let used = [register.notice_route.as_str(), &route];
+        let used: Vec<&str> = used.into_iter().chain(waiting).collect();
+        changes.extend(secrets::unused_outgoing(state, &used)?);
+        let (id, now) = (person.account.id, self.now());
+        self.changes(person.by, changes, |register| {
+            register.change(id, Change::NoticeRoute(route), "", now)
+        })
     }
 
     fn sign_out(self, person: Person) -> Result<PeopleAnswer, Denial> {
@@ -205,4 +257,9 @@ impl Desk<'_> {
 
 fn records<'r, T: 'r>(all: Vec<&'r T>, to_record: impl Fn(&'r T) -> String) -> PeopleAnswer {
     PeopleAnswer::Records(all.into_iter().map(to_record).collect())
+}
+
+/// Tells whether this says where mail goes out; empty is none of one's own.
+fn is_route(text: &str) -> bool {
+    text.is_empty() || text.parse::<Route>().is_ok()
 }

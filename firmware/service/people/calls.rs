@@ -9,6 +9,7 @@ use crate::keeper::messages::{
     BodyRequest, Entry, ProofEntry, Request, Response, SearchPage, SearchRequest,
 };
 use crate::keeper::{Failure, Keeper};
+use crate::outgoing::Route;
 use archive::people::{Account, AccountId, Change, Grant, Proposal, RecordError};
 use store::Body;
 
@@ -198,6 +199,17 @@ impl Acting<'_> {
     pub fn change(self, change: &Change, reason: &str) -> Result<Option<u64>, Denial> {
         let (change, reason) = (change.to_record(), reason.to_owned());
         answer!(self.act(Act::Change { change, reason }), PeopleAnswer::Waits(number) => number)
+    }
+
+    /// Sets where and how mail goes out; gives its number when it waits.
+    pub fn set_outgoing(
+        self,
+        route: Option<&Route>,
+        password: Option<Secret>,
+    ) -> Result<Option<u64>, Denial> {
+        let route = route.map_or_else(String::new, Route::to_string);
+        let act = Act::SetOutgoing { route, password };
+        answer!(self.act(act), PeopleAnswer::Waits(number) => number)
     }
 
     /// Approves a proposal; gives its number when it waits all the same.

@@ -289,13 +289,14 @@ impl<'a> Desk<'a> {
         Ok(Entered::In { token, session })
     }
 
-    /// Lets a change of the register happen that may have to wait.
+    /// Lets a change of the register happen that may have to wait; secrets are written with it.
     pub(super) fn changes(
         self,
         by: By,
+        secrets: Vec<StateChange>,
         change: impl FnOnce(&mut Register) -> Result<Outcome, Refusal>,
     ) -> Result<PeopleAnswer, Denial> {
-        let waits = self.does(by, Vec::new(), |register| {
+        let waits = self.does(by, secrets, |register| {
             Ok(match change(register)? {
                 Outcome::Done(events) => (None, events),
                 Outcome::Waits(number, events) => (Some(number), events),
@@ -366,6 +367,11 @@ impl<'a> Desk<'a> {
             Ok(((), register.reset_at_machine(id, self.now())?))
         })?;
         Ok(PeopleAnswer::Password(Secret(password)))
+    }
+
+    /// Gives where and how notices go out; empty as long as nobody has said.
+    pub(crate) fn notice_route(self) -> String {
+        self.register().notice_route.clone()
     }
 
     fn notices_due(self) -> Vec<NoticeDue> {

@@ -121,6 +121,13 @@ pub enum Act {
         /// Why.
         reason: String,
     },
+    /// Sets where and how mail goes out, or proposes it where people already wait for notices.
+    SetOutgoing {
+        /// The way, as text; empty for the one that the start of the program names.
+        route: String,
+        /// The password of its user; none leaves the one that is kept for this way.
+        password: Option<Secret>,
+    },
     /// Approves a proposal.
     Approve(u64),
     /// Objects to a proposal.
@@ -324,7 +331,7 @@ pub enum PeopleAnswer {
     SecondFactor(Vec<u8>),
     /// To `MakeAccount`: its number.
     Made(u64),
-    /// To `Change`, `Approve`: the number under which it waits; none when it took effect.
+    /// To `Change`, `SetOutgoing`, `Approve`: the number under which it waits; none when it took effect.
     Waits(Option<u64>),
     /// To `Accounts`, `Proposals`, `Grants`.
     Records(Vec<String>),

@@ -27,3 +27,4 @@ pub use messages::{
     NoticeDue, PeopleAnswer, PeopleRequest, Purpose, Secret, SeenBody, SeenMessage, Session,
     SessionFacts, Token, Visitor,
 };
+pub(crate) use secrets::outgoing_password;

@@ -2,6 +2,7 @@
 //!
 //! Names and values are FORMAT.md's ("state.redb"). Nothing here decides who may change a secret.
 
+use super::messages::Secret;
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
 use crate::keeper::Failure;
 use archive::people::{Account, AccountId, Register, State as Standing, Totp};
@@ -10,6 +11,9 @@ use store::{State, StateChange, StateTable};
 
 /// The name of the claim code.
 const CLAIM_CODE: &str = "claim code";
+
+/// What the names of passwords of mail servers begin with.
+const OUTGOING_PASSWORD: &str = "outgoing password ";
 
 /// 20 bytes of a second factor's secret, as long as its hash (RFC 4226 §4).
 pub(super) const SECOND_FACTOR_BYTES: usize = 20;
@@ -146,6 +150,29 @@ pub(super) fn end_claim_code() -> StateChange {
     secret(CLAIM_CODE.to_owned(), None)
 }
 
+/// Gives the password for the mail server of exactly this way of outgoing mail.
+pub(crate) fn outgoing_password(state: &State, route: &str) -> Result<Option<Secret>, Failure> {
+    let bytes = state.get(StateTable::Secrets, &outgoing_name(route))?;
+    let text = bytes.map(String::from_utf8).transpose();
+    let text = text.map_err(|_| Failure::Damaged("password of the mail server".to_owned()))?;
+    Ok(text.map(Secret))
+}
+
+/// Makes the change that keeps a password for the mail server of a way.
+pub(super) fn put_outgoing_password(route: &str, password: &Secret) -> StateChange {
+    secret(outgoing_name(route), Some(password.0.clone().into_bytes()))
+}
+
+/// Gives the removal of the passwords of all ways but these.
+pub(super) fn unused_outgoing(state: &State, used: &[&str]) -> Result<Vec<StateChange>, Failure> {
+    let used: Vec<String> = used.iter().map(|route| outgoing_name(route)).collect();
+    let names = state.names(StateTable::Secrets)?;
+    let unused = names
+        .into_iter()
+        .filter(|name| name.starts_with(OUTGOING_PASSWORD) && !used.contains(name));
+    Ok(unused.map(|name| secret(name, None)).collect())
+}
+
 /// Gives the removal of the secrets that a change of the register closes: a password that was reset, a second factor that is
 /// gone, and all of an account that cannot be used.
 pub(super) fn closed(
@@ -191,6 +218,12 @@ fn password_name(id: AccountId) -> String {
 
 fn second_factor_name(id: AccountId) -> String {
     format!("second factor {id}")
+}
+
+/// A password hangs on all that says where it goes: it is never given to another server.
+fn outgoing_name(route: &str) -> String {
+    let digest = store::sha256(route.as_bytes());
+    format!("{OUTGOING_PASSWORD}{digest}")
 }
 
 fn to_be_name(id: AccountId) -> String {

@@ -568,7 +568,7 @@ fn whoever_has_the_machine_resets_an_operator_and_nobody_else() {
 
 #[test]
 fn a_notice_goes_out_and_then_counts() {
-    use crate::notices::{NoticeDelivery, Route};
+    use crate::outgoing::{MailDelivery, Origin, Route};
     use std::io::{BufRead, BufReader, Write};
     let archive = Archive::new();
     let chef = archive.claim();
@@ -577,13 +577,12 @@ fn a_notice_goes_out_and_then_counts() {
     assert!(matches!(proposed, Ok(Some(_))), "{proposed:?}");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let server = listener.local_addr().expect("bound").to_string();
-    let route = Route {
-        server,
+    let origin = Origin {
         hostname: "box.example".to_owned(),
-        from: "coffer@x.example".to_owned(),
+        route: Some(Route::plain(&server, "coffer@x.example".to_owned())),
     };
     let keeper: Arc<dyn crate::keeper::Keeper> = archive.keeper.clone().expect("it is open");
-    let _delivery = NoticeDelivery::start(&keeper, route).expect("a thread");
+    let _delivery = MailDelivery::start(&keeper, origin).expect("a thread");
     let (mut stream, _) = listener.accept().expect("the delivery");
     let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines();
     stream.write_all(b"220 hello\r\n").expect("said");

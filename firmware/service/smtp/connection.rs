@@ -92,7 +92,7 @@ impl<'a> Conversation<'a> {
         stream: &'a mut Stream,
         clock: &'a dyn Fn() -> Duration,
     ) -> Self {
-        let trust = envelope::trust(&server.options, connection.peer().ip(), false);
+        let trust = server.admission().trust(connection.peer().ip(), false);
         let peer = Peer {
             may_send: trust != Trust::Untrusted,
             tls: stream.tls_info(),
@@ -291,11 +291,8 @@ impl<'a> Conversation<'a> {
 
     fn deposit(&self, envelope: Envelope) -> Deposit {
         let peer = self.connection.peer();
-        let trust = envelope::trust(
-            &self.server.options,
-            peer.ip(),
-            envelope.authenticated_as.is_some(),
-        );
+        let is_signed_in = envelope.authenticated_as.is_some();
+        let trust = self.server.admission().trust(peer.ip(), is_signed_in);
         Deposit {
             reception: envelope::reception(envelope, peer, trust),
             unwrap_journal: trust == Trust::JournalPeer,

@@ -1,24 +1,10 @@
 //! From what the SMTP machine saw to what the archive keeps of an arrival, and from the keeper's answer to what the peer is told.
 
-use super::SmtpOptions;
 use crate::keeper::Failure;
 use archive::{Reception, SourceKind, Trust};
 use protocol::smtp::{Envelope, Outcome, TlsInfo};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use store::{Novelty, Receipt};
-
-/// Why a peer that sent a message was believed.
-pub(super) fn trust(options: &SmtpOptions, peer: IpAddr, signed_in: bool) -> Trust {
-    if options.journal_trusted.contains(peer) {
-        Trust::JournalPeer
-    } else if signed_in {
-        Trust::SignedIn
-    } else if options.allowed.contains(peer) {
-        Trust::AllowedNetwork
-    } else {
-        Trust::Untrusted
-    }
-}
 
 /// What the archive keeps of an arrival by SMTP.
 pub(super) fn reception(envelope: Envelope, peer: SocketAddr, trust: Trust) -> Reception {
@@ -81,23 +67,6 @@ pub(super) fn not_spooled(error: &store::Error) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_is_believed_and_why() {
-        let mut options = SmtpOptions::new("archive.example");
-        options.allowed = "10.0.0.0/8".parse().expect("a network");
-        options.journal_trusted = "10.0.0.1".parse().expect("an address");
-        let check = |peer: &str, signed_in, expected| {
-            let peer = peer.parse().expect("an address");
-            assert_eq!(trust(&options, peer, signed_in), expected, "{peer}");
-        };
-        check("10.0.0.1", false, Trust::JournalPeer);
-        check("::ffff:10.0.0.1", true, Trust::JournalPeer);
-        check("10.0.0.2", false, Trust::AllowedNetwork);
-        check("10.0.0.2", true, Trust::SignedIn);
-        check("192.0.2.1", true, Trust::SignedIn);
-        check("192.0.2.1", false, Trust::Untrusted);
-    }
 
     #[test]
     fn every_failure_lets_the_sender_come_again() {

@@ -3,6 +3,7 @@
 //! A message is acknowledged only after the keeper has answered that it is durable; whatever else happens is a temporary failure, so
 //! that the sender keeps it. Nothing is ever sent on.
 
+mod admission;
 mod connection;
 mod envelope;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use crate::listener::{Connection, Door, Limits, Listener, Serve};
 use crate::networks::Networks;
 use crate::slots::Slots;
 use crate::tls::TlsServer;
+use admission::Admission;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -48,9 +50,9 @@ pub struct SmtpOptions {
     pub hostname: String,
     /// Largest message in bytes.
     pub size_max_bytes: u64,
-    /// Who may send without signing in.
+    /// Who may send without signing in, whatever the page has set.
     pub allowed: Networks,
-    /// Whose journal reports are unwrapped; they may send without signing in, too.
+    /// Whose journal reports are unwrapped, whatever the page has set; they may send without signing in, too.
     pub journal_trusted: Networks,
     /// Whether AUTH is offered under TLS.
     pub offers_auth: bool,
@@ -169,5 +171,10 @@ impl Server {
             tls,
             messages: Slots::new(MESSAGES_MAX),
         }
+    }
+
+    /// Who may send now.
+    fn admission(&self) -> Admission {
+        Admission::now(&self.options, &*self.keeper)
     }
 }

@@ -6,17 +6,19 @@
 mod assets;
 mod edge;
 mod mail_html;
+mod mail_test;
 mod pages;
 mod request;
 mod response;
 mod site;
 #[cfg(test)]
 mod tests;
-mod time_zone;
+pub(crate) mod time_zone;
 mod visit;
-mod words;
+pub(crate) mod warnings;
+pub(crate) mod words;
 
 pub use edge::{Handler, WebOptions, WebServer, WebSocket};
 pub use request::{Method, Request};
 pub use response::{Content, Response};
-pub use site::{MailDoor, Site};
+pub use site::{MailDoor, Renewal, Site};

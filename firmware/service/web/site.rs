@@ -1,15 +1,17 @@
 //! What all visits share, and the one table of where each request goes.
 
 use super::assets::Assets;
+use super::mail_test::MailTests;
 use super::pages::{
-    account, claim, layout, log, message, people, search, second_factor, setup, sign_in, state,
-    trust,
+    account, certificate, claim, layout, log, message, outgoing, people, search, second_factor,
+    setup, sign_in, state, trust,
 };
 use super::time_zone::TimeZone;
 use super::visit::{Visit, language_cookie};
 use super::words::{Catalogues, Language};
 use super::{Method, Request, Response};
 use crate::keeper::{Failure, Keeper};
+use crate::outgoing::Origin;
 use crate::people::People;
 use crate::settings::Setting;
 use crate::slots::Slots;
@@ -36,7 +38,12 @@ pub struct MailDoor {
     pub smtp: Vec<SocketAddr>,
     /// Networks that may send, as they were given.
     pub allowed: String,
+    /// Networks whose journal reports are unwrapped, as they were given.
+    pub journal_from: String,
 }
+
+/// Takes the certificate that is kept now into use, for connections from now on.
+pub type Renewal = Arc<dyn Fn() + Send + Sync>;
 
 /// The page of one archive.
 pub struct Site {
@@ -44,6 +51,11 @@ pub struct Site {
     pub(super) catalogues: Catalogues,
     pub(super) assets: Assets,
     pub(super) mail_door: MailDoor,
+    /// What the start of the program says about mail that goes out.
+    pub(super) outgoing: Origin,
+    pub(super) mail_tests: MailTests,
+    /// Takes another certificate into use at once.
+    renewal: Option<Renewal>,
     large_messages: Slots,
     /// Once claimed, an archive stays so.
     is_claimed: AtomicBool,
@@ -56,9 +68,35 @@ impl Site {
             keeper,
             catalogues: Catalogues::new(),
             assets: Assets::new(),
+            outgoing: Origin {
+                hostname: mail_door.hostname.clone(),
+                route: None,
+            },
+            mail_tests: MailTests::default(),
+            renewal: None,
             mail_door,
             large_messages: Slots::new(LARGE_MESSAGES_MAX),
             is_claimed: AtomicBool::new(false),
+        }
+    }
+
+    /// The same page, for a program that names a way for mail to go out.
+    pub fn with_outgoing(self, outgoing: Origin) -> Self {
+        Self { outgoing, ..self }
+    }
+
+    /// The same page, for a program whose certificate can change while it runs.
+    pub fn with_renewal(self, renewal: Renewal) -> Self {
+        Self {
+            renewal: Some(renewal),
+            ..self
+        }
+    }
+
+    /// Takes the certificate that is kept now into use.
+    pub(super) fn renew_certificate(&self) {
+        if let Some(renewal) = &self.renewal {
+            renewal();
         }
     }
 
@@ -107,11 +145,15 @@ impl Site {
 impl Visit<'_> {
     /// Gives what the office's clocks show.
     pub(super) fn local_s(&self, unix_s: i64) -> i64 {
-        let zone = self.zone.get_or_init(|| {
+        self.zone().local_s(unix_s)
+    }
+
+    /// Gives the office's time zone.
+    pub(super) fn zone(&self) -> TimeZone {
+        *self.zone.get_or_init(|| {
             let name = self.site.setting(Setting::TimeZone);
             TimeZone::from_name(&name).unwrap_or_default()
-        });
-        zone.local_s(unix_s)
+        })
     }
 
     /// Writes what the person does into the audit log; what he is to see comes after it.
@@ -222,6 +264,23 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (method, ["message", rest @ ..]) if visit.may_read_mail() => mail(visit, method, rest),
         (Method::Get, ["state"]) if visit.may_see_state() => state::show(visit),
         (Method::Get, ["setup"]) if visit.has(Role::Operator) => setup::show(visit),
+        (Method::Get, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::show(visit),
+        (Method::Post, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::save(visit),
+        (Method::Get, ["setup", "outgoing", "test"]) if visit.has(Role::Operator) => {
+            outgoing::result(visit)
+        }
+        (Method::Post, ["setup", "outgoing", "test"]) if visit.has(Role::Operator) => {
+            outgoing::test(visit)
+        }
+        (Method::Get, ["setup", "certificate"]) if visit.has(Role::Operator) => {
+            certificate::show(visit)
+        }
+        (Method::Post, ["setup", "certificate"]) if visit.has(Role::Operator) => {
+            certificate::put_in(visit)
+        }
+        (Method::Post, ["setup", "certificate", "own"]) if visit.has(Role::Operator) => {
+            certificate::take_out(visit)
+        }
         (Method::Get, ["setup", step]) if visit.has(Role::Operator) => setup::step(visit, step),
         (Method::Post, ["setup", step]) if visit.has(Role::Operator) => setup::save(visit, step),
         _ => visit.not_found(),

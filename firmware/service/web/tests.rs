@@ -1,5 +1,7 @@
 //! The page's handlers on a real archive, without a socket: what each visitor gets, and what nobody gets.
 
+mod setup;
+
 use super::*;
 use crate::keeper::{Keeper, LocalKeeper};
 use crate::people::People;
@@ -46,6 +48,7 @@ impl Scene {
             hostname: "archive.example".to_owned(),
             smtp: vec!["192.0.2.1:25".parse().expect("an address")],
             allowed: "192.0.2.0/24".to_owned(),
+            journal_from: "127.0.0.0/8".to_owned(),
         };
         let site = Site::new(keeper.clone(), mail_door);
         Self {
@@ -630,6 +633,8 @@ fn every_page_speaks_both_languages() {
         "/setup/retention",
         "/setup/updates",
         "/setup/status-mail",
+        "/setup/outgoing",
+        "/setup/certificate",
         "/state",
         "/log",
         "/people",

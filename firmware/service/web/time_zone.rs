@@ -10,7 +10,7 @@ const DAY_S: i64 = 24 * HOUR_S;
 
 /// Where people's clocks stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum TimeZone {
+pub(crate) enum TimeZone {
     #[default]
     CentralEurope,
     WesternEurope,
@@ -19,7 +19,7 @@ pub(super) enum TimeZone {
 }
 
 impl TimeZone {
-    pub(super) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::CentralEurope,
         Self::WesternEurope,
         Self::EasternEurope,
@@ -27,7 +27,7 @@ impl TimeZone {
     ];
 
     /// The name in the settings: that of a well-known place in it.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CentralEurope => "Europe/Berlin",
             Self::WesternEurope => "Europe/London",
@@ -36,12 +36,12 @@ impl TimeZone {
         }
     }
 
-    pub(super) fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|zone| zone.name() == name)
     }
 
     /// Gives what clocks there show, as seconds since 1970 by them.
-    pub(super) fn local_s(self, unix_s: i64) -> i64 {
+    pub(crate) fn local_s(self, unix_s: i64) -> i64 {
         let standard = match self {
             Self::Utc => return unix_s,
             Self::WesternEurope => 0,

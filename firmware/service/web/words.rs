@@ -18,16 +18,16 @@ const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
+pub(crate) enum Language {
     German,
     English,
 }
 
 impl Language {
-    pub(super) const ALL: [Self; 2] = [Self::German, Self::English];
+    pub(crate) const ALL: [Self; 2] = [Self::German, Self::English];
 
     /// The tag of the language (RFC 5646).
-    pub(super) fn tag(self) -> &'static str {
+    pub(crate) fn tag(self) -> &'static str {
         match self {
             Self::German => "de",
             Self::English => "en",
@@ -35,19 +35,19 @@ impl Language {
     }
 
     /// What its speakers call it.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::German => "Deutsch",
             Self::English => "English",
         }
     }
 
-    pub(super) fn from_tag(tag: &str) -> Option<Self> {
+    pub(crate) fn from_tag(tag: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|language| language.tag() == tag)
     }
 
     /// Chooses by what a browser accepts (RFC 9110 §12.5.4); English if it says nothing that we speak.
-    pub(super) fn accepted(field: &str) -> Self {
+    pub(crate) fn accepted(field: &str) -> Self {
         let ranked = field.split(',').filter_map(|choice| {
             let mut parts = choice.split(';');
             let tag = parts.next()?.trim().get(..2)?.to_ascii_lowercase();
@@ -64,21 +64,21 @@ impl Language {
 }
 
 /// The catalogues of all languages.
-pub(super) struct Catalogues {
+pub(crate) struct Catalogues {
     german: Words,
     english: Words,
 }
 
 impl Catalogues {
     /// Reads the catalogues, which are part of the program.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             german: Words::new(Language::German, include_str!("texts/de.ftl")),
             english: Words::new(Language::English, include_str!("texts/en.ftl")),
         }
     }
 
-    pub(super) fn of(&self, language: Language) -> &Words {
+    pub(crate) fn of(&self, language: Language) -> &Words {
         match language {
             Language::German => &self.german,
             Language::English => &self.english,
@@ -87,8 +87,8 @@ impl Catalogues {
 }
 
 /// The words of one language.
-pub(super) struct Words {
-    pub(super) language: Language,
+pub(crate) struct Words {
+    pub(crate) language: Language,
     bundle: FluentBundle<FluentResource>,
 }
 
@@ -107,12 +107,12 @@ impl Words {
     }
 
     /// Gives a text.
-    pub(super) fn text(&self, key: &str) -> String {
+    pub(crate) fn text(&self, key: &str) -> String {
         self.filled(key, &[])
     }
 
     /// Gives a text with values put in.
-    pub(super) fn filled(&self, key: &str, values: &[(&'static str, FluentValue<'_>)]) -> String {
+    pub(crate) fn filled(&self, key: &str, values: &[(&'static str, FluentValue<'_>)]) -> String {
         let Some(pattern) = self.bundle.get_message(key).and_then(|found| found.value()) else {
             return key.to_owned();
         };
@@ -125,7 +125,7 @@ impl Words {
     }
 
     /// Writes a number with its thousands parted.
-    pub(super) fn number(&self, number: u64) -> String {
+    pub(crate) fn number(&self, number: u64) -> String {
         let mark = match self.language {
             Language::German => '.',
             Language::English => ',',
@@ -142,7 +142,7 @@ impl Words {
     }
 
     /// Writes a size in bytes, with one decimal below ten of a unit.
-    pub(super) fn size(&self, bytes: u64) -> String {
+    pub(crate) fn size(&self, bytes: u64) -> String {
         let (mut value, mut unit) = (bytes as f64, 0);
         while value >= 999.5 && unit + 1 < UNITS.len() {
             (value, unit) = (value / 1000.0, unit + 1);
@@ -160,7 +160,7 @@ impl Words {
     }
 
     /// Writes a day, given as local Unix seconds: "3. März 2025", "3 March 2025".
-    pub(super) fn day(&self, local_s: i64) -> String {
+    pub(crate) fn day(&self, local_s: i64) -> String {
         let date = Date::of_unix(local_s);
         let month = usize::from(date.month()).clamp(1, MONTHS.len()) - 1;
         self.filled(
@@ -174,7 +174,7 @@ impl Words {
     }
 
     /// Writes a day with the time of day, given as local Unix seconds.
-    pub(super) fn moment(&self, local_s: i64) -> String {
+    pub(crate) fn moment(&self, local_s: i64) -> String {
         self.filled(
             "moment",
             &[
@@ -186,7 +186,7 @@ impl Words {
 }
 
 /// Writes a time of day: "09:05".
-pub(super) fn clock_time(local_s: i64) -> String {
+pub(crate) fn clock_time(local_s: i64) -> String {
     let minutes = local_s.rem_euclid(24 * 60 * 60) / 60;
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
@@ -248,10 +248,7 @@ mod tests {
             Vec::<&_>::new()
         );
         let mut used = BTreeSet::new();
-        quoted(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("web"),
-            &mut used,
-        );
+        quoted(Path::new(env!("CARGO_MANIFEST_DIR")), &mut used);
         let unused: Vec<_> = english
             .iter()
             .filter(|(key, _)| !used.contains(key))
@@ -264,14 +261,11 @@ mod tests {
     fn every_text_that_is_asked_for_is_there() {
         let known: BTreeSet<_> = keys(ENGLISH).into_iter().map(|(key, _)| key).collect();
         let mut missing = BTreeSet::new();
-        asked_for(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("web"),
-            &mut |key| {
-                if !known.contains(key) {
-                    missing.insert(key.to_owned());
-                }
-            },
-        );
+        asked_for(Path::new(env!("CARGO_MANIFEST_DIR")), &mut |key| {
+            if !known.contains(key) {
+                missing.insert(key.to_owned());
+            }
+        });
         assert!(missing.is_empty(), "{missing:?}");
     }
 

@@ -125,6 +125,7 @@ fn kind_text(words: &Words, kind: EventKind) -> String {
         EventKind::NoticeGiven => "event-notice-given",
         EventKind::RegisterKept => "event-register-kept",
         EventKind::SessionEnded => "event-session-ended",
+        EventKind::MailSent => "event-mail-sent",
         // What no version writes yet is called as in the format.
         other => return other.name().to_owned(),
     })

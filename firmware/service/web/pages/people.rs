@@ -4,6 +4,7 @@
 
 use super::super::{Response, visit::Visit, words::Words};
 use super::layout::Width;
+use super::outgoing;
 use super::sign_in::denied;
 use crate::people::{Acting, Denial};
 use archive::access::OwnAddress;
@@ -236,6 +237,7 @@ fn proposal_sheet(visit: &Visit, proposal: &Proposal, accounts: &[Account]) -> M
         section.sheet {
             p { strong { (change_text(words, &proposal.change, &name)) } }
             p.quiet { (words.filled("proposed-by", &values)) }
+            (notices(visit, proposal))
             @if proposal.objected_by.is_some() { p.trouble { (words.text("objected")) } }
             div.deeds {
                 @for (deed, text) in [("approve", "approve"), ("object", "object"), ("withdraw", "withdraw")] {
@@ -249,9 +251,29 @@ fn proposal_sheet(visit: &Visit, proposal: &Proposal, accounts: &[Account]) -> M
     }
 }
 
+/// Says how many of those concerned have their notice.
+fn notices(visit: &Visit, proposal: &Proposal) -> Markup {
+    let words = visit.words;
+    let all = proposal.notices.len() as u64;
+    let given = proposal.notices.iter().filter(|notice| notice.is_given);
+    let given = given.count() as u64;
+    let values = [
+        ("given", words.number(given).into()),
+        ("all", words.number(all).into()),
+    ];
+    html! {
+        @if all > 0 { p.quiet { (words.filled("notices-given", &values)) } }
+        @if given < all && !outgoing::is_set(visit) { p.note { (words.text("notices-no-server")) } }
+    }
+}
+
 fn change_text(words: &Words, change: &Change, name: &dyn Fn(AccountId) -> String) -> String {
-    let Change::Account(account, step) = change else {
-        return words.text("change-notice-route");
+    let (account, step) = match change {
+        Change::Account(account, step) => (account, step),
+        Change::NoticeRoute(route) => {
+            let server = outgoing::place(route);
+            return words.filled("change-notice-route", &[("server", server.into())]);
+        }
     };
     let who = ("who", name(*account).into());
     match step {

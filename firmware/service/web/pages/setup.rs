@@ -4,17 +4,20 @@ use super::super::time_zone::TimeZone;
 use super::super::words::Language;
 use super::super::{Response, visit::Visit};
 use super::layout::Width;
+use super::{certificate, outgoing};
 use crate::keeper::Failure;
 use crate::settings::Setting;
 use maud::{Markup, html};
 
 /// Steps: the last part of the path, and what it is called.
-const STEPS: [(&str, &str); 5] = [
+const STEPS: [(&str, &str); 7] = [
     ("language", "step-language"),
     ("mail", "step-mail"),
     ("retention", "step-retention"),
     ("updates", "step-updates"),
+    ("outgoing", "step-outgoing"),
     ("status-mail", "step-status-mail"),
+    ("certificate", "step-certificate"),
 ];
 
 /// Years that laws ask for most; 0 is for ever.
@@ -58,6 +61,8 @@ fn standing(visit: &Visit, step: &str) -> String {
     let value = match step {
         "language" => visit.site.setting(Setting::TimeZone),
         "mail" => return mail_standing(visit),
+        "certificate" => return certificate::standing(visit),
+        "outgoing" => return outgoing::standing(visit),
         "retention" => match visit.site.setting(Setting::RetentionYears).as_str() {
             "" => String::new(),
             years => years_text(visit, years),
@@ -108,6 +113,7 @@ pub(in super::super) fn save(visit: &Visit, step: &str) -> Response {
         "retention" => &[Setting::RetentionYears],
         "updates" => &[Setting::UpdateHour],
         "status-mail" => &[Setting::StatusMailTo],
+        "mail" => &[Setting::AllowedNetworks, Setting::JournalNetworks],
         _ => return visit.not_found(),
     };
     let Some(person) = &visit.person else {
@@ -122,7 +128,13 @@ pub(in super::super) fn save(visit: &Visit, step: &str) -> Response {
         match changed {
             Ok(()) => {}
             Err(Failure::BadRequest(_)) => {
-                let trouble = visit.words.text("setting-wrong");
+                let is_mail = step == "mail";
+                let key = if is_mail {
+                    "networks-wrong"
+                } else {
+                    "setting-wrong"
+                };
+                let trouble = visit.words.text(key);
                 return form(visit, step, 422, Some(&trouble));
             }
             Err(failure) => return visit.failed(&failure),
@@ -137,7 +149,7 @@ fn form(visit: &Visit, step: &str, status: u16, trouble: Option<&str>) -> Respon
         return visit.not_found();
     };
     if step == "mail" {
-        return mail(visit, &words.text(name));
+        return mail(visit, status, trouble, &words.text(name));
     }
     let fields = match step {
         "language" => language(visit),
@@ -243,21 +255,21 @@ fn status_mail(visit: &Visit) -> Markup {
         label for="to" { (words.text("status-mail-to")) }
         p.hint { (words.text("status-mail-hint")) }
         input #to name=(Setting::StatusMailTo.name()) type="email" value=(kept) autocomplete="off";
-        p.note { (words.text("status-mail-only-written")) }
+        p.note { (words.text("status-mail-when")) }
     }
 }
 
-/// Where to send mail to, and whether any has come.
-fn mail(visit: &Visit, title: &str) -> Response {
+/// Where to send mail to, who may, and whether any has come.
+fn mail(visit: &Visit, status: u16, trouble: Option<&str>, title: &str) -> Response {
     let words = visit.words;
     let door = &visit.site.mail_door;
+    // What the page waits for is more than there was when it began to.
+    let before = visit.request.query_value("wait");
+    let before: Option<u64> = before.and_then(|count| count.parse().ok());
     let count = arrivals(visit);
-    let is_waiting = visit.request.query_value("wait").is_some() && count == 0;
-    let arrived = [
-        ("count", count.into()),
-        ("shown", words.number(count).into()),
-    ];
+    let is_waiting = before.is_some_and(|before| count <= before);
     let content = html! {
+        (visit.trouble(trouble))
         p { (words.text("mail-hint")) }
         dl.facts {
             dt { (words.text("mail-host")) } dd.mono { (door.hostname) }
@@ -266,22 +278,66 @@ fn mail(visit: &Visit, title: &str) -> Response {
                 @if door.smtp.is_empty() { (words.text("mail-no-port")) }
                 @for address in &door.smtp { div { (address) } }
             }
-            dt { (words.text("mail-allowed")) } dd.mono { (door.allowed) }
         }
-        p.quiet { (words.text("mail-allowed-hint")) }
-        @if count > 0 { p.note.good role="status" { (words.filled("mail-arrived", &arrived)) } }
-        @else if is_waiting { p.note role="status" { (words.text("mail-waiting")) } }
-        @else { p { a.button href="/setup/mail?wait=1" { (words.text("mail-wait")) } } }
+        @if is_waiting { p.note role="status" { (words.text("mail-waiting")) } }
+        @else {
+            (arrived(visit, count))
+            p { a.button href={ "/setup/mail?wait=" (count) } { (words.text("mail-wait")) } }
+        }
+        (networks(visit))
         @for (name, steps) in SENDERS {
             h2 { (words.text(name)) }
             ol { @for step in words.filled(steps, &[("host", door.hostname.as_str().into())]).lines() { li { (step) } } }
         }
         div.deeds { a.button.second href="/setup" { (words.text("back-to-setup")) } }
     };
-    let response = visit.page(200, title, Width::Narrow, content);
+    let response = visit.page(status, title, Width::Narrow, content);
     if is_waiting {
         // The page looks again by itself, without a script.
         return response.with("Refresh", "3");
     }
     response
+}
+
+/// Says how much has come, and when and from which server the last of it; nothing of the mail itself.
+fn arrived(visit: &Visit, count: u64) -> Markup {
+    let words = visit.words;
+    let values = [
+        ("count", count.into()),
+        ("shown", words.number(count).into()),
+    ];
+    let newest = visit.site.keeper.newest_arrival().ok().flatten();
+    html! {
+        @if count > 0 {
+            div.note.good role="status" {
+                (words.filled("mail-arrived", &values))
+                @if let Some((at_s, server)) = newest {
+                    " " (words.filled("mail-newest", &[("at", words.moment(visit.local_s(at_s)).into()), ("server", server.into())]))
+                }
+            }
+        }
+    }
+}
+
+/// Who may send: what the start of the program names, and a form for more.
+fn networks(visit: &Visit) -> Markup {
+    let words = visit.words;
+    let door = &visit.site.mail_door;
+    let field = |setting: Setting, id: &str, name: &str, hint: &str, least: &str| {
+        let kept = visit.site.setting(setting);
+        html! {
+            label for=(id) { (words.text(name)) }
+            p.hint { (words.text(hint)) }
+            p.hint { (words.text("networks-always")) " " span.mono { (least) } }
+            textarea.mono id=(id) name=(setting.name()) rows="3" spellcheck="false" autocomplete="off" { (kept) }
+        }
+    };
+    html! {
+        h2 { (words.text("mail-allowed")) }
+        (visit.form("/setup/mail", html! {
+            (field(Setting::AllowedNetworks, "allowed", "networks-allowed", "networks-allowed-hint", &door.allowed))
+            (field(Setting::JournalNetworks, "journal", "networks-journal", "networks-journal-hint", &door.journal_from))
+            div.deeds { button type="submit" { (words.text("save")) } }
+        }))
+    }
 }

@@ -1,12 +1,12 @@
 //! How the archive is, for the operator: how much there is, what follows, what is wrong and what to do. No mail is shown.
 
-use super::super::{Response, visit::Visit, words::Words};
+use super::super::{Response, visit::Visit, warnings, words::Words};
 use super::layout::Width;
-use crate::keeper::messages::{CopyStats, Stats};
+use crate::health;
+use crate::keeper::messages::CopyStats;
 use archive::people::{Action, Reach, reach};
 use maud::{Markup, html};
 use std::collections::BTreeSet;
-use store::CopyState;
 
 impl Visit<'_> {
     /// Tells whether the person may see how the archive is.
@@ -25,11 +25,15 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
         Ok(stats) => stats,
         Err(failure) => return visit.failed(&failure),
     };
-    let warnings = warnings(visit, &stats);
+    let figures = match visit.site.keeper.health() {
+        Ok(figures) => figures,
+        Err(failure) => return visit.failed(&failure),
+    };
+    let found = health::warnings(&figures);
     let bytes = stats.disk.volumes_bytes + stats.disk.catalog_bytes + stats.disk.index_bytes;
     let content = html! {
-        @if warnings.is_empty() { p.note.good role="status" { (words.text("all-is-well")) } }
-        @for warning in &warnings { p.trouble role="alert" { (warning) } }
+        @if found.is_empty() { p.note.good role="status" { (words.text("all-is-well")) } }
+        @for warning in &found { p.trouble role="alert" { (warnings::in_words(words, visit.zone(), warning)) } }
         div.sheet { dl.facts {
             dt { (words.text("messages")) } dd { (words.number(stats.totals.messages)) }
             dt { (words.text("arrivals")) } dd { (words.number(stats.totals.receptions)) }
@@ -46,33 +50,11 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
     visit.page(200, &words.text("state"), Width::Wide, content)
 }
 
-/// What is wrong, in words that say what to do.
-fn warnings(visit: &Visit, stats: &Stats) -> Vec<String> {
-    let words = visit.words;
-    let mut warnings = Vec::new();
-    let state = stats.copy.as_ref().and_then(|copy| copy.state.as_ref());
-    let lacking = match state {
-        Some(CopyState::Detached { .. }) => Some("warning-detached"),
-        Some(CopyState::Diverged) => Some("warning-diverged"),
-        Some(CopyState::TooSmall { .. }) => Some("warning-too-small"),
-        _ => None,
-    };
-    warnings.extend(lacking.map(|key| words.text(key)));
-    if stats.totals.messages == 0 {
-        warnings.push(words.text("warning-no-mail"));
-    }
-    warnings
-}
-
 fn second_disk(words: &Words, copy: Option<&CopyStats>) -> Markup {
-    let text = match copy.map(|copy| &copy.state) {
-        None => words.text("second-disk-none"),
-        Some(None) => words.text("second-disk-unknown"),
-        Some(Some(CopyState::InStep)) => words.text("second-disk-in-step"),
-        Some(Some(CopyState::CatchingUp { .. })) => words.text("second-disk-catching-up"),
-        Some(Some(CopyState::Detached { .. })) => words.text("second-disk-detached"),
-        Some(Some(CopyState::Diverged)) => words.text("second-disk-diverged"),
-        Some(Some(CopyState::TooSmall { .. })) => words.text("second-disk-too-small"),
+    let key = match copy.map(|copy| &copy.state) {
+        None => "second-disk-none",
+        Some(None) => "second-disk-unknown",
+        Some(Some(state)) => warnings::second_disk_key(state),
     };
-    html! { (text) }
+    html! { (words.text(key)) }
 }

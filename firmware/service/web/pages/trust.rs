@@ -2,6 +2,7 @@
 
 use super::super::{Response, visit::Visit};
 use super::layout::Width;
+use archive::people::Role;
 use maud::html;
 
 /// The systems: heading and steps.
@@ -33,6 +34,7 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
             dt { "SHA-256" } dd.mono { (fingerprint) }
         }
         p.quiet { (words.text("trust-compare")) }
+        @if visit.has(Role::Operator) { p { a href="/setup/certificate" { (words.text("step-certificate")) } } }
         @for (name, steps) in SYSTEMS {
             h2 { (words.text(name)) }
             ol { @for step in words.text(steps).lines() { li { (step) } } }

@@ -116,14 +116,16 @@ role-add = Rolle geben
 password-issue = Erstes Passwort machen
 password-issued = Übergeben Sie dieses Passwort persönlich. Es wird nur einmal gezeigt und muss bei der ersten Anmeldung geändert werden.
 proposals = Was wartet
-proposals-hint = Alles, wodurch jemand mehr sieht, wartet auf die Zustimmung des Datenschutzes. Wo es keinen gibt, wartet es einen Tag, und alle Betroffenen bekommen Nachricht. Nachrichten gehen über den Mailserver hinaus, den „coffer serve --notices“ nennt; ohne ihn wartet, was eine braucht.
+proposals-hint = Alles, wodurch jemand mehr sieht, wartet auf die Zustimmung des Datenschutzes. Wo es keinen gibt, wartet es einen Tag, und alle Betroffenen bekommen Nachricht. Nachrichten gehen über den Server für ausgehende Mails hinaus, den die Einrichtung nennt; ohne ihn wartet, was eine braucht.
 proposed-by = Vorgeschlagen von { $by }
+notices-given = Nachrichten: { $given } von { $all } sind hinausgegangen.
+notices-no-server = Es ist kein Server für ausgehende Mails eingerichtet, darum kann keine hinausgehen. Die Einrichtung hat einen Schritt dafür.
 objected = Jemand Betroffenes hat widersprochen. Nun hilft nur noch eine Zustimmung.
 approve = Zustimmen
 object = Widersprechen
 withdraw = Zurückziehen
 change-waits = Dadurch sieht jemand mehr, darum wartet es nun. Sie finden es unter „Was wartet“.
-change-notice-route = Nachrichten gehen auf anderem Weg hinaus
+change-notice-route = Nachrichten und Zustandsmails gehen über einen anderen Mailserver hinaus: { $server }
 change-add-role = { $who } bekommt eine Rolle: { $role }
 change-give-address = { $who } bekommt eine Adresse: { $address }
 change-enable = { $who } kann wieder benutzt werden
@@ -243,14 +245,27 @@ second-disk-too-small = zu klein
 found-up-to = Durchsuchbare Einträge
 key-title = Der Schlüssel dieses Archivs
 key-hint = Bewahren Sie diese Zeile außerhalb des Archivs auf, zum Beispiel im Tresor. Mit ihr kann jeder prüfen, dass nichts verändert wurde, auch nicht von denen, die sich um das Archiv kümmern.
-warning-detached = Die zweite Festplatte ist abgehängt: Mails liegen nur auf einer. Prüfen Sie Kabel und Strom und starten Sie Coffer neu.
+warning-refused = Im Augenblick werden keine Mails angenommen ({ $why }). Die Absender behalten sie und versuchen es einige Tage lang wieder. Schaffen Sie Platz oder nehmen Sie eine größere Festplatte.
+warning-damaged = Es wurde ein Schaden gefunden: { $places } Stellen auf den Festplatten halten nicht. Mit einer zweiten Festplatte wird er von dort behoben; sonst rufen Sie „coffer verify“ auf und lassen Sie diese Festplatte, wie sie ist.
+warning-detached = Die zweite Festplatte ist abgehängt: Mails liegen nur auf einer ({ $why }). Prüfen Sie Kabel und Strom und starten Sie Coffer neu.
 warning-diverged = Beide Festplatten wurden einzeln gestartet, und jede hat, was der anderen fehlt. Zwischen ihnen wird nichts kopiert. Entscheiden Sie, mit welcher es weitergeht.
 warning-too-small = Die zweite Festplatte ist kleiner als die erste und wird nicht benutzt. Nehmen Sie eine größere.
+warning-alarm = Alarm vom { $at }: { $text }. Was davor und danach geschah, steht im Protokoll.
+warning-room = Die Festplatte ist fast voll: { $left } sind frei. Nehmen Sie eine größere, bevor Mails abgewiesen werden müssen.
+warning-room-days = Die Festplatte ist fast voll: { $left } sind frei, das reicht beim jetzigen Zuwachs noch { $days ->
+    [one] einen Tag
+   *[other] { $days } Tage
+  }. Nehmen Sie eine größere, bevor Mails abgewiesen werden müssen.
+warning-silent = { $source } hat seit { $last } nichts geschickt, länger als üblich. Sehen Sie nach, ob die Journalregel dort noch besteht und das Netz die Mails durchlässt.
+warning-certificate = Das eingesetzte Zertifikat dieser Seite gilt bis { $day }. Setzen Sie ein neues ein oder gehen Sie zum eigenen der Box zurück.
+warning-outgoing = Nachrichten und Zustandsmails gehen seit { $since } nicht hinaus ({ $why }). Prüfen Sie in der Einrichtung den Server für ausgehende Mails.
+warning-index = { $entries } Einträge sind noch nicht zu finden: Der Index kommt nicht nach. Bleibt es dabei, starten Sie Coffer neu.
+warning-unverified = Das Archiv wurde zuletzt am { $day } ganz gelesen. Das geschieht von selbst, während keine Mails kommen; lassen Sie die Box nachts laufen oder rufen Sie „coffer verify“ auf.
 warning-no-mail = Es ist noch keine Mail gekommen. Die Einrichtung zeigt, wie Mails hierher kommen.
 
 # Einrichtung
 setup-hint = Jeder Schritt kann warten und später geändert werden. Nichts davon hält Mails auf.
-setup-lacks = Noch nicht in dieser Version: Zustandsmails, Updates, eigene Zertifikate.
+setup-lacks = Noch nicht in dieser Version: Updates.
 step-open = offen
 step-on = an
 step-language = Sprache und Zeitzone
@@ -276,15 +291,21 @@ update-hour = Stunde der Nacht
 update-only-written = Das wird jetzt festgehalten. Diese Version von Coffer installiert Updates noch nicht selbst.
 status-mail-to = Adresse
 status-mail-hint = Leer lassen für niemanden.
-status-mail-only-written = Das wird jetzt festgehalten. Diese Version von Coffer verschickt noch keine Mails; die Seite „Zustand“ zeigt, was darin stünde.
+status-mail-when = Eine Mail kommt jede Woche, die erste binnen einer Minute, und sofort, wenn etwas Aufmerksamkeit braucht. Sie geht über den Server des Schritts „Ausgehende Mails“ hinaus.
 mail-hint = Ihr Mailserver schickt von jeder Mail eine Kopie an dieses Archiv. Das heißt Journaling. Tragen Sie dort Folgendes ein.
 mail-host = Server
 mail-ports = Adresse und Port
 mail-no-port = keiner: Starten Sie Coffer mit --smtp
 mail-allowed = Darf senden
-mail-allowed-hint = Nur diese Netze dürfen senden, damit niemand von außen das Archiv füllt. Für weitere starten Sie Coffer mit --allow und deren Netz.
-mail-wait = Auf die erste Mail warten
-mail-waiting = Warten auf die erste Mail. Diese Seite zeigt sie von selbst, sobald sie da ist.
+networks-always = Immer:
+networks-allowed = Netze, die senden dürfen
+networks-allowed-hint = Nur diese dürfen ohne Anmeldung senden, damit niemand von außen das Archiv füllt. Adressen oder Netze wie 192.168.1.0/24, durch Kommas oder Zeilen getrennt. Wer senden darf, kann Mails hinzufügen; etwas zu lesen oder sonst etwas zu erreichen wird ihm dadurch nicht möglich.
+networks-journal = Netze, deren Journalberichten geglaubt wird
+networks-journal-hint = Ein Journalbericht sagt, wer eine Mail wirklich bekam. Tragen Sie hier nur Ihren Mailserver ein (Exchange, Microsoft 365, Google): Was er berichtet, entscheidet, wer im Büro die Mail findet. Auch diese dürfen senden.
+networks-wrong = Das ist keine Liste von Adressen oder Netzen, oder eines davon ist so weit wie das Internet (am weitesten geht /8). Bitte prüfen Sie es.
+mail-wait = Auf die nächste Mail warten
+mail-waiting = Warten auf die nächste Mail. Diese Seite zeigt sie von selbst, sobald sie da ist.
+mail-newest = Die letzte kam am { $at } von { $server }.
 mail-arrived = { $count ->
     [one] Die erste Mail ist angekommen.
    *[other] { $shown } Nachrichten sind angekommen.
@@ -294,21 +315,124 @@ send-exchange-steps =
     Legen Sie einen Sendeconnector für den Adressraum archive.invalid mit { $host } als Smarthost an.
     Legen Sie einen E-Mail-Kontakt mit der Adresse journal@archive.invalid an.
     Legen Sie eine Journalregel für alle Nachrichten an, die an diesen Kontakt sendet.
+    Tragen Sie die Adresse des Servers oben unter „Netze, deren Journalberichten geglaubt wird“ ein.
 send-microsoft365 = Microsoft 365
 send-microsoft365-steps =
     Microsoft 365 sendet über das Internet: Das Archiv braucht einen öffentlichen Namen und den weitergeleiteten Port 25, nur für die Netze von Microsoft.
     Legen Sie einen Connector von Microsoft 365 zum Server Ihrer Organisation mit diesem Namen an.
-    Legen Sie in Purview unter Datenlebenszyklusverwaltung eine Journalregel für alle Nachrichten an eine Adresse dieses Namens an.
+    Legen Sie in Purview unter Datenlebenszyklusverwaltung eine Journalregel für alle Nachrichten an eine Adresse dieses Namens an; vorher fragt es nach einem Postfach für Berichte, die nicht zugestellt werden können.
+    Tragen Sie die Netze von Exchange Online oben in beide Felder ein. Microsoft führt sie unter „URLs und IP-Adressbereiche von Microsoft 365“ auf.
 send-google = Google Workspace
 send-google-steps =
     Google sendet über das Internet: Das Archiv braucht einen öffentlichen Namen und den weitergeleiteten Port 25, nur für die Netze von Google.
     Fügen Sie in der Admin-Konsole unter Gmail, Routing ein Archiv eines anderen Anbieters mit einer Adresse dieses Namens hinzu.
+    Tragen Sie die Netze von Google oben in beide Felder ein. Google führt sie im SPF-Eintrag von _spf.google.com auf.
 send-postfix = Postfix
 send-postfix-steps =
     Setzen Sie in main.cf: always_bcc = journal@archive.invalid
     Tragen Sie in die Transporttabelle ein: archive.invalid smtp:[{ $host }]
     Rufen Sie postmap für die Tabelle auf und laden Sie Postfix neu.
+    Damit auch verborgene Empfänger (Bcc) ihre Mail finden, setzen Sie smtpd_recipient_restrictions = check_recipient_access pcre:/etc/postfix/envelope_to vor das, was dort steht, mit der Zeile /(.+)/ prepend X-Envelope-To: $1 in dieser Datei.
+    Tragen Sie die Adresse des Servers oben unter „Netze, die senden dürfen“ ein.
 back-to-setup = Zurück zur Einrichtung
+
+# Ausgehende Mails
+step-outgoing = Ausgehende Mails
+out-hint = Coffer verschickt eigene Mails: Nachrichten an Betroffene, bevor Rechte weiter werden, und Zustandsmails. Es übergibt sie einem Mailserver wie ein Mailprogramm; in den Unterlagen Ihres Anbieters heißt er „Postausgangsserver (SMTP)“. Mails aus dem Archiv gehen nie hinaus.
+out-waits = Ein anderer Server wartet auf Zustimmung oder auf den Ablauf der Frist: { $server }
+out-server = Mailserver
+out-security = Schutz
+out-starttls = TLS nach dem Verbinden (STARTTLS), meist Port 587
+out-tls-first = TLS von Anfang an, meist Port 465
+out-no-tls = keiner: nur für einen Server im eigenen Netz
+out-port = Port
+out-port-hint = Leer lassen für den üblichen.
+out-from = Mails kommen von
+out-user = Benutzer
+out-user-hint = Leer lassen, wenn Ihr Server Mails dieser Box ohne Anmeldung annimmt.
+out-password-hint = Leer lassen, damit das vorhandene bleibt. Es wird nie angezeigt. Viele Anbieter verlangen hier ein App-Passwort.
+out-confirmed = Bestätigtes Zertifikat
+out-confirmed-hint = SHA-256 eines Zertifikats, für das keine öffentliche Stelle bürgt. Leeren Sie das Feld, um nur öffentlichen Stellen zu vertrauen.
+out-test = Testmail
+out-test-to = Adresse
+out-test-hint = An diese Adresse geht eine kurze Testmail, immer mit demselben Text. Was der Server sagt, wird Schritt für Schritt gezeigt. Gespeichert wird dabei nichts.
+out-test-do = Testmail senden
+out-test-address = An diese Adresse kann keine Testmail gehen.
+out-test-many = Das waren viele Testmails. Warten Sie zehn Minuten.
+out-test-of = Testmail an { $to } über { $server }
+out-test-runs = Der Test läuft. Diese Seite zeigt jeden Schritt von selbst.
+out-test-good = Der Server hat die Testmail übernommen. Sehen Sie nach, ob sie angekommen ist, und speichern Sie dann.
+out-step-connect = Verbunden
+out-step-greeting = Begrüßung des Servers
+out-step-hello = Was der Server kann
+out-step-tls = Geschützt durch TLS
+out-step-sign-in = Angemeldet
+out-step-sender = Absender angenommen
+out-step-recipient = Empfänger angenommen
+out-step-content = Mail übernommen
+out-address = An diese Adresse kann keine Mail gehen: { $said }
+out-unknown = Niemand kennt einen Server dieses Namens: { $said }. Prüfen Sie den Namen und ob diese Box einen Nameserver erreicht.
+out-unreachable = Der Server nimmt keine Verbindung an ({ $said }). Prüfen Sie Name und Port und ob eine Firewall dazwischen ist.
+out-slow = Der Server antwortet nicht rechtzeitig (Schritt: { $step }). Oft passen Port und Schutz nicht zusammen: Zu Port 465 gehört TLS von Anfang an, zu 587 STARTTLS.
+out-broken = Der Server hat die Verbindung abgebrochen (Schritt: { $step }). Prüfen Sie Port und Schutz.
+out-odd = Dort antwortet kein Mailserver, oder ein sehr seltsamer. Er sagte: { $said }
+out-refused = Der Server lehnt ab: { $said }
+out-refused-later = Der Server bittet, später wiederzukommen: { $said }. Manche Server lassen Fremde einige Minuten warten. Versuchen Sie es dann noch einmal.
+out-refused-sign-in = Der Server nimmt Benutzer und Passwort nicht an: { $said }. Prüfen Sie beide. Viele Anbieter verlangen ein App-Passwort, oder die Anmeldung über SMTP muss dort eingeschaltet werden.
+out-refused-sender = Der Server nimmt keine Mails von dieser Adresse: { $said }. Meist muss es eine eigene des Benutzers sein.
+out-refused-recipient = Der Server nimmt keine Mails für diesen Empfänger: { $said }. Prüfen Sie die Adresse. Für Adressen anderswo verlangt er vielleicht Benutzer und Passwort.
+out-no-starttls = Der Server bietet kein STARTTLS an, und ohne Schutz wird nichts gesendet. Versuchen Sie TLS von Anfang an oder einen anderen Server.
+out-no-sign-in = Der Server bietet keine Anmeldung mit Benutzer und Passwort an. Wenn er Mails dieser Box ohne annimmt, lassen Sie den Benutzer leer.
+out-no-password = Das Passwort fehlt. Geben Sie es ein.
+out-certificate = Für das Zertifikat dieses Servers bürgt keine bekannte Stelle: { $said }. Benutzer, Passwort und Mail wurden nicht gesendet.
+out-confirm-hint = Wenn es ein eigener Server mit eigenem Zertifikat ist, vergleichen Sie diese Ziffern (SHA-256) mit denen, die der Server zeigt. Wenn Sie nicht sicher sind, gehen Sie nicht weiter.
+out-confirm = Diesem Zertifikat vertrauen und noch einmal testen
+out-tls-fails = Die geschützte Verbindung kommt nicht zustande ({ $said }). Prüfen Sie Port und Schutz.
+back = Zurück
+route-server = Das ist weder der Name eines Servers noch eine Adresse.
+route-port = Der Port ist eine Zahl von 1 bis 65535.
+route-from = Mails müssen von einer Adresse kommen.
+route-user = Der Name des Benutzers kann keine Leerzeichen haben.
+route-needs-tls = Benutzer und Passwort gehen nur über eine geschützte Verbindung. Wählen Sie STARTTLS oder TLS.
+route-certificate = Das ist nicht der SHA-256 eines Zertifikats: 64 Ziffern und Buchstaben von A bis F.
+test-mail-subject = Coffer: Testmail
+test-mail-text =
+    Dies ist eine Testmail des Mailarchivs { $host }. Sie wurde gesendet, weil jemand, der sich um das Archiv kümmert, dessen ausgehende Mails einrichtet.
+    Es ist nichts zu tun.
+
+# Zustandsmails
+status-well = Coffer: Alles ist in Ordnung
+status-warnings = { $count ->
+    [one] Coffer: Eine Sache braucht Aufmerksamkeit
+   *[other] Coffer: { $count } Sachen brauchen Aufmerksamkeit
+  }
+status-of = So geht es dem Mailarchiv { $host }.
+status-source = Mails von { $source } in den letzten 7 Tagen: { $count }, die letzte am { $last }
+status-days-left = Tage, bis die Festplatte beim jetzigen Zuwachs voll ist
+status-verified = Zuletzt ganz gelesen
+status-checkpoint = Bewahren Sie diese Mail auf: Mit den Zeilen unten kann jeder später zeigen, dass bis heute nichts verändert oder weggelassen wurde.
+status-end = Wer diese Mail bekommt, steht auf der Seite des Archivs unter „Einrichtung“.
+
+# Zertifikat von anderen
+step-certificate = Zertifikat der Seite
+certificate-hint = Wenn Ihr Büro ein Zertifikat für den Namen hat, unter dem diese Seite geöffnet wird, setzen Sie es hier ein. Die Seite und SMTP benutzen es von da an, und es wird nicht von selbst erneuert: 21 Tage vor seinem Ende kommt eine Warnung. Ohne eines benutzt die Box ihr eigenes, das sich selbst erneuert.
+certificate-of-the-box = das eigene der Box
+certificate-chain = Zertifikat mit seiner Kette
+certificate-chain-hint = Der Text der Datei, die Sie bekommen haben (PEM): Er beginnt mit „-----BEGIN CERTIFICATE-----“. Ketten aus mehreren sind willkommen.
+certificate-key = Privater Schlüssel
+certificate-key-hint = Der Text der Schlüsseldatei, ohne Passwort. Er wird nie wieder angezeigt. Leer lassen, wenn er im Text oben steht.
+certificate-use = Dieses Zertifikat benutzen
+certificate-back = Zurück zum eigenen der Box
+certificate-names = Es gilt für
+certificate-until = Ende
+certificate-good-until = gilt bis { $day }
+certificate-none = In diesem Text steht kein Zertifikat. Es beginnt mit „-----BEGIN CERTIFICATE-----“.
+certificate-no-key = In diesem Text steht kein privater Schlüssel. Er beginnt mit „-----BEGIN PRIVATE KEY-----“.
+certificate-locked = Der Schlüssel ist mit einem Passwort verschlossen. Nehmen Sie es vorher ab, etwa mit „openssl pkey“.
+certificate-many = Das sind mehr Zertifikate, als eine Kette hat.
+certificate-other-key = Der Schlüssel gehört zu keinem dieser Zertifikate.
+certificate-time = Dieses Zertifikat ist abgelaufen oder gilt noch nicht.
+certificate-no-name = Dieses Zertifikat nennt keinen Namen, darum nähme es kein Browser an.
 
 # Protokoll
 log = Protokoll
@@ -341,3 +465,4 @@ event-change-dropped = Vorschlag fallen gelassen
 event-notice-given = Nachricht an Betroffene
 event-register-kept = Verzeichnis der Personen verglichen
 event-session-ended = Abgemeldet
+event-mail-sent = Eigene Mail von Coffer gesendet

@@ -116,14 +116,16 @@ role-add = Give a role
 password-issue = Make a first password
 password-issued = Hand this password over in person. It is shown once, and has to be changed at the first sign-in.
 proposals = What waits
-proposals-hint = Whatever lets somebody see more waits until a privacy officer approves. Where there is none, it waits for a day, and everybody concerned gets notice. Notices go out by the mail server that “coffer serve --notices” names; without one, what needs a notice waits on.
+proposals-hint = Whatever lets somebody see more waits until a privacy officer approves. Where there is none, it waits for a day, and everybody concerned gets notice. Notices go out by the outgoing mail server that the setup names; without one, what needs a notice waits on.
 proposed-by = Proposed by { $by }
+notices-given = Notices: { $given } of { $all } have gone out.
+notices-no-server = No outgoing mail server is set up, so none can go out. The setup has a step for it.
 objected = Somebody concerned objected. Only an approval helps now.
 approve = Approve
 object = Object
 withdraw = Withdraw
 change-waits = This lets somebody see more, so it waits now. You find it under “What waits”.
-change-notice-route = Notices go out in another way
+change-notice-route = Notices and status mails go out by another mail server: { $server }
 change-add-role = { $who } gets a role: { $role }
 change-give-address = { $who } gets an address: { $address }
 change-enable = { $who } can be used again
@@ -243,14 +245,27 @@ second-disk-too-small = too small
 found-up-to = Entries that can be searched
 key-title = The key of this archive
 key-hint = Keep this line outside of the archive, in the safe for example. With it anybody can check that nothing was changed, not even by those who look after the archive.
-warning-detached = The second disk is detached: mail is kept on one disk only. Check its cable and power, then start Coffer again.
+warning-refused = No mail is taken at the moment ({ $why }). Senders keep it and try again for some days. Make room on the disk, or take a larger one.
+warning-damaged = Damage was found: { $places } places on the disks do not hold. With a second disk it is mended from there; else run “coffer verify” and keep this disk as it is.
+warning-detached = The second disk is detached: mail is kept on one disk only ({ $why }). Check its cable and power, then start Coffer again.
 warning-diverged = Each of the two disks was started alone and has what the other lacks. Nothing is copied between them. Decide which one is to go on.
 warning-too-small = The second disk is smaller than the first and is not used. Take a larger one.
+warning-alarm = Alarm of { $at }: { $text }. The log has what came before and after it.
+warning-room = The disk is nearly full: { $left } are left. Take a larger one before mail has to be refused.
+warning-room-days = The disk is nearly full: { $left } are left, which lasts for { $days ->
+    [one] one more day
+   *[other] { $days } more days
+  } at the present pace. Take a larger one before mail has to be refused.
+warning-silent = { $source } has sent nothing since { $last }, which is longer than usual. See whether the journal rule there still stands and the network lets it through.
+warning-certificate = The certificate that was put in for this page is good until { $day }. Put in a new one, or go back to the box’s own.
+warning-outgoing = Notices and status mails have not gone out since { $since } ({ $why }). Check the outgoing mail server in the setup.
+warning-index = { $entries } entries cannot be found yet: the index does not come along. If this stays so, start Coffer again.
+warning-unverified = The archive was last read whole on { $day }. It is read by itself while no mail comes; let the box run at night, or run “coffer verify”.
 warning-no-mail = No mail has come yet. Setup shows how to send it here.
 
 # Setup
 setup-hint = Each step can be left and come back to. Nothing here stops mail from coming in.
-setup-lacks = Not there yet in this version: status mails, updates, certificates of your own.
+setup-lacks = Not there yet in this version: updates.
 step-open = open
 step-on = on
 step-language = Language and time zone
@@ -276,15 +291,21 @@ update-hour = Hour of the night
 update-only-written = This is written down now. This version of Coffer does not install updates by itself.
 status-mail-to = Address
 status-mail-hint = Leave it empty for none.
-status-mail-only-written = This is written down now. This version of Coffer does not send mail yet; the page “State” shows what it would say.
+status-mail-when = A mail comes once a week, the first one within a minute, and at once when something has to be looked after. It goes out by the server of the step “Outgoing mail”.
 mail-hint = Your mail server sends a copy of each mail to this archive. This is called journaling. Enter the following there.
 mail-host = Server
 mail-ports = Address and port
 mail-no-port = none: start Coffer with --smtp
 mail-allowed = May send
-mail-allowed-hint = Only these networks may send, so that nobody fills the archive from outside. To let others send, start Coffer with --allow and their network.
-mail-wait = Wait for the first mail
-mail-waiting = Waiting for the first mail. This page shows it by itself as soon as it is there.
+networks-always = Always:
+networks-allowed = Networks that may send
+networks-allowed-hint = Only these may send without signing in, so that nobody fills the archive from outside. Addresses or networks such as 192.168.1.0/24, parted by commas or lines. Whoever may send can add mail; reading any, or reaching anything else here, is not opened by it.
+networks-journal = Networks whose journal reports are believed
+networks-journal-hint = A journal report says who really got a mail. Enter only your mail server here (Exchange, Microsoft 365, Google): what it reports decides who of the staff finds the mail. These may send, too.
+networks-wrong = This is no list of addresses or networks, or one of them is as wide as the internet (the widest that can be is /8). Please check it.
+mail-wait = Wait for the next mail
+mail-waiting = Waiting for the next mail. This page shows it by itself as soon as it is there.
+mail-newest = The last came on { $at } from { $server }.
 mail-arrived = { $count ->
     [one] The first mail has arrived.
    *[other] { $shown } messages have arrived.
@@ -294,21 +315,124 @@ send-exchange-steps =
     Make a send connector for the address space archive.invalid with { $host } as smart host.
     Make a mail contact with the address journal@archive.invalid.
     Make a journal rule for all messages that sends to this contact.
+    Enter the server’s address above under “Networks whose journal reports are believed”.
 send-microsoft365 = Microsoft 365
 send-microsoft365-steps =
     Microsoft 365 sends over the internet: the archive needs a public name, and port 25 forwarded to it, for Microsoft’s networks only.
     Make a connector from Microsoft 365 to your organisation’s server with that name.
-    In Purview, under data lifecycle management, make a journal rule for all messages to an address at that name.
+    In Purview, under data lifecycle management, make a journal rule for all messages to an address at that name; first it asks for a mailbox for reports that cannot be delivered.
+    Enter Microsoft’s networks for Exchange Online above, in both fields. Microsoft lists them under “Microsoft 365 URLs and IP address ranges”.
 send-google = Google Workspace
 send-google-steps =
     Google sends over the internet: the archive needs a public name, and port 25 forwarded to it, for Google’s networks only.
     In the Admin console, under Gmail, Routing, add a third-party archive with an address at that name.
+    Enter Google’s networks above, in both fields. Google lists them in the SPF record of _spf.google.com.
 send-postfix = Postfix
 send-postfix-steps =
     In main.cf, set always_bcc = journal@archive.invalid
     In the transport table, add: archive.invalid smtp:[{ $host }]
     Run postmap on the table and reload Postfix.
+    So that hidden recipients (Bcc) find their mail, set smtpd_recipient_restrictions = check_recipient_access pcre:/etc/postfix/envelope_to before what stands there, with the line /(.+)/ prepend X-Envelope-To: $1 in that file.
+    Enter the server’s address above under “Networks that may send”.
 back-to-setup = Back to setup
+
+# Outgoing mail
+step-outgoing = Outgoing mail
+out-hint = Coffer sends mail of its own: notices that people get before rights widen, and status mails. It hands them to a mail server, as a mail program does; your provider’s papers name it under “outgoing server (SMTP)”. No mail of the archive ever goes out.
+out-waits = Another server waits for approval, or for its day of notice: { $server }
+out-server = Mail server
+out-security = Protection
+out-starttls = TLS after connecting (STARTTLS), usually port 587
+out-tls-first = TLS from the start, usually port 465
+out-no-tls = none: only for a server in your own network
+out-port = Port
+out-port-hint = Leave it empty for the usual one.
+out-from = Mail comes from
+out-user = User
+out-user-hint = Leave it empty if your server takes mail from this box without signing in.
+out-password-hint = Leave it empty to keep the one that is there. It is never shown. Many providers want an app password here.
+out-confirmed = Confirmed certificate
+out-confirmed-hint = SHA-256 of a certificate that no public authority vouches for. Empty it to trust public authorities only.
+out-test = Test mail
+out-test-to = Address
+out-test-hint = A short test mail goes to this address, always with the same text. What the server says is shown step by step. Nothing is saved by it.
+out-test-do = Send a test mail
+out-test-address = This is no address that a test mail could go to.
+out-test-many = That were many test mails. Wait ten minutes.
+out-test-of = Test mail to { $to } by { $server }
+out-test-runs = The test is running. This page shows each step by itself.
+out-test-good = The server has taken the test mail over. See whether it has arrived, then save.
+out-step-connect = Connected
+out-step-greeting = Greeting of the server
+out-step-hello = What the server can do
+out-step-tls = Protected by TLS
+out-step-sign-in = Signed in
+out-step-sender = Sender accepted
+out-step-recipient = Recipient accepted
+out-step-content = Mail taken over
+out-address = Mail cannot be sent to this address: { $said }
+out-unknown = Nobody knows a server by this name: { $said }. Check the name, and whether this box reaches a name server.
+out-unreachable = The server takes no connection ({ $said }). Check name and port, and whether a firewall is between.
+out-slow = The server does not answer in time (step: { $step }). Often a wrong port or protection is the cause: port 465 goes with TLS from the start, 587 with STARTTLS.
+out-broken = The server broke the connection off (step: { $step }). Check port and protection.
+out-odd = What answers there is no mail server, or a very odd one. It said: { $said }
+out-refused = The server refuses: { $said }
+out-refused-later = The server asks to come again later: { $said }. Some servers let strangers wait for some minutes. Try again then.
+out-refused-sign-in = The server does not take user and password: { $said }. Check both. Many providers want an app password, or signing in by SMTP has to be switched on there.
+out-refused-sender = The server does not take mail from this address: { $said }. It usually has to be one of the user’s own.
+out-refused-recipient = The server does not take mail for this recipient: { $said }. Check the address. For addresses elsewhere it may want user and password.
+out-no-starttls = The server does not offer STARTTLS, and without protection nothing is sent. Try TLS from the start, or another server.
+out-no-sign-in = The server offers no sign-in with user and password. If it takes mail from this box without, leave the user empty.
+out-no-password = The password is missing. Type it in.
+out-certificate = No known authority vouches for the certificate of this server: { $said }. User, password and mail were not sent.
+out-confirm-hint = If it is a server of your own with a certificate of its own, compare these digits (SHA-256) with those that the server shows. If you are not sure, do not go on.
+out-confirm = Trust this certificate and test again
+out-tls-fails = The protected connection does not come about ({ $said }). Check port and protection.
+back = Back
+route-server = This is neither the name of a server nor an address.
+route-port = The port is a number from 1 to 65535.
+route-from = Mail must come from an address.
+route-user = The name of the user cannot have blanks.
+route-needs-tls = User and password go over a protected connection only. Choose STARTTLS or TLS.
+route-certificate = This is not the SHA-256 of a certificate: 64 digits and letters from A to F.
+test-mail-subject = Coffer: test mail
+test-mail-text =
+    This is a test mail of the mail archive { $host }. It has been sent because somebody who looks after the archive is setting up its outgoing mail.
+    Nothing has to be done.
+
+# Status mails
+status-well = Coffer: all is well
+status-warnings = { $count ->
+    [one] Coffer: one thing to look after
+   *[other] Coffer: { $count } things to look after
+  }
+status-of = This is how the mail archive { $host } is.
+status-source = Mail from { $source } in the last 7 days: { $count }, the last on { $last }
+status-days-left = Days until the disk is full at the present pace
+status-verified = Last read whole
+status-checkpoint = Keep this mail: with the lines below anybody can show later that nothing was changed or left out before today.
+status-end = Who gets this mail is set on the page of the archive, under “Setup”.
+
+# A certificate of others
+step-certificate = Certificate of the page
+certificate-hint = If your office has a certificate for the name under which this page is opened, put it in here. The page and SMTP use it from then on, and it is not renewed by itself: you are warned 21 days before it ends. Without one the box uses its own, which renews itself.
+certificate-of-the-box = the box’s own
+certificate-chain = Certificate and its chain
+certificate-chain-hint = The text of the file that you got (PEM): it begins with “-----BEGIN CERTIFICATE-----”. Chains with several are welcome.
+certificate-key = Private key
+certificate-key-hint = The text of the key file, without a password. It is never shown again. Leave it empty if it stands in the text above.
+certificate-use = Use this certificate
+certificate-back = Back to the box’s own
+certificate-names = It is for
+certificate-until = End
+certificate-good-until = good until { $day }
+certificate-none = There is no certificate in this text. It begins with “-----BEGIN CERTIFICATE-----”.
+certificate-no-key = There is no private key in this text. It begins with “-----BEGIN PRIVATE KEY-----”.
+certificate-locked = The key is locked with a password. Take the password off before, as with “openssl pkey”.
+certificate-many = These are more certificates than a chain has.
+certificate-other-key = The key belongs to none of these certificates.
+certificate-time = This certificate has ended, or is not good yet.
+certificate-no-name = This certificate names no host, so no browser would take it.
 
 # Audit log
 log = Log
@@ -341,3 +465,4 @@ event-change-dropped = Proposal dropped
 event-notice-given = Notice given
 event-register-kept = Register of people compared
 event-session-ended = Signed out
+event-mail-sent = Mail of Coffer’s own sent

@@ -1,0 +1,137 @@
+//! Warnings in words that say what to do: the same on the state page and in status mails.
+//!
+//! What is a warning decides [`crate::health`]; each has one text in the catalogue.
+
+use super::time_zone::TimeZone;
+use super::words::Words;
+use crate::health::Warning;
+use fluent_bundle::FluentValue;
+use store::CopyState;
+
+/// 300 characters of a reason: it is there for whoever helps, and may be a whole chain of errors.
+const WHY_CHARS_MAX: usize = 300;
+
+/// Says a warning.
+pub(crate) fn in_words(words: &Words, zone: TimeZone, warning: &Warning) -> String {
+    let moment = |at_s: i64| FluentValue::from(words.moment(zone.local_s(at_s)));
+    let day = |at_s: i64| FluentValue::from(words.day(zone.local_s(at_s)));
+    let number = |number: u64| FluentValue::from(words.number(number));
+    match warning {
+        Warning::MailRefused { why } => words.filled("warning-refused", &[("why", cut(why))]),
+        Warning::Damaged { places } => {
+            words.filled("warning-damaged", &[("places", number(*places))])
+        }
+        Warning::SecondDiskDetached { why } => {
+            words.filled("warning-detached", &[("why", cut(why))])
+        }
+        Warning::SecondDiskDiverged => words.text("warning-diverged"),
+        Warning::SecondDiskTooSmall => words.text("warning-too-small"),
+        Warning::Alarm { at_s, text } => {
+            let values = [("at", moment(*at_s)), ("text", cut(text))];
+            words.filled("warning-alarm", &values)
+        }
+        Warning::RoomLow {
+            available_bytes,
+            days,
+        } => {
+            let left = ("left", words.size(*available_bytes).into());
+            match days {
+                Some(days) => words.filled("warning-room-days", &[left, ("days", (*days).into())]),
+                None => words.filled("warning-room", &[left]),
+            }
+        }
+        Warning::SourceSilent { name, last_at_s } => {
+            let values = [("source", cut(name)), ("last", moment(*last_at_s))];
+            words.filled("warning-silent", &values)
+        }
+        Warning::CertificateEnds { at_s } => {
+            words.filled("warning-certificate", &[("day", day(*at_s))])
+        }
+        Warning::OutgoingFails { since_s, why } => {
+            let values = [("since", moment(*since_s)), ("why", cut(why))];
+            words.filled("warning-outgoing", &values)
+        }
+        Warning::IndexBehind { entries } => {
+            words.filled("warning-index", &[("entries", number(*entries))])
+        }
+        Warning::Unverified { at_s } => words.filled("warning-unverified", &[("day", day(*at_s))]),
+        Warning::NoMailYet => words.text("warning-no-mail"),
+    }
+}
+
+/// Gives the text of how the second disk is.
+pub(crate) fn second_disk_key(state: &CopyState) -> &'static str {
+    match state {
+        CopyState::InStep => "second-disk-in-step",
+        CopyState::CatchingUp { .. } => "second-disk-catching-up",
+        CopyState::Detached { .. } => "second-disk-detached",
+        CopyState::Diverged => "second-disk-diverged",
+        CopyState::TooSmall { .. } => "second-disk-too-small",
+    }
+}
+
+fn cut(text: &str) -> FluentValue<'static> {
+    let cut: String = text.chars().take(WHY_CHARS_MAX).collect();
+    cut.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::words::{Catalogues, Language};
+
+    #[test]
+    fn every_warning_has_its_words_and_values() {
+        let text = || "cause-17".to_owned();
+        let at_s = 1_740_992_700;
+        let catalogues = Catalogues::new();
+        for (warning, value) in [
+            (Warning::MailRefused { why: text() }, "cause-17"),
+            (Warning::Damaged { places: 17 }, "17"),
+            (Warning::SecondDiskDetached { why: text() }, "cause-17"),
+            (Warning::SecondDiskDiverged, ""),
+            (Warning::SecondDiskTooSmall, ""),
+            (Warning::Alarm { at_s, text: text() }, "cause-17"),
+            (
+                Warning::RoomLow {
+                    available_bytes: 17_000_000,
+                    days: None,
+                },
+                "17\u{a0}MB",
+            ),
+            (
+                Warning::RoomLow {
+                    available_bytes: 1,
+                    days: Some(17),
+                },
+                "17",
+            ),
+            (
+                Warning::SourceSilent {
+                    name: text(),
+                    last_at_s: at_s,
+                },
+                "cause-17",
+            ),
+            (Warning::CertificateEnds { at_s }, "2025"),
+            (
+                Warning::OutgoingFails {
+                    since_s: at_s,
+                    why: text(),
+                },
+                "cause-17",
+            ),
+            (Warning::IndexBehind { entries: 17 }, "17"),
+            (Warning::Unverified { at_s }, "2025"),
+            (Warning::NoMailYet, ""),
+        ] {
+            for language in Language::ALL {
+                let words = catalogues.of(language);
+                let said = in_words(words, TimeZone::Utc, &warning);
+                assert!(said.contains(value), "{warning:?}: {said}");
+                assert!(!said.starts_with("warning-"), "{warning:?}: {said}");
+                assert!(!said.contains('{'), "{warning:?}: {said}");
+            }
+        }
+    }
+}
