@@ -4,6 +4,10 @@
 
 use crate::{ContentRef, Digest};
 use mail::JournalEnvelope;
+use std::net::SocketAddr;
+
+/// 100 bytes of what a source is called: names of accounts are shorter, and it stands in each row of a table.
+const SOURCE_NAME_BYTES_MAX: usize = 100;
 
 /// One arrival of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +61,31 @@ pub enum SourceKind {
     AlternateJournal = 12,
 }
 
+impl SourceKind {
+    /// Gives the way in of a number of the format.
+    pub fn from_number(number: u64) -> Self {
+        use SourceKind::*;
+        let kinds = [
+            Smtp,
+            EmlFile,
+            Mbox,
+            Maildir,
+            ImapPull,
+            Pop3Pull,
+            Upload,
+            SelfTest,
+            Pst,
+            Msg,
+            Proxy,
+            AlternateJournal,
+        ];
+        kinds
+            .into_iter()
+            .find(|kind| *kind as u64 == number)
+            .unwrap_or(Unknown)
+    }
+}
+
 /// The source's own key of a message; what does not apply is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceKey {
@@ -83,6 +112,25 @@ impl Reception {
     pub fn is_from_same_place(&self, other: &Self) -> bool {
         let place = self.place();
         place.is_some() && place == other.place()
+    }
+
+    /// What people tell its source from others of the same kind by: who had signed in, the address of the peer, or the account it
+    /// was pulled from. Empty for files: each would be a source of its own. At most 100 bytes.
+    pub fn source_name(&self) -> String {
+        let name = match (self.source, &self.envelope) {
+            (SourceKind::Smtp, Some(envelope)) if !envelope.signed_in_as.is_empty() => {
+                envelope.signed_in_as.clone()
+            }
+            (SourceKind::Smtp, Some(envelope)) => match envelope.peer.parse::<SocketAddr>() {
+                Ok(peer) => peer.ip().to_canonical().to_string(),
+                Err(_) => envelope.peer.clone(),
+            },
+            (SourceKind::ImapPull | SourceKind::Pop3Pull | SourceKind::Proxy, _) => {
+                self.key.account.clone()
+            }
+            _ => String::new(),
+        };
+        name[..name.floor_char_boundary(SOURCE_NAME_BYTES_MAX)].to_owned()
     }
 
     /// The place that it came from, as bytes that are the same for the same place only.
@@ -261,6 +309,40 @@ mod tests {
                 expected,
                 "{one:?} {other:?}"
             );
+        }
+    }
+
+    #[test]
+    fn sources_are_called_by_what_tells_them_apart() {
+        let smtp = |peer: &str, signed_in_as: &str| Reception {
+            envelope: Some(Envelope {
+                peer: peer.to_owned(),
+                signed_in_as: signed_in_as.to_owned(),
+                ..Envelope::default()
+            }),
+            ..Reception::default()
+        };
+        let pulled = |source| Reception {
+            source,
+            key: SourceKey {
+                account: "office@provider.example".to_owned(),
+                path: "/x".to_owned(),
+                ..SourceKey::default()
+            },
+            ..Reception::default()
+        };
+        for (reception, expected) in [
+            (smtp("192.0.2.1:4711", ""), "192.0.2.1"),
+            (smtp("[::ffff:192.0.2.1]:25", ""), "192.0.2.1"),
+            (smtp("[2001:db8::1]:25", ""), "2001:db8::1"),
+            (smtp("192.0.2.1:4711", "exchange"), "exchange"),
+            (smtp("", ""), ""),
+            (smtp(&"ü".repeat(99), ""), &"ü".repeat(50)),
+            (pulled(SourceKind::ImapPull), "office@provider.example"),
+            (pulled(SourceKind::EmlFile), ""),
+            (Reception::default(), ""),
+        ] {
+            assert_eq!(reception.source_name(), expected, "{reception:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A batch while it is put together: finished work becomes records, leaves, places and answers. Nothing is written here.
 
-use crate::catalog::{CatalogView, Entries, FurtherReception, Place, Watermark, origin};
+use crate::catalog::{Arrival, CatalogView, Entries, FurtherReception, Place, Watermark, origin};
 use crate::checkpoint::Checkpoint;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
@@ -256,6 +256,8 @@ impl<'a> Batch<'a> {
     ) -> u64 {
         self.built.entries.totals.receptions += 1;
         self.built.entries.totals.received_bytes += size_bytes;
+        let arrival = Arrival::of(&reception, self.around.moment.at_us, size_bytes);
+        self.built.entries.arrivals.push(arrival);
         self.leaf(
             actor,
             LeafBody::Reception {

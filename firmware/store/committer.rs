@@ -360,6 +360,7 @@ impl Committer {
             digest,
             packing: Packing::AsWritten,
             read_at_us: (self.shared.clock)().at_us,
+            copy_read_at_us: 0,
         };
         let entries = Entries {
             volumes: vec![(sealed, entry)],

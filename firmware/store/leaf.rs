@@ -514,7 +514,7 @@ fn take_reception(fields: &mut Fields) -> Option<LeafBody> {
         match tag {
             1 => message = Some(value.varint()?),
             2 => digest = Some(Digest(value.array()?)),
-            3 => reception.source = source_kind(value.varint()?),
+            3 => reception.source = SourceKind::from_number(value.varint()?),
             4 => reception.direction = direction(value.varint()?),
             5 => reception.trust = trust(value.varint()?),
             6 => reception.oddities = take_oddities(&mut value)?,
@@ -559,28 +559,6 @@ fn take_source_key(reception: &mut Reception, tag: u64, value: &mut Bytes) -> Op
         _ => key.from_line = value.0.to_vec(),
     }
     Some(())
-}
-
-fn source_kind(number: u64) -> SourceKind {
-    use SourceKind::*;
-    let kinds = [
-        Smtp,
-        EmlFile,
-        Mbox,
-        Maildir,
-        ImapPull,
-        Pop3Pull,
-        Upload,
-        SelfTest,
-        Pst,
-        Msg,
-        Proxy,
-        AlternateJournal,
-    ];
-    kinds
-        .into_iter()
-        .find(|kind| *kind as u64 == number)
-        .unwrap_or(Unknown)
 }
 
 fn direction(number: u64) -> Direction {

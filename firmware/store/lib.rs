@@ -81,7 +81,7 @@ mod recompress_tests;
 mod store_tests;
 
 pub use batch::random;
-pub use catalog::{Summary, Totals};
+pub use catalog::{HourOfSource, Source, Summary, Totals};
 pub use copies::{CopyState, FOLLOWER_PATIENCE};
 pub use digest::{Hasher, sha256};
 pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
@@ -99,7 +99,7 @@ pub use reader::StoredLeaf;
 pub use record::CheckpointRecord;
 pub use spool::{Body, BodyReader, MEMORY_BYTES_MAX, Spool, SpoolWriter};
 pub use state::{State, StateChange, StateTable};
-pub use store::{DiskUse, ProvenLeaf, Store};
+pub use store::{DiskUse, ProvenLeaf, Store, VolumesRead};
 pub use survey::{Piece, RecordPiece, survey};
 pub use upkeep::Recompressed;
 pub use verify::{Finding, VerifyOptions, VerifyReport};

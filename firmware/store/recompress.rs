@@ -104,6 +104,7 @@ fn attempt(shared: &Shared, number: u64, step: Step) -> Result<Outcome> {
             .map_or([0; 32], |seal| seal.volume_digest),
         packing,
         read_at_us: (shared.clock)().at_us,
+        copy_read_at_us: 0,
     };
     if after_bytes * 100 > before.end * (100 - SAVED_PERCENT_MIN) {
         shared

@@ -4,7 +4,8 @@
 
 use crate::batch::leaf_hash;
 use crate::catalog::{
-    self, CatalogView, Entries, FurtherReception, Packing, Place, Summary, VolumeEntry, Watermark,
+    self, Arrival, CatalogView, Entries, FurtherReception, Packing, Place, Summary, VolumeEntry,
+    Watermark,
 };
 use crate::disk::Open;
 use crate::engine::{DocumentRoom, Shared};
@@ -565,7 +566,9 @@ impl<'a> Walk<'a> {
         self.tree.append(leaf_hash(kind, sequence, body));
         self.position.leaves = sequence;
         self.entries.leaves.push((sequence, kind, place));
-        match Leaf::decode(kind, body).map(|leaf| leaf.body) {
+        let leaf = Leaf::decode(kind, body);
+        let at_us = leaf.as_ref().map_or(0, |leaf| leaf.head.moment.at_us);
+        match leaf.map(|leaf| leaf.body) {
             Ok(LeafBody::Message(message)) => {
                 self.entries.messages.push((sequence, message.digest));
                 self.entries.totals.messages += 1;
@@ -576,7 +579,10 @@ impl<'a> Walk<'a> {
                 message, reception, ..
             }) => {
                 self.entries.totals.receptions += 1;
-                self.entries.totals.received_bytes += self.size_of(message)?;
+                let size_bytes = self.size_of(message)?;
+                self.entries.totals.received_bytes += size_bytes;
+                let arrival = Arrival::of(&reception, at_us, size_bytes);
+                self.entries.arrivals.push(arrival);
                 if message.checked_add(1) != Some(sequence) {
                     self.entries.further_receptions.push(FurtherReception {
                         message,
@@ -682,6 +688,7 @@ impl<'a> Walk<'a> {
             digest,
             packing,
             read_at_us: (self.shared.clock)().at_us,
+            copy_read_at_us: 0,
         };
         self.entries.volumes.push((header.number, entry));
         Ok(SealedEnd { header, digest })
@@ -761,11 +768,12 @@ impl<'a> Walk<'a> {
 
     /// Hands what was gathered to the catalog, with the summaries of the new messages, and then to the indexer.
     fn flush(&mut self, watch: &mut dyn FnMut(Watermark)) -> Result<()> {
-        let entries = std::mem::take(&mut self.entries);
+        let mut entries = std::mem::take(&mut self.entries);
         let messages = std::mem::take(&mut self.new_messages);
         let catalog = &self.shared.catalog;
         let before = catalog.read()?.watermark()?;
         let totals = entries.totals;
+        let arrivals = std::mem::take(&mut entries.arrivals);
         // First the places, under the old watermark, since summaries are made by reading.
         let places = Entries {
             totals: Default::default(),
@@ -777,6 +785,7 @@ impl<'a> Walk<'a> {
         let summaries = Entries {
             totals,
             summaries: read.summaries,
+            arrivals,
             ..Entries::default()
         };
         catalog.apply(&summaries, &[], self.position, false)?;

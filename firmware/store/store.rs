@@ -1,7 +1,7 @@
 //! The store: an archive that is open, as everyone above this room sees it.
 
 use crate::batch::random;
-use crate::catalog::{Summary, Totals, Watermark};
+use crate::catalog::{HourOfSource, Source, Summary, Totals, Watermark};
 use crate::checkpoint::origin_of;
 use crate::copies::{Copies, CopyState};
 use crate::disk::Disk;
@@ -29,6 +29,7 @@ use crate::{catalog, index, room, volume};
 use archive::access::{self, Asker};
 use archive::query::Query;
 use archive::{Digest, Event, EventKind, Reception};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
@@ -73,6 +74,30 @@ pub struct DiskUse {
     pub state_bytes: u64,
     /// What is left for mail.
     pub available_bytes: u64,
+}
+
+/// When a disk's sealed volumes were read and checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VolumesRead {
+    /// Sealed volumes.
+    pub sealed: u64,
+    /// Those of them that were ever read as a whole, and held.
+    pub read: u64,
+    /// When the one was read that was not read for longest, microseconds since 1970; none when none was.
+    pub oldest_us: Option<i64>,
+    /// When one was read last.
+    pub newest_us: Option<i64>,
+}
+
+impl VolumesRead {
+    fn add(&mut self, read_at_us: i64) {
+        self.sealed += 1;
+        if read_at_us > 0 {
+            self.read += 1;
+            self.oldest_us = Some(self.oldest_us.map_or(read_at_us, |at| at.min(read_at_us)));
+            self.newest_us = self.newest_us.max(Some(read_at_us));
+        }
+    }
 }
 
 /// A leaf with the proof that it is in the tree.
@@ -461,11 +486,7 @@ impl Store {
     }
 
     /// Reads the entries of the audit log with numbers in a range, in their order; those that cannot be read are left out.
-    pub fn events(
-        &self,
-        numbers: std::ops::Range<u64>,
-        mut take: impl FnMut(LeafHead, Event),
-    ) -> Result<()> {
+    pub fn events(&self, numbers: Range<u64>, mut take: impl FnMut(LeafHead, Event)) -> Result<()> {
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
         for number in numbers {
@@ -609,6 +630,34 @@ impl Store {
     /// Sums over the archive.
     pub fn totals(&self) -> Result<Totals> {
         self.engine()?.shared.catalog.read()?.totals()
+    }
+
+    /// Where mail came from, by kind and name.
+    pub fn sources(&self) -> Result<Vec<Source>> {
+        self.engine()?.shared.catalog.read()?.sources()
+    }
+
+    /// What came from where in hours since 1970, by hour and source.
+    pub fn hours(&self, hours: Range<u32>) -> Result<Vec<HourOfSource>> {
+        self.engine()?.shared.catalog.read()?.hours(hours)
+    }
+
+    /// When the sealed volumes were read and checked: those of this disk, and those of the follower.
+    pub fn volumes_read(&self) -> Result<(VolumesRead, VolumesRead)> {
+        let view = self.engine()?.shared.catalog.read()?;
+        let (mut own, mut copy) = (VolumesRead::default(), VolumesRead::default());
+        for number in 1..view.watermark()?.volume {
+            let entry = view.volume(number)?.unwrap_or_default();
+            own.add(entry.read_at_us);
+            copy.add(entry.copy_read_at_us);
+        }
+        Ok((own, copy))
+    }
+
+    /// Tree size of the newest checkpoint; none is signed for it.
+    pub fn newest_checkpoint_size(&self) -> Result<Option<u64>> {
+        let view = self.engine()?.shared.catalog.read()?;
+        Ok(view.last_checkpoint(u64::MAX)?.map(|(size, _)| size))
     }
 
     /// Number of leaves in the archive, and how many of them searches can find.

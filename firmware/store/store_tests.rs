@@ -493,9 +493,16 @@ fn rebuilding_gives_the_same_archive_and_the_same_answers() {
                 .collect::<Vec<_>>()
         })
     };
+    let arrivals = |store: &Store| {
+        let hours = store.hours(0..u32::MAX).expect("hours");
+        (store.sources().expect("sources"), hours)
+    };
     let (before, totals) = (answers(&store), store.totals().expect("totals"));
+    let came = arrivals(&store);
+    assert_eq!(came.0.len(), 2, "by SMTP, and from a file: {came:?}");
     store.rebuild(&mut |_| {}).expect("rebuilt");
     assert_eq!(answers(&store), before);
+    assert_eq!(arrivals(&store), came);
     let after = store.totals().expect("totals");
     assert_eq!(
         (after.messages, after.receptions, after.contents),

@@ -273,6 +273,7 @@ impl Upkeep {
             let read_at_us = if is_whole { (shared.clock)().at_us } else { 0 };
             let entry = VolumeEntry {
                 read_at_us,
+                copy_read_at_us: if copy.is_some() { read_at_us } else { 0 },
                 ..entry
             };
             shared.catalog.put_volume(number, entry)?;

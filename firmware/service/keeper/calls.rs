@@ -11,8 +11,9 @@ use crate::own_certificate::CertificateFacts;
 use crate::people::{Secret, Token};
 use crate::settings::Setting;
 use archive::Digest;
+use std::ops::Range;
 use std::path::Path;
-use store::{MendReport, Recompressed, VerifyReport};
+use store::{HourOfSource, MendReport, Recompressed, VerifyReport};
 
 /// Asks and takes the one answer that fits.
 macro_rules! ask {
@@ -97,6 +98,15 @@ impl dyn Keeper + '_ {
     /// Tells when mail arrived last, Unix seconds, and by which server.
     pub fn newest_arrival(&self) -> Result<Option<(i64, String)>, Failure> {
         ask!(self, Request::NewestArrival, &mut unwatched(), Response::NewestArrival(arrival) => arrival)
+    }
+
+    /// Gives what came from where, by the hour since 1970, UTC.
+    pub fn hours(&self, hours: Range<u32>) -> Result<Vec<HourOfSource>, Failure> {
+        let request = Request::Hours {
+            from: hours.start,
+            until: hours.end,
+        };
+        ask!(self, request, &mut unwatched(), Response::Hours(hours) => hours)
     }
 
     /// Reads and checks everything.

@@ -2,8 +2,8 @@
 
 use super::figures::LogWatch;
 use super::messages::{
-    AuthorityCertificate, BodyRequest, CopyStats, Details, Entry, Hit, ProofEntry, Request,
-    Response, SearchPage, SearchRequest, Stats, WireAsker,
+    AuthorityCertificate, BodyRequest, ClockStats, CopyStats, Details, Entry, Hit, ProofEntry,
+    Request, Response, SearchPage, SearchRequest, Stats, WireAsker,
 };
 use super::outgoing::OutgoingFailure;
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
@@ -212,6 +212,8 @@ impl LocalKeeper {
 
     pub(super) fn stats(&self) -> Result<Stats, Failure> {
         let (leaves, indexed) = self.store.progress()?;
+        let (read, copy_read) = self.store.volumes_read()?;
+        let now = self.store.now();
         let identity = self.store.identity();
         let copy = self.copy.as_ref().map(|path| CopyStats {
             path: path.display().to_string(),
@@ -229,6 +231,14 @@ impl LocalKeeper {
             leaves,
             indexed,
             damage: self.store.known_damage()?,
+            sources: self.store.sources()?,
+            read,
+            copy_read,
+            clock: ClockStats {
+                at_us: now.at_us,
+                synchronised: now.synchronised,
+                uncertainty_ms: now.uncertainty_ms,
+            },
         })
     }
 
@@ -487,6 +497,7 @@ impl Keeper for LocalKeeper {
             Request::Stats => Response::Stats(self.stats()?),
             Request::NewestArrival => Response::NewestArrival(self.newest_arrival()?),
             Request::Health => Response::Health(Box::new(self.figures()?)),
+            Request::Hours { from, until } => Response::Hours(self.store.hours(from..until)?),
             Request::Verify { key, checkpoint } => self.verify(key, checkpoint, watch)?,
             Request::Rebuild => {
                 self.store.rebuild(&mut |done| watch(done, 0))?;

@@ -9,7 +9,10 @@ use archive::access::{OwnAddress, Scope};
 use archive::query::parse;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use store::{CopyState, Damaged, DiskUse, MendReport, Recompressed, Totals, VerifyReport};
+use store::{
+    CopyState, Damaged, DiskUse, HourOfSource, MendReport, Recompressed, Source, Totals,
+    VerifyReport, VolumesRead,
+};
 
 /// A question to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +65,13 @@ pub enum Request {
     Health,
     /// Tells when mail arrived last, and by which server.
     NewestArrival,
+    /// Gives what came from where, by the hour.
+    Hours {
+        /// The first hour, counted from 1970, UTC.
+        from: u32,
+        /// The hour behind the last.
+        until: u32,
+    },
     /// Reads and checks everything.
     Verify {
         /// Verifier key from outside.
@@ -327,6 +337,8 @@ pub enum Response {
     NewestArrival(Option<(i64, String)>),
     /// To `Health`.
     Health(Box<Figures>),
+    /// To `Hours`.
+    Hours(Vec<HourOfSource>),
     /// To `Verify`.
     Verified(VerifyReport),
     /// To `Accounts`.
@@ -480,4 +492,23 @@ pub struct Stats {
     pub indexed: u64,
     /// What does not hold on either disk, as far as they were read since the archive was opened.
     pub damage: Vec<Damaged>,
+    /// Where mail came from.
+    pub sources: Vec<Source>,
+    /// When the volumes of this disk were read and checked.
+    pub read: VolumesRead,
+    /// When those of the second disk were.
+    pub copy_read: VolumesRead,
+    /// What the archive's clock shows.
+    pub clock: ClockStats,
+}
+
+/// The archive's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStats {
+    /// Microseconds since 1970.
+    pub at_us: i64,
+    /// Whether it is synchronised.
+    pub synchronised: bool,
+    /// How far it may be off, in milliseconds; none when nobody knows.
+    pub uncertainty_ms: Option<u32>,
 }

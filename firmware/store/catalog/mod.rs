@@ -17,11 +17,14 @@
 //! | receptions | message (5), origin (8), sequence number (5) | nothing; all receptions of a message but the first, which is the next leaf |
 //! | ids | first 8 bytes of the SHA-256 of a Message-ID, message (5) | nothing |
 //! | groups | first 16 bytes of the digest of the normal form, message (5) | nothing |
-//! | volumes | volume number | sealed (1), volume digest (32), packing (1), length if it was recompressed (8), when it was read last (8) |
+//! | volumes | volume number | sealed (1), volume digest (32), packing (1), length if it was recompressed (8), when it was read last (8), and on the follower (8) |
 //! | checkpoints | tree size | place (12) |
+//! | sources | number of the way in, name | first and last arrival, number and bytes of all (`arrivals.rs`) |
+//! | hours | hour since 1970, number of the way in, name | number and bytes of what came in it |
 //!
 //! A place is volume (4), frame (5), inner (3). An origin is the first 8 bytes of the SHA-256 of where an arrival came from.
 
+mod arrivals;
 mod keys;
 mod pending;
 mod place;
@@ -29,6 +32,8 @@ mod summary;
 mod tables;
 mod view;
 
+pub(crate) use arrivals::Arrival;
+pub use arrivals::{HourOfSource, Source};
 pub(crate) use keys::{Origin, origin};
 pub(crate) use place::Place;
 pub use summary::Summary;
@@ -50,7 +55,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tables::Tables;
 
 /// Schema of the tables; part of the file's name.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// Memory that redb may use for pages in bytes: the hot inner pages of some ten million messages.
 const CACHE_BYTES: usize = 32 << 20;
@@ -173,6 +178,8 @@ pub(crate) struct Entries {
     pub(crate) volumes: Vec<(u64, VolumeEntry)>,
     pub(crate) checkpoints: Vec<(u64, Place)>,
     pub(crate) totals: Totals,
+    /// In the order in which they came.
+    pub(crate) arrivals: Vec<Arrival>,
 }
 
 /// An arrival of a message that was there before.
@@ -190,6 +197,8 @@ pub(crate) struct VolumeEntry {
     pub(crate) packing: Packing,
     /// When all of it was read and checked last, microseconds since 1970; 0 never.
     pub(crate) read_at_us: i64,
+    /// When all of it was read and checked last on the follower; 0 never.
+    pub(crate) copy_read_at_us: i64,
 }
 
 /// How far a sealed volume has come with being recompressed.
@@ -230,6 +239,7 @@ impl VolumeEntry {
         out.push(packing);
         out.extend_from_slice(&length_bytes.to_le_bytes());
         out.extend_from_slice(&self.read_at_us.to_le_bytes());
+        out.extend_from_slice(&self.copy_read_at_us.to_le_bytes());
         out
     }
 
@@ -239,6 +249,7 @@ impl VolumeEntry {
             digest: bytes.array()?,
             packing: Packing::decode(&mut bytes)?,
             read_at_us: bytes.i64()?,
+            copy_read_at_us: bytes.i64()?,
         })
     }
 }
@@ -533,6 +544,7 @@ mod tests {
                 messages: 1,
                 ..Totals::default()
             },
+            arrivals: Vec::new(),
         };
         let watermark = Watermark {
             volume: 1,

@@ -2,6 +2,7 @@
 //!
 //! It only grows, and is emptied by giving it up for a new one: whoever holds an old one goes on seeing what it held.
 
+use super::arrivals::PendingArrivals;
 use super::keys::{self, GroupKey, IdKey, ReceptionKey};
 use super::{Entries, Known, Place, Summary, Totals, VolumeEntry, Watermark};
 use crate::merkle::{Hash, Tile};
@@ -28,6 +29,7 @@ pub(super) struct Pending {
     pub(super) groups: BTreeSet<GroupKey>,
     pub(super) volumes: BTreeMap<u64, VolumeEntry>,
     pub(super) checkpoints: BTreeMap<u64, Place>,
+    pub(super) arrivals: PendingArrivals,
     /// Sums over everything, not only over what waits.
     pub(super) totals: Totals,
     pub(super) watermark: Watermark,
@@ -70,6 +72,9 @@ impl Pending {
         self.tiles
             .extend(tiles.map(|tile| ((tile.level, tile.index), tile.hashes.clone())));
         self.totals.add(entries.totals);
+        for arrival in &entries.arrivals {
+            self.arrivals.add(arrival);
+        }
     }
 
     fn summary(&mut self, sequence: u64, summary: &Summary) {

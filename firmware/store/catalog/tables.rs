@@ -1,5 +1,6 @@
 //! The tables of the catalog in redb: how they are written and opened for reading.
 
+use super::arrivals::{self, ArrivalTables};
 use super::keys::{GroupKey, IdKey, ReceptionKey};
 use super::pending::Pending;
 use super::place::{LeafBlock, PLACE_BYTES};
@@ -81,6 +82,7 @@ pub(super) struct Tables {
     pub(super) groups: ReadOnlyTable<&'static GroupKey, ()>,
     volumes: ReadOnlyTable<u64, &'static [u8]>,
     checkpoints: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) arrivals: ArrivalTables,
     /// Blocks of summaries that were read, by their keys.
     blocks: Mutex<RecentlyUsed<u64, Arc<Block>>>,
 }
@@ -98,6 +100,7 @@ impl Tables {
             groups: transaction.open_table(GROUPS).doing("read")?,
             volumes: transaction.open_table(VOLUMES).doing("read")?,
             checkpoints: transaction.open_table(CHECKPOINTS).doing("read")?,
+            arrivals: ArrivalTables::open(transaction)?,
             blocks: Mutex::new(RecentlyUsed::new(BLOCKS_BYTES_MAX)),
         })
     }
@@ -253,7 +256,7 @@ pub(super) fn put(transaction: &WriteTransaction, pending: &Pending) -> Result<(
         let value = place.encode();
         checkpoints.insert(size, value.as_slice()).doing("write")?;
     }
-    Ok(())
+    arrivals::put(transaction, &pending.arrivals)
 }
 
 pub(super) fn put_meta(transaction: &WriteTransaction, pending: &Pending) -> Result<()> {

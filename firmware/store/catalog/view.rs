@@ -5,7 +5,7 @@ use super::pending::Pending;
 use super::place::{LeafBlock, Place};
 use super::summary::Summary;
 use super::tables::Tables;
-use super::{CatalogContext, Origin, Totals, VolumeEntry, Watermark};
+use super::{CatalogContext, HourOfSource, Origin, Source, Totals, VolumeEntry, Watermark};
 use crate::error::{Error, Result};
 use crate::merkle::{Hash, TileSource};
 use crate::record::RecordKind;
@@ -13,7 +13,7 @@ use crate::volume_files::VolumeSet;
 use archive::{ContentRef, Digest};
 use redb::ReadOnlyTable;
 use std::collections::{BTreeSet, HashSet};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// A view of the catalog that holds what was in it when it was taken, and may come to know what is added later.
@@ -146,6 +146,16 @@ impl CatalogView {
             return Ok(Some(*entry));
         }
         self.tables.volume(number)
+    }
+
+    /// Where mail came from.
+    pub(crate) fn sources(&self) -> Result<Vec<Source>> {
+        self.tables.arrivals.sources(&self.pending().arrivals)
+    }
+
+    /// What came from where in these hours since 1970.
+    pub(crate) fn hours(&self, hours: Range<u32>) -> Result<Vec<HourOfSource>> {
+        self.tables.arrivals.hours(&self.pending().arrivals, hours)
     }
 
     /// The checkpoint of the largest tree, at most `size_max` leaves.
