@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,6 +28,9 @@ const IDLE_WAIT_S: i64 = 5;
 /// 1 second for connections that were cut off to end; a thread that needs longer is left behind.
 const CUT_WAIT: Duration = Duration::from_secs(1);
 
+/// 64 connections that were ended to make room may still be on their way out; more than that above the limit are refused.
+const LEAVING_MAX: usize = 64;
+
 /// How much a listener takes on at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -37,6 +40,17 @@ pub struct Limits {
     pub connections_per_peer_max: usize,
     /// Stack of a connection's thread in bytes; memory is taken only for what is used of it.
     pub stack_bytes: usize,
+    /// What becomes of a connection above the number in all.
+    pub when_full: WhenFull,
+}
+
+/// What becomes of a connection when there are as many as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is refused: its peer comes again by itself, and those before it may be in the middle of something.
+    Refuse,
+    /// The connection that has been without work for longest ends for it: whoever only holds connections keeps nobody out.
+    EndMostIdle,
 }
 
 /// What to do with a connection, in a thread of its own.
@@ -101,9 +115,8 @@ impl Listener {
             // Linux wakes up all who wait in accept(2) on a socket that is shut down.
             let _ = shutdown(door.socket.as_raw_fd(), ShutdownSide::Both);
         }
-        self.shared.shut_down(Shutdown::Read, |connection| {
-            !connection.busy.load(Ordering::SeqCst)
-        });
+        self.shared
+            .shut_down(Shutdown::Read, |connection| !connection.activity.is_busy());
         self.shared.wait_for_end(grace);
         self.shared.shut_down(Shutdown::Read, |_| true);
         self.shared.wait_for_end(CUT_WAIT.min(grace));
@@ -124,7 +137,7 @@ pub struct Connection {
     number: u64,
     socket: Arc<TcpStream>,
     peer: SocketAddr,
-    busy: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
 impl Connection {
@@ -140,7 +153,10 @@ impl Connection {
 
     /// Says whether the connection is at work that should not be cut off when the listener stops.
     pub fn set_busy(&self, busy: bool) {
-        self.busy.store(busy, Ordering::SeqCst);
+        self.activity.busy.store(busy, Ordering::SeqCst);
+        self.activity
+            .since
+            .store(self.shared.next_moment(), Ordering::SeqCst);
     }
 
     /// Tells whether the listener stops; to be looked at after [`set_busy`](Self::set_busy) and when the input ends.
@@ -167,6 +183,8 @@ struct Shared {
     name: &'static str,
     limits: Limits,
     stopping: AtomicBool,
+    /// Counts beginnings of connections and of their work, so that what was earlier can be told.
+    moments: AtomicU64,
     open: Mutex<Open>,
     /// Tells of every thread that ended.
     ended: Condvar,
@@ -174,7 +192,6 @@ struct Shared {
 
 #[derive(Default)]
 struct Open {
-    accepted: u64,
     connections: HashMap<u64, Handle>,
     /// No entry is 0.
     per_peer: HashMap<IpAddr, usize>,
@@ -185,7 +202,39 @@ struct Open {
 /// What is needed to end a connection.
 struct Handle {
     socket: Arc<TcpStream>,
-    busy: Arc<AtomicBool>,
+    activity: Arc<Activity>,
+    /// Whether it was ended to make room.
+    is_leaving: bool,
+}
+
+/// Whether a connection is at work, and since which moment it is or is not.
+#[derive(Default)]
+struct Activity {
+    busy: AtomicBool,
+    since: AtomicU64,
+}
+
+impl Activity {
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::SeqCst)
+    }
+}
+
+impl Open {
+    /// Ends the connection that has been without work for longest; tells whether there was one.
+    fn end_most_idle(&mut self) -> bool {
+        let idle = self
+            .connections
+            .values_mut()
+            .filter(|handle| !handle.is_leaving && !handle.activity.is_busy());
+        let longest = idle.min_by_key(|handle| handle.activity.since.load(Ordering::SeqCst));
+        let Some(handle) = longest else {
+            return false;
+        };
+        handle.is_leaving = true;
+        let _ = handle.socket.shutdown(Shutdown::Both); // it may have ended already
+        true
+    }
 }
 
 /// A thread; it counts until it is dropped.
@@ -211,6 +260,7 @@ impl Shared {
             name,
             limits,
             stopping: AtomicBool::new(false),
+            moments: AtomicU64::new(0),
             open: Mutex::default(),
             ended: Condvar::new(),
         }
@@ -218,6 +268,10 @@ impl Shared {
 
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn next_moment(&self) -> u64 {
+        self.moments.fetch_add(1, Ordering::SeqCst)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -234,18 +288,19 @@ impl Shared {
         } else {
             self.limits.connections_per_peer_max
         };
-        if open.connections.len() >= self.limits.connections_max || of_peer >= per_peer_max {
+        if of_peer >= per_peer_max || !self.has_room(&mut open) {
             return None;
         }
-        open.accepted += 1;
-        let number = open.accepted;
-        let busy = Arc::new(AtomicBool::new(false));
+        let number = self.next_moment();
+        let activity = Arc::new(Activity::default());
+        activity.since.store(number, Ordering::SeqCst);
         open.per_peer.insert(peer.ip(), of_peer + 1);
         open.connections.insert(
             number,
             Handle {
                 socket: socket.clone(),
-                busy: busy.clone(),
+                activity: activity.clone(),
+                is_leaving: false,
             },
         );
         Some(Connection {
@@ -253,8 +308,19 @@ impl Shared {
             number,
             socket: socket.clone(),
             peer,
-            busy,
+            activity,
         })
+    }
+
+    /// Tells whether one more connection may be, and makes room for it if that is what is done.
+    fn has_room(&self, open: &mut Open) -> bool {
+        let count = open.connections.len();
+        let max = self.limits.connections_max;
+        match self.limits.when_full {
+            _ if count < max => true,
+            WhenFull::Refuse => false,
+            WhenFull::EndMostIdle => count < max + LEAVING_MAX && open.end_most_idle(),
+        }
     }
 
     fn shut_down(&self, side: Shutdown, which: impl Fn(&Handle) -> bool) {
@@ -429,6 +495,7 @@ mod tests {
         connections_max: 4,
         connections_per_peer_max: 2,
         stack_bytes: 128 * 1024,
+        when_full: WhenFull::Refuse,
     };
 
     fn socket() -> TcpListener {
@@ -471,6 +538,50 @@ mod tests {
             .collect();
         assert!(all.iter().all(Option::is_some));
         assert!(admit("127.0.0.1:5").is_none());
+    }
+
+    #[test]
+    fn the_one_without_work_for_longest_makes_room() -> io::Result<()> {
+        let limits = Limits {
+            when_full: WhenFull::EndMostIdle,
+            ..LIMITS
+        };
+        let shared = Arc::new(Shared::new("test", limits));
+        let socket = socket();
+        let mut peers = Vec::new();
+        let mut admit = || -> io::Result<Option<Connection>> {
+            peers.push(TcpStream::connect(socket.local_addr()?)?);
+            let (accepted, peer) = socket.accept()?;
+            Ok(shared.admit(&Arc::new(accepted), peer))
+        };
+        let mut all = Vec::new();
+        for _ in 0..4 {
+            all.push(admit()?.expect("a free place"));
+        }
+        // The first is at work, the second was; so the third and fourth have been idle for longer.
+        all[0].set_busy(true);
+        all[1].set_busy(true);
+        all[1].set_busy(false);
+        for _ in 0..3 {
+            let next = admit()?.expect("room is made");
+            next.set_busy(true);
+            all.push(next);
+        }
+        assert!(admit()?.is_none(), "the others are at work");
+        for (index, goes_on) in [true, false, false, false, true, true, true]
+            .into_iter()
+            .enumerate()
+        {
+            peers[index].set_nonblocking(true)?;
+            let read = peers[index].read(&mut [0]).map_err(|error| error.kind());
+            let expected = if goes_on {
+                Err(ErrorKind::WouldBlock)
+            } else {
+                Ok(0)
+            };
+            assert_eq!(read, expected, "connection {index}");
+        }
+        Ok(())
     }
 
     #[test]

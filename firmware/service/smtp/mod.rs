@@ -12,7 +12,7 @@ mod fake_keeper;
 mod tests;
 
 use crate::keeper::Keeper;
-use crate::listener::{Connection, Door, Limits, Listener, Serve};
+use crate::listener::{Connection, Door, Limits, Listener, Serve, WhenFull};
 use crate::networks::Networks;
 use crate::slots::Slots;
 use crate::tls::TlsServer;
@@ -104,6 +104,7 @@ impl SmtpServer {
             connections_max: options.connections_max,
             connections_per_peer_max: options.connections_per_peer_max,
             stack_bytes: STACK_BYTES,
+            when_full: WhenFull::Refuse,
         };
         let server = Arc::new(Server::new(options, keeper, tls));
         let doors = sockets

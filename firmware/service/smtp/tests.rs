@@ -583,6 +583,7 @@ fn silent_peers_are_sent_away() {
         connections_max: 1,
         connections_per_peer_max: 1,
         stack_bytes: STACK_BYTES,
+        when_full: WhenFull::Refuse,
     };
     let listener = Listener::start(
         "test",

@@ -10,7 +10,7 @@ mod conversation;
 mod tests;
 
 use super::{Request, Response};
-use crate::listener::{Connection, Door, Limits, Listener, Serve};
+use crate::listener::{Connection, Door, Limits, Listener, Serve, WhenFull};
 use crate::short_path::ShortPath;
 use crate::tls::TlsServer;
 use behind::Behind;
@@ -20,7 +20,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// 512 connections in all, a thread each; an office of a hundred has six a browser while it loads a page, and few at once.
+/// 512 connections in all, a thread each; an office of a hundred has six a browser while it loads a page, and few at once. One more ends the
+/// one that has been silent for longest: browsers make a new one by themselves, and whoever holds them all keeps nobody out.
 const CONNECTIONS_MAX: usize = 512;
 
 /// 64 connections of one address: ten times what a browser opens; eight machines gone mad are needed to keep the others out.
@@ -98,6 +99,7 @@ impl WebServer {
             connections_max: options.connections_max,
             connections_per_peer_max: options.connections_per_peer_max,
             stack_bytes: STACK_BYTES,
+            when_full: WhenFull::EndMostIdle,
         };
         let doors = sockets.into_iter().map(|socket| door(socket, &edge));
         let listener = Listener::start("web", doors.collect(), limits)?;
