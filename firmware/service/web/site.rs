@@ -156,6 +156,11 @@ impl Visit<'_> {
         })
     }
 
+    /// Gives the moment at which the office's clocks show something; in the hour that they show twice, either.
+    pub(super) fn unix_s(&self, local_s: i64) -> i64 {
+        local_s - (self.local_s(local_s) - local_s)
+    }
+
     /// Writes what the person does into the audit log; what he is to see comes after it.
     pub(super) fn log(
         &self,
@@ -256,6 +261,7 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Post, ["account", "second-factor", "begin"]) => second_factor::begin(visit),
         (Method::Post, ["account", "second-factor", "confirm"]) => second_factor::confirm(visit),
         (Method::Post, ["account", "second-factor", "end"]) => second_factor::end(visit),
+        (Method::Post, ["account", "open-old-mail"]) => account::open_old_mail(visit),
         (Method::Post, ["account", "end-session"]) => account::end_session(visit),
         (Method::Get, ["log"]) => log::show(visit),
         (Method::Get, ["people"]) => people::show(visit),

@@ -70,15 +70,30 @@ impl Scene {
     /// An archive with somebody of the staff, who has an address and is signed in.
     fn with_staff() -> (Self, Browser, Browser) {
         let (scene, mut operator) = Self::claimed();
-        operator.post(&scene, "/people/make", &[("name", "kim")]);
-        let issued = operator.post(&scene, "/people/issue-password", &[("account", "1025")]);
+        let kim = scene.newcomer(&mut operator, "kim", "1025");
+        for change in [
+            [("step", "add-role"), ("role", "staff")],
+            [("step", "give-address"), ("address", "kim@office.example")],
+        ] {
+            let fields = [&[("account", "1025")][..], &change].concat();
+            let waits = operator.post(&scene, "/people/change", &fields);
+            assert_eq!(waits.status, 200, "{}", waits.text());
+        }
+        scene.a_day_and_more();
+        (scene, operator, kim)
+    }
+
+    /// Somebody whose account was made and who has chosen a password, but has no rights yet.
+    fn newcomer(&self, operator: &mut Browser, name: &str, account: &str) -> Browser {
+        operator.post(self, "/people/make", &[("name", name)]);
+        let issued = operator.post(self, "/people/issue-password", &[("account", account)]);
         let password = between(&issued.text(), "<p class=\"mono\">", "</p>");
-        let mut kim = Browser::default();
-        let signed_in = kim.sign_in(&scene, "kim", &password);
+        let mut browser = Browser::default();
+        let signed_in = browser.sign_in(self, name, &password);
         assert_eq!((signed_in.status, signed_in.to()), (303, "/"));
-        assert_eq!(kim.get(&scene, "/").to(), "/account/password");
-        let chosen = kim.post(
-            &scene,
+        assert_eq!(browser.get(self, "/").to(), "/account/password");
+        let chosen = browser.post(
+            self,
             "/account/password",
             &[
                 ("old-password", &password),
@@ -92,16 +107,7 @@ impl Scene {
             "{}",
             chosen.text()
         );
-        for change in [
-            [("step", "add-role"), ("role", "staff")],
-            [("step", "give-address"), ("address", "kim@office.example")],
-        ] {
-            let fields = [&[("account", "1025")][..], &change].concat();
-            let waits = operator.post(&scene, "/people/change", &fields);
-            assert_eq!(waits.status, 200, "{}", waits.text());
-        }
-        scene.a_day_and_more();
-        (scene, operator, kim)
+        browser
     }
 
     /// Gives all notices and lets the archive run for two days.
@@ -509,6 +515,66 @@ fn staff_find_and_read_their_own_mail_and_nothing_else() {
             (EventKind::Exported, name(), vec![own]),
         ]
     );
+}
+
+#[test]
+fn an_auditor_sees_what_was_released_until_it_ends() {
+    let (scene, mut operator, _) = Scene::with_staff();
+    let message =
+        "From: Pat <pat@partner.example>\nTo: kim@office.example\nSubject: Rechnung 7\n\nx\n";
+    let released = scene.deposit("kim@office.example", message);
+    let other = scene.deposit(
+        "kim@office.example",
+        &message.replace("Rechnung", "Privates"),
+    );
+    let mut ada = scene.newcomer(&mut operator, "ada", "1026");
+    let asked = ada.post(&scene, "/account/open-old-mail", &[]).text();
+    assert!(asked.contains("You have asked."), "{asked}");
+    let role = [
+        ("account", "1026"),
+        ("step", "add-role"),
+        ("role", "auditor"),
+    ];
+    operator.post(&scene, "/people/change", &role);
+    scene.a_day_and_more();
+    let mut release = |query, until, reason| {
+        let fields = [
+            ("account", "1026"),
+            ("query", query),
+            ("until", until),
+            ("reason", reason),
+        ];
+        operator.post(&scene, "/people/release", &fields)
+    };
+    for (query, until, reason) in [
+        ("", "2025-07-31", "audit"),
+        ("subject:rechnung", "", "audit"),
+        ("subject:rechnung", "2025-07-31", " "),
+        ("subject:rechnung", "2025-02-01", "in the past"),
+        ("subject:rechnung", "2027-07-31", "for too long"),
+    ] {
+        assert_eq!(release(query, until, reason).status, 422, "{reason}");
+    }
+    let waits = release("subject:rechnung", "2025-07-31", "tax audit 2025").text();
+    for said in ["subject:rechnung", "31 July 2025", "tax audit 2025"] {
+        assert!(waits.contains(said), "{said} in {waits}");
+    }
+    let path = |number: u64| format!("/message/{number}");
+    assert_eq!(ada.get(&scene, &path(released)).status, 404, "it waits");
+    scene.a_day_and_more();
+    ada.sign_in(&scene, "ada", OWN_PASSWORD);
+    assert_eq!(ada.get(&scene, &path(released)).status, 200);
+    assert_eq!(ada.get(&scene, &path(other)).status, 404);
+    let found = ada.get(&scene, "/search?q=x").text();
+    assert!(found.contains("One message"), "{found}");
+    let people = operator.get(&scene, "/people").text();
+    let grant = between(&people, "name=\"grant\" value=\"", "\"");
+    let end = [("account", "1026"), ("grant", grant.as_str())];
+    assert_eq!(
+        operator.post(&scene, "/people/end-release", &end).to(),
+        "/people"
+    );
+    assert_eq!(ada.get(&scene, &path(released)).status, 404, "it has ended");
 }
 
 #[test]

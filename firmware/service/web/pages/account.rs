@@ -5,10 +5,15 @@ use super::layout::Width;
 use super::people::role_name;
 use super::sign_in::denied;
 use crate::people::SessionFacts;
+use archive::people::{Change, Step};
 use maud::{Markup, html};
 
 /// Shows the account.
 pub(in super::super) fn show(visit: &Visit) -> Response {
+    page(visit, html! {})
+}
+
+fn page(visit: &Visit, above: Markup) -> Response {
     let Some(person) = &visit.person else {
         return visit.not_found();
     };
@@ -25,12 +30,13 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
         .acting(person.token, &visit.peer)
         .sessions();
     let content = html! {
+        (above)
         dl.facts {
             dt { (words.text("name")) } dd { (session.name) }
             dt { (words.text("roles")) }
             dd { @if roles.is_empty() { (words.text("no-role")) } @else { (roles.join(", ")) } }
         }
-        @if session.old_mail_is_closed { p.note { (words.text("old-mail-closed")) } }
+        @if session.old_mail_is_closed { (old_mail(visit)) }
         div.deeds {
             a.button.second href="/account/password" { (words.text("password-change")) }
             a.button.second href="/account/second-factor" { (words.text("second-factor")) }
@@ -39,6 +45,36 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
         @for facts in sessions.unwrap_or_default() { (session_row(visit, &facts)) }
     };
     visit.page(200, &session.display_name, Width::Narrow, content)
+}
+
+/// Says that old mail is closed, and asks for it to be opened.
+fn old_mail(visit: &Visit) -> Markup {
+    let words = visit.words;
+    html! {
+        div.note {
+            p { (words.text("old-mail-closed")) }
+            (visit.form("/account/open-old-mail", html! {
+                button.second type="submit" { (words.text("old-mail-ask")) }
+            }))
+        }
+    }
+}
+
+/// Asks for old mail to be opened, which waits as all that lets somebody see more.
+pub(in super::super) fn open_old_mail(visit: &Visit) -> Response {
+    let Some(person) = &visit.person else {
+        return visit.not_found();
+    };
+    let acting = visit.site.people().acting(person.token, &visit.peer);
+    let change = Change::Account(person.session.account, Step::OpenOldMail);
+    let said = match acting.change(&change, "") {
+        Ok(_) => html! { p.note role="status" { (visit.words.text("old-mail-asked")) } },
+        Err(denial) => {
+            let trouble = denied(visit.words, &denial, "refused-unsound");
+            visit.trouble(Some(&trouble))
+        }
+    };
+    page(visit, said)
 }
 
 fn session_row(visit: &Visit, facts: &SessionFacts) -> Markup {

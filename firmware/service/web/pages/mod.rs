@@ -8,6 +8,7 @@ pub(super) mod log;
 pub(super) mod message;
 pub(super) mod outgoing;
 pub(super) mod people;
+mod release;
 pub(super) mod search;
 pub(super) mod second_factor;
 pub(super) mod setup;

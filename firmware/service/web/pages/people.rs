@@ -5,10 +5,11 @@
 use super::super::{Response, visit::Visit, words::Words};
 use super::layout::Width;
 use super::outgoing;
+use super::release;
 use super::sign_in::denied;
 use crate::people::{Acting, Denial};
 use archive::access::OwnAddress;
-use archive::people::{Account, AccountId, Change, Proposal, Role, State, Step};
+use archive::people::{Account, AccountId, Change, Grant, Proposal, Role, State, Step};
 use maud::{Markup, html};
 
 /// Says what a role is called.
@@ -39,6 +40,8 @@ pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
         "approve" => proposal(visit).and_then(|number| acting.approve(number)),
         "object" => proposal(visit).and_then(|number| acting.object(number, "").map(|()| None)),
         "withdraw" => proposal(visit).and_then(|number| acting.withdraw(number).map(|()| None)),
+        "release" => account(visit).and_then(|account| release::propose(visit, acting, account)),
+        "end-release" => account(visit).and_then(|account| release::end(visit, acting, account)),
         _ => return visit.not_found(),
     };
     match done {
@@ -77,6 +80,9 @@ fn change(visit: &Visit, acting: Acting) -> Result<Option<u64>, Denial> {
         "take-address" => Step::TakeAddress(own()),
         "disable" => Step::Disable,
         "enable" => Step::Enable,
+        "open-old-mail" => Step::OpenOldMail,
+        "reset-password" => Step::ResetPassword,
+        "reset-second-factor" => Step::ResetSecondFactor,
         _ => return Err(unsound()),
     };
     acting.change(&Change::Account(account, step), "")
@@ -120,6 +126,7 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
     let words = visit.words;
     let acting = visit.site.people().acting(person.token, &visit.peer);
     let accounts = acting.accounts().unwrap_or_default();
+    let grants = acting.grants().unwrap_or_default();
     let proposals = match acting.proposals() {
         Ok(proposals) => proposals,
         Err(_) => return visit.not_found(),
@@ -132,7 +139,7 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
             @for proposal in &proposals { (proposal_sheet(visit, proposal, &accounts)) }
         }
         @for account in accounts.iter().filter(|account| account.state != State::Removed) {
-            (account_sheet(visit, account))
+            (account_sheet(visit, account, &grants))
         }
         @if visit.has(Role::Operator) {
             h2 { (words.text("account-make")) }
@@ -147,7 +154,7 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
     visit.page(status, &words.text("people"), Width::Wide, content)
 }
 
-fn account_sheet(visit: &Visit, account: &Account) -> Markup {
+fn account_sheet(visit: &Visit, account: &Account, grants: &[Grant]) -> Markup {
     let words = visit.words;
     let is_off = account.state == State::Disabled;
     html! {
@@ -165,6 +172,7 @@ fn account_sheet(visit: &Visit, account: &Account) -> Markup {
                     @if account.addresses.is_empty() { (words.text("no-address")) }
                     @for own in &account.addresses { div { (own.address) " " (deed(visit, account, "take-address", "", &own.address, "remove")) } }
                 }
+                (release::released(visit, account, grants))
             }
             details { summary { (words.text("account-change")) } (account_deeds(visit, account, is_off)) }
         }
@@ -192,6 +200,7 @@ fn account_deeds(visit: &Visit, account: &Account, is_off: bool) -> Markup {
             }
             div.deeds { button.second type="submit" { (words.text("add")) } }
         }))
+        (release::form(visit, account))
         div.deeds {
             @if account.lock.is_some_and(|lock| !lock.has_own_password) {
                 (visit.form("/people/issue-password", html! {
@@ -199,6 +208,12 @@ fn account_deeds(visit: &Visit, account: &Account, is_off: bool) -> Markup {
                     button.second type="submit" { (words.text("password-issue")) }
                 }))
             }
+            @match account.lock {
+                None => (deed(visit, account, "reset-password", "", "", "reset-password")),
+                Some(lock) if lock.has_own_password => (deed(visit, account, "open-old-mail", "", "", "open-old-mail")),
+                Some(_) => {}
+            }
+            @if account.has_second_factor { (deed(visit, account, "reset-second-factor", "", "", "reset-second-factor")) }
             @if is_off { (deed(visit, account, "enable", "", "", "account-enable")) }
             @else { (deed(visit, account, "disable", "", "", "account-disable")) }
         }
@@ -235,9 +250,10 @@ fn proposal_sheet(visit: &Visit, proposal: &Proposal, accounts: &[Account]) -> M
     let values = [("by", name(proposal.proposed_by).into())];
     html! {
         section.sheet {
-            p { strong { (change_text(words, &proposal.change, &name)) } }
+            p { strong { (change_text(visit, &proposal.change, &name)) } }
             p.quiet { (words.filled("proposed-by", &values)) }
             (notices(visit, proposal))
+            @if !proposal.reason.is_empty() { p { (proposal.reason) } }
             @if proposal.objected_by.is_some() { p.trouble { (words.text("objected")) } }
             div.deeds {
                 @for (deed, text) in [("approve", "approve"), ("object", "object"), ("withdraw", "withdraw")] {
@@ -267,7 +283,8 @@ fn notices(visit: &Visit, proposal: &Proposal) -> Markup {
     }
 }
 
-fn change_text(words: &Words, change: &Change, name: &dyn Fn(AccountId) -> String) -> String {
+fn change_text(visit: &Visit, change: &Change, name: &dyn Fn(AccountId) -> String) -> String {
+    let words = visit.words;
     let (account, step) = match change {
         Change::Account(account, step) => (account, step),
         Change::NoticeRoute(route) => {
@@ -289,7 +306,11 @@ fn change_text(words: &Words, change: &Change, name: &dyn Fn(AccountId) -> Strin
         Step::ResetPassword => words.filled("change-reset-password", &[who]),
         Step::ResetSecondFactor => words.filled("change-reset-second-factor", &[who]),
         Step::OpenOldMail => words.filled("change-open-old-mail", &[who]),
-        Step::Release(_) => words.filled("change-release", &[who]),
+        Step::Release(terms) => {
+            let (query, until) = release::terms_text(visit, terms);
+            let what = [who, ("query", query.into()), ("until", until.into())];
+            words.filled("change-release", &what)
+        }
         _ => words.filled("change-other", &[who]),
     }
 }
