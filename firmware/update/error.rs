@@ -1,5 +1,6 @@
 //! What can go wrong, sorted by who is to blame: what was received, the way it came, or the folder it is kept in.
 
+use crate::esp::Slot;
 use crate::hex;
 use crate::time::Time;
 use std::error::Error;
@@ -160,4 +161,41 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why a version could not be read from, written to or named on an EFI partition.
+#[derive(Debug, thiserror::Error)]
+pub enum EspError {
+    /// The partition is laid out otherwise; nothing was written.
+    #[error("not an EFI partition of Coffer")]
+    NotOurs,
+    /// What is to be written does not fit, or is empty; nothing was written.
+    #[error("does not fit its place on the EFI partition: {0} bytes")]
+    TooLong(u64),
+    /// The slot is empty.
+    #[error("no version in the slot: {0:?}")]
+    NoVersion(Slot),
+    /// What was written reads back otherwise: the medium is worn or a fake.
+    #[error("the slot reads otherwise than it was written: {0:?}")]
+    ReadsOtherwise(Slot),
+    /// What is to be installed cannot be read, or is shorter than was said.
+    #[error("cannot read the version that is to be installed")]
+    Source(#[source] io::Error),
+    /// The partition cannot be read.
+    #[error("cannot read the EFI partition")]
+    Read(#[source] io::Error),
+    /// The partition cannot be written.
+    #[error("cannot write the EFI partition")]
+    Write(#[source] io::Error),
+}
+
+/// Why there is no partition table to go by.
+#[derive(Debug, thiserror::Error)]
+pub enum GptError {
+    /// Neither the table at the start nor the one at the end holds.
+    #[error("no valid partition table")]
+    NoTable,
+    /// The disk cannot be read.
+    #[error("cannot read the partition table")]
+    Read(#[source] io::Error),
 }
