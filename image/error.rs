@@ -1,0 +1,55 @@
+//! What can go wrong while an image is built; each says what to do where that is not plain.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImageError {
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot understand {path}")]
+    Toml {
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
+    #[error("cannot start {program}")]
+    Start { program: String, source: io::Error },
+    #[error("{program} fails: {said}")]
+    Failed { program: String, said: String },
+    #[error("{program} says what is not understood: {said}")]
+    NotUnderstood { program: String, said: String },
+    #[error(
+        "no list of Debian mirrors found; COFFER_DEBIAN_SOURCES names one for Debian 12 (a sources.list or .sources file)"
+    )]
+    NoSources,
+    #[error("the mirror has no package of this name: {0}")]
+    NoPackage(String),
+    #[error(
+        "the mirror no longer has this package; run scripts/lock, test, and commit the lock file: {0}"
+    )]
+    Gone(String),
+    #[error("a package has another digest than is locked: {0}")]
+    WrongDigest(String),
+    #[error("no package of the board has this file: {0}")]
+    NoFile(PathBuf),
+    #[error("no library of this name in any package of the board: {0}")]
+    NoLibrary(String),
+    #[error("no module of this name in the kernel's package: {0}")]
+    NoModule(String),
+    #[error("modules depend on each other in a circle: {0}")]
+    ModuleCircle(String),
+    #[error("cannot understand the program or module {path}")]
+    Object {
+        path: PathBuf,
+        source: object::read::Error,
+    },
+    #[error("not a static program for this board: {0}")]
+    WrongBinary(PathBuf),
+    #[error("the stub has no room for more sections, or is none: {0}")]
+    Stub(&'static str),
+    #[error("cannot lay out the disk")]
+    Esp(#[from] update::EspError),
+}

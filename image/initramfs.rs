@@ -1,0 +1,65 @@
+//! What the kernel unpacks into memory and starts: our binary, modules, the few programs of others, and the licences of all.
+//!
+//! `/init` is the binary, `/bin/coffer` a link to it; `/modules` has the modules and their `index`; `/etc/coffer/release` says what this is,
+//! `KEY=value` a line: VERSION, BOARD, BUILD_TIME (seconds since 1970, UTC) and COMMIT. Programs and libraries lie where Debian has them.
+
+use crate::board::Board;
+use crate::commit::Commit;
+use crate::cpio::{Archive, Node};
+use crate::error::ImageError;
+use crate::libraries;
+use crate::licences::Licences;
+use crate::modules::Modules;
+use crate::package_tree::PackageTree;
+
+/// Folders that the first phase of starting mounts something on.
+const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+
+/// Gathers everything; not compressed.
+pub(crate) fn archive(
+    board: &Board,
+    commit: &Commit,
+    coffer: Vec<u8>,
+    modules: &Modules,
+    licences: &Licences,
+    tree: &PackageTree,
+) -> Result<Archive, ImageError> {
+    let mut archive = Archive::default();
+    for folder in MOUNT_POINTS {
+        archive.put(folder, Node::Folder);
+    }
+    archive.put("init", Node::Program(coffer));
+    archive.put("bin/coffer", Node::Link("../init".to_owned()));
+    archive.put(
+        "etc/coffer/release",
+        Node::File(release(board, commit).into_bytes()),
+    );
+    for (path, program) in libraries::with_libraries(&board.programs, &board.architecture, tree)? {
+        archive.put(path, Node::Program(program));
+    }
+    for path in &board.files {
+        archive.put(path, Node::File(tree.read(path)?));
+    }
+    for (name, file) in &modules.files {
+        archive.put(format!("modules/{name}"), Node::File(file.clone()));
+    }
+    archive.put(
+        "modules/index",
+        Node::File(modules.index.clone().into_bytes()),
+    );
+    for (name, text) in licences.texts() {
+        archive.put(format!("licences/{name}"), Node::File(text.to_vec()));
+    }
+    Ok(archive)
+}
+
+/// What `/etc/coffer/release` says.
+fn release(board: &Board, commit: &Commit) -> String {
+    format!(
+        "VERSION={}\nBOARD={}\nBUILD_TIME={}\nCOMMIT={}\n",
+        crate::VERSION,
+        board.name,
+        commit.time,
+        commit.id
+    )
+}
