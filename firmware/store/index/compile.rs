@@ -137,14 +137,7 @@ impl Compiler<'_> {
             Sought::Everything => Box::new(AllQuery),
             Sought::Nothing => Box::new(EmptyQuery),
             Sought::Text(text) => self.text(text),
-            Sought::Before(time) => range(
-                Bound::Unbounded,
-                Bound::Excluded(Term::from_field_i64(fields.sent_at, *time)),
-            ),
-            Sought::After(time) => range(
-                Bound::Included(Term::from_field_i64(fields.sent_at, *time)),
-                Bound::Unbounded,
-            ),
+            Sought::Before(_) | Sought::After(_) => self.sent(std::slice::from_ref(sought)),
             Sought::LargerThan(size) => range(
                 Bound::Excluded(Term::from_field_u64(fields.size_bytes, *size)),
                 Bound::Unbounded,
@@ -156,10 +149,42 @@ impl Compiler<'_> {
             Sought::HasAttachment => exact(fields.mark, MARK_ATTACHMENT),
             Sought::MessageId(id) => exact(fields.message_id, bare_message_id(id)),
             Sought::Number(number) => term(Term::from_field_u64(fields.sequence, *number)),
-            Sought::And(all) => all_of(all.iter().map(|one| self.occurring(one)).collect()),
+            Sought::And(all) => self.all(all),
             Sought::Or(any) => any_of(any.iter().map(|one| self.query(one)).collect()),
             Sought::Not(_) => all_of(vec![self.occurring(sought)]),
         }
+    }
+
+    /// Joins what must and must not be; all limits of the date become one range, since each range reads a column.
+    fn all(&self, all: &[Sought]) -> Clause {
+        let is_date = |one: &Sought| matches!(one, Sought::Before(_) | Sought::After(_));
+        let (dates, others): (Vec<_>, Vec<_>) = all.iter().cloned().partition(is_date);
+        let mut clauses: Vec<_> = others.iter().map(|one| self.occurring(one)).collect();
+        if !dates.is_empty() {
+            clauses.push((Occur::Must, self.sent(&dates)));
+        }
+        all_of(clauses)
+    }
+
+    /// Finds what was sent within all of these limits.
+    fn sent(&self, limits: &[Sought]) -> Clause {
+        let after = limits.iter().filter_map(|limit| match limit {
+            Sought::After(time) => Some(*time),
+            _ => None,
+        });
+        let before = limits.iter().filter_map(|limit| match limit {
+            Sought::Before(time) => Some(*time),
+            _ => None,
+        });
+        let term = |time| Term::from_field_i64(self.fields.sent_at, time);
+        range(
+            after
+                .max()
+                .map_or(Bound::Unbounded, |time| Bound::Included(term(time))),
+            before
+                .min()
+                .map_or(Bound::Unbounded, |time| Bound::Excluded(term(time))),
+        )
     }
 
     fn occurring(&self, sought: &Sought) -> (Occur, Clause) {

@@ -43,7 +43,7 @@ impl Weight for RangeWeight {
 }
 
 /// Passes on all but `seek_danger`, whose default looks where it stands before it seeks.
-struct RangeScorer(Box<dyn Scorer>);
+pub(super) struct RangeScorer(Box<dyn Scorer>);
 
 impl DocSet for RangeScorer {
     fn advance(&mut self) -> DocId {

@@ -1,20 +1,22 @@
 //! Finds documents that match all of some clauses and none of others, walking frequent ones instead of seeking in them.
 //!
 //! tantivy's intersection and exclusion ask every clause about every candidate. A word in one of several fields is a union,
-//! and asking a union costs some ten times what it costs to go on to its next document. So where candidates are many, a clause
-//! is walked from end to end into a bit for each document; where they are few, it is asked as before.
+//! and asking a union costs some fifty times what it costs to walk on in a list of documents. So where candidates are many, all
+//! lists of a clause are walked from end to end into a bit for each document; where they are few, it is asked as before.
 //! Scores are no matter here: whoever wants them gets tantivy's own way.
 
 use tantivy::query::{
     AllScorer, BitSetDocSet, BooleanQuery, ConstScorer, EmptyScorer, EnableScoring, Exclude,
     Explanation, Occur, Query, Scorer, Weight, intersect_scorers,
 };
-use tantivy::{BitSet, COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet, Score, SegmentReader};
+use tantivy::{BitSet, DocId, Score, SegmentReader};
+
+use super::range::RangeScorer;
 
 /// Documents of a clause that are walked in the time of asking it about one candidate.
 ///
 /// Measured on 400,000 messages with words in six fields; half or double of it makes no difference that can be felt.
-const WALKED_PER_ASKED: u64 = 16;
+const WALKED_PER_ASKED: u64 = 24;
 
 /// 1,024 candidates: asking about fewer takes no longer than making the bits of a large segment does.
 ///
@@ -37,50 +39,129 @@ impl Query for Walked {
         if scoring.is_scoring_enabled() {
             return self.0.weight(scoring);
         }
-        let weights = |wanted| {
+        let clauses = |wanted| {
             let clauses = self.0.clauses().iter();
             let wanted = clauses.filter(move |(occur, _)| *occur == wanted);
-            wanted.map(|(_, query)| query.weight(scoring)).collect()
+            wanted
+                .map(|(_, query)| Clause::of(&**query, scoring))
+                .collect::<tantivy::Result<_>>()
         };
-        let must: tantivy::Result<_> = weights(Occur::Must);
-        let must_not: tantivy::Result<_> = weights(Occur::MustNot);
         Ok(Box::new(WalkedWeight {
-            must: must?,
-            must_not: must_not?,
+            must: clauses(Occur::Must)?,
+            must_not: clauses(Occur::MustNot)?,
             explained: self.0.weight(scoring)?,
         }))
     }
 }
 
+/// A clause, and the alternatives of which it takes one.
+struct Clause {
+    whole: Box<dyn Weight>,
+    alternatives: Vec<Box<dyn Weight>>,
+}
+
+impl Clause {
+    fn of(query: &dyn Query, scoring: EnableScoring<'_>) -> tantivy::Result<Self> {
+        let mut alternatives = Vec::new();
+        gather_alternatives(query, scoring, &mut alternatives)?;
+        Ok(Self {
+            whole: query.weight(scoring)?,
+            alternatives,
+        })
+    }
+
+    fn open(&self, segment: &SegmentReader) -> tantivy::Result<OpenClause<'_>> {
+        Ok(OpenClause {
+            clause: self,
+            asked: self.whole.scorer(segment, 1.0)?,
+        })
+    }
+}
+
+fn gather_alternatives(
+    query: &dyn Query,
+    scoring: EnableScoring<'_>,
+    into: &mut Vec<Box<dyn Weight>>,
+) -> tantivy::Result<()> {
+    match query.downcast_ref::<BooleanQuery>() {
+        Some(joined)
+            if joined
+                .clauses()
+                .iter()
+                .all(|(occur, _)| *occur == Occur::Should) =>
+        {
+            let mut alternatives = joined.clauses().iter();
+            alternatives.try_for_each(|(_, one)| gather_alternatives(&**one, scoring, into))
+        }
+        _ => {
+            into.push(query.weight(scoring)?);
+            Ok(())
+        }
+    }
+}
+
+/// A clause in one segment.
+struct OpenClause<'a> {
+    clause: &'a Clause,
+    /// Nothing of it has been walked.
+    asked: Box<dyn Scorer>,
+}
+
+impl OpenClause<'_> {
+    /// Tells whether it is cheaper to walk it than to ask it about so many candidates. A column is asked at no cost.
+    fn is_worth_walking(&self, candidates: u64) -> bool {
+        candidates >= CANDIDATES_MIN
+            && self.asked.cost() <= candidates.saturating_mul(WALKED_PER_ASKED)
+            && !self.asked.is::<RangeScorer>()
+    }
+
+    /// Walks all its documents, some of them more than once, in no order.
+    fn walk(&self, segment: &SegmentReader, mut what: impl FnMut(DocId)) -> tantivy::Result<()> {
+        let mut alternatives = self.clause.alternatives.iter();
+        alternatives.try_for_each(|one| {
+            one.for_each_no_score(segment, &mut |some| {
+                some.iter().for_each(|document| what(*document));
+            })
+        })
+    }
+}
+
 struct WalkedWeight {
-    must: Vec<Box<dyn Weight>>,
-    must_not: Vec<Box<dyn Weight>>,
+    must: Vec<Clause>,
+    must_not: Vec<Clause>,
     explained: Box<dyn Weight>,
 }
 
 impl Weight for WalkedWeight {
     fn scorer(&self, segment: &SegmentReader, _: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        let max = segment.max_doc();
-        let Some(mut must) = opened(&self.must, segment)? else {
-            return Ok(Box::new(EmptyScorer));
-        };
-        must.retain(|clause| !clause.is::<AllScorer>());
-        let mut must_not = Vec::new();
-        for clause in &self.must_not {
-            must_not.push(clause.scorer(segment, 1.0)?);
+        let mut must = Vec::new();
+        for clause in &self.must {
+            let clause = clause.open(segment)?;
+            if clause.asked.is::<EmptyScorer>() {
+                return Ok(Box::new(EmptyScorer));
+            }
+            must.push(clause);
         }
-        must_not.retain(|clause| !clause.is::<EmptyScorer>());
-        if must.is_empty() {
-            must.push(Box::new(AllScorer::new(max)));
+        must.retain(|clause| !clause.asked.is::<AllScorer>());
+        let must_not = self.must_not.iter().map(|clause| clause.open(segment));
+        let mut must_not: Vec<_> = must_not.collect::<tantivy::Result<_>>()?;
+        must_not.retain(|clause| !clause.asked.is::<EmptyScorer>());
+        must.sort_by_key(|clause| clause.asked.cost());
+        let found = walk(segment, &mut must, &mut must_not)?;
+        let mut asked: Vec<_> = must.into_iter().map(|clause| clause.asked).collect();
+        asked.extend(found.map(|found| {
+            let found = BitSetDocSet::from(found);
+            Box::new(ConstScorer::new(found, 1.0)) as Box<dyn Scorer>
+        }));
+        if asked.is_empty() {
+            asked.push(Box::new(AllScorer::new(segment.max_doc())));
         }
-        must.sort_by_key(|clause| clause.cost());
-        walk(&mut must, &mut must_not, max);
-        let found = intersect_scorers(must, max);
-        Ok(if must_not.is_empty() {
-            found
-        } else {
-            Box::new(Exclude::new(found, must_not))
-        })
+        let found = intersect_scorers(asked, segment.max_doc());
+        if must_not.is_empty() {
+            return Ok(found);
+        }
+        let must_not: Vec<_> = must_not.into_iter().map(|clause| clause.asked).collect();
+        Ok(Box::new(Exclude::new(found, must_not)))
     }
 
     fn explain(&self, segment: &SegmentReader, document: DocId) -> tantivy::Result<Explanation> {
@@ -88,81 +169,51 @@ impl Weight for WalkedWeight {
     }
 }
 
-/// Opens clauses in a segment; none when one of them matches nothing there.
-fn opened(
-    clauses: &[Box<dyn Weight>],
+/// Takes out the first of the clauses that must be, which is the cheapest, and all that are worth walking, and gives what is
+/// left of the documents; none when nothing is worth it.
+fn walk(
     segment: &SegmentReader,
-) -> tantivy::Result<Option<Vec<Box<dyn Scorer>>>> {
-    let mut all = Vec::new();
-    for clause in clauses {
-        let clause = clause.scorer(segment, 1.0)?;
-        if clause.is::<EmptyScorer>() {
-            return Ok(None);
-        }
-        all.push(clause);
+    must: &mut Vec<OpenClause<'_>>,
+    must_not: &mut Vec<OpenClause<'_>>,
+) -> tantivy::Result<Option<BitSet>> {
+    let max = segment.max_doc();
+    let least = must.first().map_or(max.into(), |first| first.asked.cost());
+    let others = must.iter().skip(1).chain(&*must_not);
+    if !others.into_iter().any(|one| one.is_worth_walking(least)) {
+        return Ok(None);
     }
-    Ok(Some(all))
-}
-
-/// Puts one set of documents in the place of the first clause, which is the cheapest, and of all that are worth walking.
-fn walk(must: &mut Vec<Box<dyn Scorer>>, must_not: &mut Vec<Box<dyn Scorer>>, max: DocId) {
-    let pays = |candidates: u64, clause: &dyn Scorer| {
-        candidates >= CANDIDATES_MIN && clause.cost() <= candidates * WALKED_PER_ASKED
+    let mut found = match must.is_empty() {
+        true => BitSet::with_max_value_and_full(max),
+        false => common(segment, &must.remove(0), None)?,
     };
-    let least = must[0].cost();
-    let mut others = must[1..].iter().chain(&*must_not);
-    if !others.any(|clause| pays(least, &**clause)) {
-        return;
+    for clause in take_worth_walking(must, found.len()) {
+        found = common(segment, &clause, Some(&found))?;
     }
-    let mut found = documents(&mut *must.remove(0), max);
-    must.retain_mut(|clause| {
-        let walked = pays(found.len() as u64, &**clause);
-        if walked {
-            found = common(&found, &mut **clause, max);
-        }
-        !walked
-    });
-    must_not.retain_mut(|clause| {
-        let walked = pays(found.len() as u64, &**clause);
-        if walked {
-            each(&mut **clause, |document| found.remove(document));
-        }
-        !walked
-    });
-    let found = ConstScorer::new(BitSetDocSet::from(found), 1.0);
-    must.insert(0, Box::new(found));
+    for clause in take_worth_walking(must_not, found.len()) {
+        clause.walk(segment, |document| found.remove(document))?;
+    }
+    Ok(Some(found))
 }
 
-/// Gives the documents of a clause.
-fn documents(clause: &mut dyn Scorer, max: DocId) -> BitSet {
-    if clause.is::<AllScorer>() {
-        return BitSet::with_max_value_and_full(max);
-    }
-    let mut found = BitSet::with_max_value(max);
-    each(clause, |document| {
-        found.insert(document);
-    });
-    found
+fn take_worth_walking<'a>(
+    clauses: &mut Vec<OpenClause<'a>>,
+    candidates: usize,
+) -> Vec<OpenClause<'a>> {
+    let walked = clauses.extract_if(.., |one| one.is_worth_walking(candidates as u64));
+    walked.collect()
 }
 
-/// Gives those documents of a clause that were found.
-fn common(found: &BitSet, clause: &mut dyn Scorer, max: DocId) -> BitSet {
-    let mut common = BitSet::with_max_value(max);
-    each(clause, |document| {
-        if found.contains(document) {
+/// Gives the documents of a clause, those alone that were found before if there is such a thing.
+fn common(
+    segment: &SegmentReader,
+    clause: &OpenClause<'_>,
+    found: Option<&BitSet>,
+) -> tantivy::Result<BitSet> {
+    let mut common = BitSet::with_max_value(segment.max_doc());
+    clause.walk(segment, |document| {
+        if found.is_none_or(|found| found.contains(document)) {
             common.insert(document);
         }
-    });
-    common
-}
-
-fn each(clause: &mut dyn Scorer, mut what: impl FnMut(DocId)) {
-    let mut some = [0; COLLECT_BLOCK_BUFFER_LEN];
-    loop {
-        let count = clause.fill_buffer(&mut some);
-        some[..count].iter().for_each(|document| what(*document));
-        if count < some.len() {
-            return;
-        }
-    }
+    })?;
+    Ok(common)
 }
