@@ -306,121 +306,49 @@ mod tests {
         assert_eq!(warnings(&without), []);
     }
 
+    /// Makes something wrong with an archive in which all is well, and compares what is said.
+    fn check(expected: &str, spoil: impl FnOnce(&mut Figures)) {
+        let mut figures = well();
+        spoil(&mut figures);
+        let names: Vec<String> = warnings(&figures).iter().map(Warning::name).collect();
+        assert_eq!(names, [expected]);
+    }
+
     #[test]
     fn each_trouble_has_its_warning() {
+        let why = || "no room".to_owned();
         let detached = CopyState::Detached {
             since_us: 0,
-            reason: "it does not answer".to_owned(),
+            reason: why(),
         };
         let small = CopyState::TooSmall {
             own_bytes: 2,
             copy_bytes: 1,
         };
-        let why = || "no room".to_owned();
-        for (expected, figures) in [
-            (
-                "mail refused",
-                Figures {
-                    refusal: Some(why()),
-                    ..well()
-                },
-            ),
-            (
-                "damaged",
-                Figures {
-                    damaged_places: 1,
-                    ..well()
-                },
-            ),
-            (
-                "second disk detached",
-                Figures {
-                    second_disk: Some(detached),
-                    ..well()
-                },
-            ),
-            (
-                "second disk diverged",
-                Figures {
-                    second_disk: Some(CopyState::Diverged),
-                    ..well()
-                },
-            ),
-            (
-                "second disk too small",
-                Figures {
-                    second_disk: Some(small),
-                    ..well()
-                },
-            ),
-            (
-                "alarm 1750000000",
-                Figures {
-                    alarm: Some((NOW_S, why())),
-                    ..well()
-                },
-            ),
-            (
-                "room low",
-                Figures {
-                    available_bytes: ROOM_LOW_BYTES - 1,
-                    daily_bytes: None,
-                    ..well()
-                },
-            ),
-            (
-                "room low",
-                Figures {
-                    daily_bytes: Some(4 << 30),
-                    ..well()
-                },
-            ),
-            (
-                "source silent 192.0.2.1",
-                Figures {
-                    sources: vec![source(&[5; 30], 3)],
-                    ..well()
-                },
-            ),
-            (
-                "certificate ends 1750086400",
-                Figures {
-                    certificate_ends_at_s: Some(NOW_S + DAY_S),
-                    ..well()
-                },
-            ),
-            (
-                "outgoing fails",
-                Figures {
-                    outgoing_failure: Some((NOW_S, why())),
-                    ..well()
-                },
-            ),
-            (
-                "index behind",
-                Figures {
-                    unindexed: UNINDEXED_MAX + 1,
-                    ..well()
-                },
-            ),
-            (
-                "unverified",
-                Figures {
-                    verified_at_s: Some(NOW_S - UNVERIFIED_S - 1),
-                    ..well()
-                },
-            ),
-            (
-                "no mail yet",
-                Figures {
-                    messages: 0,
-                    ..well()
-                },
-            ),
-        ] {
-            let names: Vec<String> = warnings(&figures).iter().map(Warning::name).collect();
-            assert_eq!(names, [expected]);
-        }
+        check("mail refused", |f| f.refusal = Some(why()));
+        check("damaged", |f| f.damaged_places = 1);
+        check("second disk detached", |f| f.second_disk = Some(detached));
+        check("second disk diverged", |f| {
+            f.second_disk = Some(CopyState::Diverged);
+        });
+        check("second disk too small", |f| f.second_disk = Some(small));
+        check("alarm 1750000000", |f| f.alarm = Some((NOW_S, why())));
+        check("room low", |f| f.available_bytes = ROOM_LOW_BYTES - 1);
+        check("room low", |f| f.daily_bytes = Some(4 << 30));
+        check("source silent 192.0.2.1", |f| {
+            f.sources = vec![source(&[5; 30], 3)];
+        });
+        check("certificate ends 1750086400", |f| {
+            f.certificate_ends_at_s = Some(NOW_S + DAY_S);
+        });
+        check("outgoing fails", |f| {
+            f.outgoing_failure = Some((NOW_S, why()));
+        });
+        check("index behind", |f| f.unindexed = UNINDEXED_MAX + 1);
+        check("unverified", |f| {
+            f.verified_at_s = Some(NOW_S - UNVERIFIED_S - 1);
+        });
+        check("no mail yet", |f| f.messages = 0);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::listener::{Connection, Door, Limits, Listener, Serve, WhenFull};
 use crate::networks::Networks;
 use crate::slots::Slots;
 use crate::tls::TlsServer;
-use admission::Admission;
+use admission::{Admission, Admissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -154,6 +154,7 @@ struct Server {
     protocol: Arc<protocol::smtp::Options>,
     keeper: Arc<dyn Keeper>,
     tls: Arc<TlsServer>,
+    admissions: Admissions,
     messages: Slots,
 }
 
@@ -170,12 +171,14 @@ impl Server {
             protocol: Arc::new(protocol),
             keeper,
             tls,
+            admissions: Admissions::default(),
             messages: Slots::new(MESSAGES_MAX),
         }
     }
 
     /// Who may send now.
-    fn admission(&self) -> Admission {
-        Admission::now(&self.options, &*self.keeper)
+    fn admission(&self) -> Arc<Admission> {
+        let setting = |setting| self.keeper.setting(setting);
+        self.admissions.now(&self.options, setting)
     }
 }

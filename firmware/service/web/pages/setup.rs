@@ -256,6 +256,7 @@ fn status_mail(visit: &Visit) -> Markup {
         p.hint { (words.text("status-mail-hint")) }
         input #to name=(Setting::StatusMailTo.name()) type="email" value=(kept) autocomplete="off";
         p.note { (words.text("status-mail-when")) }
+        @if !outgoing::is_set(visit) { p.note { (words.text("status-mail-no-server")) } }
     }
 }
 

@@ -218,6 +218,57 @@ fn a_test_mail_tells_each_step_and_can_be_saved() {
 }
 
 #[test]
+fn a_status_mail_goes_out_and_is_kept_as_sent() {
+    use crate::outgoing::{MailDelivery, Origin};
+    use base64::Engine as _;
+    let (scene, mut operator) = Scene::claimed();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = listener.local_addr().expect("bound").to_string();
+    let wanted = [("status mail to", "it@office.example")];
+    assert_eq!(
+        operator.post(&scene, "/setup/status-mail", &wanted).status,
+        303
+    );
+    operator.post(
+        &scene,
+        "/setup/language",
+        &[("language", "de"), ("time zone", "UTC")],
+    );
+    let origin = Origin {
+        hostname: "archive.example".to_owned(),
+        route: Some(Route::plain(&server, "coffer@office.example".to_owned())),
+    };
+    let shared: Arc<dyn Keeper> = scene.keeper.clone();
+    let _delivery = MailDelivery::start(&shared, origin).expect("a thread");
+    let content = take_mail(&listener);
+    let (head, body) = content.split_once("\n\n").expect("a body");
+    assert!(head.contains("To: <it@office.example>"), "{head}");
+    let body = base64::prelude::BASE64_STANDARD.decode(body.replace('\n', ""));
+    let body = String::from_utf8(body.expect("base64")).expect("text");
+    for said in [
+        "So geht es dem Mailarchiv archive.example.",
+        "Es ist noch keine Mail gekommen.",
+        "coffer.archive/",
+    ] {
+        assert!(body.contains(said), "{said}: {body}");
+    }
+    while !keeper(&scene)
+        .status_mails()
+        .expect("readable")
+        .contains("it@office.example")
+    {
+        std::thread::yield_now();
+    }
+    while !operator
+        .get(&scene, "/log")
+        .text()
+        .contains("status mail of the week")
+    {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn networks_count_without_a_restart_and_stand_in_the_log() {
     let (scene, mut operator) = Scene::claimed();
     let fields = [
