@@ -212,7 +212,7 @@ impl Sender<'_> {
         let said = dialogue.ask(Step::Content, &format!("{message}.\r\n"), 2)?;
         watch(Step::Content, &said.said());
         // It has the message; how it says goodbye does not matter.
-        let _ = dialogue.say("QUIT\r\n");
+        let _ = dialogue.ask(Step::Content, "QUIT\r\n", 2);
         Ok(())
     }
 
