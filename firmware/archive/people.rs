@@ -52,6 +52,7 @@
 //! | he takes an address away so that its owner gets no notice | notices go to each address that an account ever had |
 //! | he stops notices from going out | waiting begins when the last one has |
 //! | he imports all of it from a CSV | each line is proposed like any other change |
+//! | a program with somebody's token goes on when he may no longer | a token is bound to one role and sees what that role of his sees now ([`Register::asker_in_role`]); it ends with his account and with each reset |
 //!
 //! What is left: two people who conspire may do what two people may, and an office without a privacy officer has a day's
 //! notice and nothing else. Who is disabled gets his notices, but cannot object. Whoever sets the archive up chooses where
@@ -62,6 +63,7 @@
 
 mod account;
 mod action;
+mod api_scope;
 mod change;
 mod delay;
 mod password;
@@ -78,6 +80,7 @@ mod totp;
 
 pub use account::{Account, AccountId, Lock, State};
 pub use action::{Action, Reach, may, reach};
+pub use api_scope::ApiScope;
 pub use change::{Change, Grant, GrantTerms, Step};
 pub use delay::SignInDelays;
 pub use password::{PasswordWeakness, check_password};

@@ -95,6 +95,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Tells how large the disk is and how much is left.
     fn room(&self) -> io::Result<Room>;
 
+    /// Gives the folder of the computer's file system that the disk is, where it is one.
+    fn root(&self) -> Option<&Path> {
+        None
+    }
+
     /// Reads a whole file into memory.
     fn read(&self, name: &Path) -> io::Result<Vec<u8>> {
         let file = self.open(name, Open::Read)?;
@@ -170,11 +175,6 @@ impl RealDisk {
     /// Takes `root` as the root of the disk; `create_dir("")` makes it where it is missing.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
-    }
-
-    /// Gives the folder that was given to [`RealDisk::new`].
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     fn path(&self, name: &Path) -> io::Result<PathBuf> {
@@ -277,6 +277,10 @@ impl Disk for RealDisk {
             total_bytes: found.fragment_size() * found.blocks(),
             available_bytes: found.fragment_size() * found.blocks_available(),
         })
+    }
+
+    fn root(&self) -> Option<&Path> {
+        Some(&self.root)
     }
 }
 
@@ -574,7 +578,7 @@ mod tests {
         disk.create_dir(Path::new("volumes"))?;
         disk.replace(Path::new("volumes/1"), b"mail")?;
         let mode = |name: &str| -> io::Result<u32> {
-            let found = fs::metadata(disk.root().join(name))?;
+            let found = fs::metadata(disk.root.join(name))?;
             Ok(found.permissions().mode() & 0o777)
         };
         assert_eq!(mode("volumes/1")?, 0o600);

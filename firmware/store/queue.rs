@@ -210,6 +210,11 @@ impl Queue {
         filled.notify_one();
     }
 
+    /// Tells how many bytes of work wait.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        self.waiting().weight_bytes
+    }
+
     /// Takes the next batch; none once the queue is closed and empty.
     pub(crate) fn take(&self) -> Option<Vec<Work>> {
         let (_, filled, emptied) = &*self.0;

@@ -8,7 +8,7 @@ use crate::workroom::Workroom;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,6 +122,12 @@ impl Spool {
             made: AtomicU64::new(0),
             workroom: Workroom::default(),
         }
+    }
+
+    /// Gives the folder for what is made to be handed out, where the disk is one of the computer's; all that is in it when the
+    /// archive is opened is removed.
+    pub fn folder(&self) -> Option<PathBuf> {
+        Some(self.disk.root()?.join(FOLDER))
     }
 
     /// Where large messages are prepared.

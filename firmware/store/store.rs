@@ -666,6 +666,11 @@ impl Store {
         Ok((engine.shared.leaves(), engine.shared.indexed()))
     }
 
+    /// Bytes of work that waits for the committer.
+    pub fn waiting_bytes(&self) -> Result<u64> {
+        Ok(self.engine()?.queue.weight_bytes())
+    }
+
     /// Bytes on the disk.
     pub fn disk_use(&self) -> Result<DiskUse> {
         let name = |text: &str| Path::new(text).to_owned();

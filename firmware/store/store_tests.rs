@@ -135,6 +135,7 @@ pub(crate) fn search_as(store: &Store, query: &str, asker: &Asker) -> crate::ind
         order: Order::Newest,
         offset: 0,
         limit: 100,
+        behind: None,
     };
     store
         .search(&query, asker, page, false, true)

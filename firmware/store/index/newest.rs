@@ -15,7 +15,7 @@ use tantivy::{BitSet, DocId, Score, SegmentOrdinal, SegmentReader};
 
 use super::copies::{Copies, SegmentCopies, lock};
 use super::schema;
-use super::search::{Key, Matches};
+use super::search::{Key, Matches, Page};
 use super::stretches::{Stretches, dates};
 
 /// Documents of a segment for each match in a list of 4 bytes a match: with more matches, a bit for each document is less.
@@ -23,6 +23,7 @@ const DOCUMENTS_PER_LISTED_MATCH: usize = 32;
 
 /// Counts all matches that are no copies and keeps the newest of them; gathers the copies.
 pub(super) struct Newest {
+    page: Page,
     /// Hits to keep, from the first of all.
     reach: usize,
     /// Of each segment, by its place.
@@ -31,8 +32,14 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    pub(super) fn new(reach: usize, stretches: Vec<Arc<Stretches>>, copies: Copies) -> Self {
+    pub(super) fn new(
+        page: Page,
+        reach: usize,
+        stretches: Vec<Arc<Stretches>>,
+        copies: Copies,
+    ) -> Self {
         Self {
+            page,
             reach,
             stretches,
             copies: Arc::new(Mutex::new(copies)),
@@ -69,14 +76,14 @@ impl Collector for Newest {
     fn merge_fruits(&self, segments: Vec<SegmentNewest>) -> tantivy::Result<Matches> {
         Ok(Matches {
             count: segments.iter().map(|segment| segment.count).sum(),
-            first: newest_of(&segments, self.reach),
+            first: newest_of(&segments, self.page, self.reach),
             copies: std::mem::take(&mut *lock(&self.copies)),
         })
     }
 }
 
 /// Gives the keys of the newest matches of all segments, in no order.
-fn newest_of(segments: &[SegmentNewest], reach: usize) -> Vec<Key> {
+fn newest_of(segments: &[SegmentNewest], page: Page, reach: usize) -> Vec<Key> {
     let mut stretches = BinaryHeap::new();
     for (place, segment) in segments.iter().enumerate() {
         let known = &segment.stretches;
@@ -89,7 +96,7 @@ fn newest_of(segments: &[SegmentNewest], reach: usize) -> Vec<Key> {
         if !first.is_reached_by(newest) {
             break;
         }
-        segments[place].read(stretch, &mut first);
+        segments[place].read(stretch, page, &mut first);
     }
     first.keys()
 }
@@ -116,13 +123,16 @@ impl SegmentNewest {
     }
 
     /// Reads the dates of the matches of a stretch.
-    fn read(&self, stretch: u32, first: &mut First) {
+    fn read(&self, stretch: u32, page: Page, first: &mut First) {
         let documents = self.matching.of_stretch(stretch, self.stretches.len);
         let dates = dates(&self.sent_at, &documents);
         // The last ones mostly are the newest, after which few others reach the page.
         for (document, date) in documents.iter().zip(dates).rev() {
             if first.is_reached_by(date) {
-                first.add((date, self.sequence.first(*document).unwrap_or(0)));
+                let key = (date, self.sequence.first(*document).unwrap_or(0));
+                if page.admits(key) {
+                    first.add(key);
+                }
             }
         }
     }

@@ -40,6 +40,9 @@ pub struct Page {
     pub offset: usize,
     /// Hits given at most.
     pub limit: usize,
+    /// Only hits behind this one, by its date (Unix seconds) and number, where the newest come first: so a reader goes on from
+    /// where he was, however much came meanwhile and however far he is. The count is of all.
+    pub behind: Option<(i64, u64)>,
 }
 
 impl Page {
@@ -49,6 +52,11 @@ impl Page {
             return 0;
         }
         self.offset.saturating_add(self.limit).min(REACH_MAX)
+    }
+
+    /// Tells whether a hit may be on the page.
+    pub(super) fn admits(&self, key: Key) -> bool {
+        self.behind.is_none_or(|last| key < last)
     }
 }
 
@@ -104,7 +112,8 @@ pub(super) fn search(
             lowest.retain(|copy| !shown.contains(copy.first));
         }
         count += lowest.len() as u64;
-        first.extend(lowest.iter().map(|copy| (copy.rank, copy.hit())));
+        let shown = lowest.iter().map(|copy| (copy.rank, copy.hit()));
+        first.extend(shown.filter(|(rank, hit)| page.admits((*rank, hit.sequence))));
         first.sort_unstable_by(|left, right| right.cmp(left));
         first.truncate(page.reach());
         match left_from {
@@ -128,7 +137,7 @@ fn matches(
     let stretches = stretches.to_vec();
     // To count, nothing needs a score.
     if reach == 0 || page.order == Order::Newest {
-        return run.collect(query, &Newest::new(reach, stretches, copies));
+        return run.collect(query, &Newest::new(page, reach, stretches, copies));
     }
     let best = Best {
         reach,

@@ -22,6 +22,7 @@ const ALL: Page = Page {
     order: Order::Newest,
     offset: 0,
     limit: 1000,
+    behind: None,
 };
 
 const ANNA: &str = "anna.meier@kanzlei.example";
@@ -344,6 +345,7 @@ fn check_against_rules(
                     order,
                     offset: 1,
                     limit: 2,
+                    behind: None,
                 },
                 false,
             )
@@ -807,9 +809,9 @@ fn pages_follow_each_other_in_the_order_of_dates() {
             let mut hits = Vec::new();
             for offset in (0..=500).step_by(limit) {
                 let page = Page {
-                    order: Order::Newest,
                     offset,
                     limit,
+                    ..ALL
                 };
                 let found = index
                     .search(&Query::Everything, &Asker::Owner, page, false)
@@ -818,11 +820,13 @@ fn pages_follow_each_other_in_the_order_of_dates() {
                 hits.extend(found.hits);
             }
             assert_eq!(hits, expected, "pages of {limit}");
+            let behind = one_behind_the_other(&index, &documents, &Asker::Owner, limit);
+            assert_eq!(behind, expected, "pages of {limit}");
         }
         let beyond = Page {
-            order: Order::Newest,
             offset: usize::MAX,
             limit: usize::MAX,
+            ..ALL
         };
         let found = index
             .search(&Query::Everything, &Asker::Owner, beyond, false)
@@ -953,9 +957,9 @@ fn pages_go_on_across_copies() {
             let mut hits = Vec::new();
             for offset in (0..=all.len()).step_by(limit) {
                 let page = Page {
-                    order: Order::Newest,
                     offset,
                     limit,
+                    ..ALL
                 };
                 let found = index
                     .search(&Query::Everything, &asker, page, false)
@@ -964,7 +968,31 @@ fn pages_go_on_across_copies() {
                 hits.extend(found.hits);
             }
             assert_eq!(hits, all, "pages of {limit}");
+            let behind = one_behind_the_other(&index, &documents, &asker, limit);
+            assert_eq!(behind, all, "pages of {limit}");
         }
+    }
+}
+
+/// All hits, each page asked for by the last hit of the one before.
+fn one_behind_the_other(
+    index: &Index,
+    documents: &[Document],
+    asker: &Asker,
+    limit: usize,
+) -> Vec<u64> {
+    let mut hits = Vec::new();
+    let mut page = Page { limit, ..ALL };
+    loop {
+        let found = index
+            .search(&Query::Everything, asker, page, false)
+            .expect("a search");
+        let Some(last) = found.hits.last() else {
+            return hits;
+        };
+        let mut of = documents.iter().filter(|one| one.sequence == *last);
+        page.behind = of.next().map(|one| (one.sent_at, one.sequence));
+        hits.extend(found.hits);
     }
 }
 
@@ -1185,7 +1213,7 @@ proptest! {
             let query = parse(typed, 0).expect("a query").query;
             let all = check_against_rules(&index, &documents, &query, &asker);
             for (offset, limit) in &pages {
-                let page = Page { order: Order::Newest, offset: *offset, limit: *limit };
+                let page = Page { offset: *offset, limit: *limit, ..ALL };
                 let found = index.search(&query, &asker, page, false).expect("a search");
                 prop_assert_eq!(found.count, all.len() as u64);
                 let expected: Vec<u64> = all.iter().skip(*offset).take(*limit).copied().collect();
