@@ -30,11 +30,13 @@ pub enum Setting {
     AllowedNetworks,
     /// Networks whose journal reports are unwrapped, beside those that the start of the program names.
     JournalNetworks,
+    /// Whether `/metrics` is answered: "on" or "off".
+    Metrics,
 }
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Language,
         Self::TimeZone,
         Self::RetentionYears,
@@ -42,6 +44,7 @@ impl Setting {
         Self::StatusMailTo,
         Self::AllowedNetworks,
         Self::JournalNetworks,
+        Self::Metrics,
     ];
 
     /// Its name in the state and in the audit log.
@@ -54,6 +57,7 @@ impl Setting {
             Self::StatusMailTo => "status mail to",
             Self::AllowedNetworks => "allowed networks",
             Self::JournalNetworks => "journal networks",
+            Self::Metrics => "metrics",
         }
     }
 
@@ -74,6 +78,7 @@ impl Setting {
             Self::AllowedNetworks | Self::JournalNetworks => {
                 value.parse::<Networks>().is_ok_and(|all| all.is_bounded())
             }
+            Self::Metrics => matches!(value, "on" | "off"),
         }
     }
 }
@@ -103,6 +108,7 @@ mod tests {
                 &["", "-1", "101", "ten"],
             ),
             (Setting::UpdateHour, &["0", "23"], &["24", "", "x"]),
+            (Setting::Metrics, &["on", "off"], &["", "On", "yes"]),
             (
                 Setting::StatusMailTo,
                 &["", "it@office.example"],

@@ -6,6 +6,7 @@
 
 mod check;
 mod eml;
+mod jobs;
 mod manifest;
 mod mbox;
 mod sha256;
@@ -16,6 +17,11 @@ mod zip;
 
 pub use check::{
     CheckError, Comparison, DAMAGE_KEPT_MAX, Damage, ExportReport, Signature, verify_export,
+};
+
+pub use jobs::{
+    EXPORT_BYTES_MAX, EXPORT_MESSAGES_MAX, Exports, Job, JobFormat, JobState, JobTrouble, NotBegun,
+    Order, Owner,
 };
 
 use crate::keeper::Failure;

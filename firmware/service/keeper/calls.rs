@@ -154,14 +154,6 @@ impl dyn Keeper + '_ {
         ask!(self, Request::Accounts, &mut unwatched(), Response::Names(names) => names)
     }
 
-    /// Checks that somebody may see a message.
-    ///
-    /// # Errors
-    /// `NotFound`, as for a message that does not exist.
-    pub fn may_see(&self, number: u64, asker: WireAsker) -> Result<(), Failure> {
-        ask!(self, Request::MaySee { number, asker }, &mut unwatched(), Response::Done => ())
-    }
-
     /// Gives the value of a setting; empty if nobody has set it.
     pub fn setting(&self, setting: Setting) -> Result<String, Failure> {
         let request = Request::Setting(setting.name().to_owned());

@@ -123,6 +123,7 @@ impl LocalKeeper {
             order,
             offset: request.offset as usize,
             limit: request.limit as usize,
+            behind: request.behind,
         };
         let asker = asker(&request.asker)?;
         let found = self
@@ -230,6 +231,7 @@ impl LocalKeeper {
             disk: self.store.disk_use()?,
             leaves,
             indexed,
+            waiting_bytes: self.store.waiting_bytes()?,
             damage: self.store.known_damage()?,
             sources: self.store.sources()?,
             read,
@@ -304,14 +306,6 @@ impl LocalKeeper {
             },
         )
         .map(drop)
-    }
-
-    /// Asks the index, as a search would: one rule for both, and one answer for what is hidden and what does not exist.
-    fn may_see(&self, number: u64, asker: &Asker) -> Result<(), Failure> {
-        if self.store.sees(number, asker)? {
-            return Ok(());
-        }
-        Err(Failure::NotFound(format!("there is no message: {number}")))
     }
 
     fn setting(&self, name: &str) -> Result<String, Failure> {
@@ -525,10 +519,6 @@ impl Keeper for LocalKeeper {
             Request::OwnCertificate => Response::OwnCertificate(self.own_certificate()?),
             Request::ChangeCertificate { token, peer, pem } => {
                 self.change_certificate(token, peer, pem)?;
-                Response::Done
-            }
-            Request::MaySee { number, asker: who } => {
-                self.may_see(number, &asker(&who)?)?;
                 Response::Done
             }
             Request::Setting(name) => Response::Setting(self.setting(&name)?),

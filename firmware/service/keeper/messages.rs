@@ -109,13 +109,6 @@ pub enum Request {
         /// Certificates and key (PEM); none for the box's own.
         pem: Option<Secret>,
     },
-    /// Asks whether somebody may see a message; `Done`, or `NotFound` as for one that does not exist.
-    MaySee {
-        /// Its number.
-        number: u64,
-        /// Who asks.
-        asker: WireAsker,
-    },
     /// Gives the value of a setting by its name; empty if nobody has set it.
     Setting(String),
     /// Changes a setting.
@@ -189,6 +182,8 @@ pub struct SearchRequest {
     pub offset: u64,
     /// Hits given at most.
     pub limit: u64,
+    /// Only hits behind this one, by its date and number, newest first.
+    pub behind: Option<(i64, u64)>,
     /// Best first instead of newest first.
     pub by_relevance: bool,
     /// Characters of a snippet; none wanted when 0.
@@ -490,6 +485,8 @@ pub struct Stats {
     pub leaves: u64,
     /// Leaves that searches can find.
     pub indexed: u64,
+    /// Bytes of work that waits for the committer.
+    pub waiting_bytes: u64,
     /// What does not hold on either disk, as far as they were read since the archive was opened.
     pub damage: Vec<Damaged>,
     /// Where mail came from.

@@ -9,6 +9,7 @@ use super::messages::{Entry, SearchRequest};
 use super::{Failure, Keeper, LocalKeeper};
 use crate::people::{Denial, MailAsk, PeopleAnswer, Purpose, Seeing, SeenBody, SeenMessage, Token};
 use archive::{Asker, Digest, Event, EventKind};
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use store::{Body, BodyReader};
 
@@ -50,15 +51,44 @@ impl LocalKeeper {
                 manifest,
                 count,
             } => self.seal_export(&person, peer, export, manifest, count),
+            MailAsk::TakeExport { export } => {
+                let event = Event {
+                    subjects: vec![export],
+                    text: "export fetched".to_owned(),
+                    ..entry_of(&person, EventKind::Exported, peer)
+                };
+                self.log(person.account.0, event)?;
+                Ok(PeopleAnswer::Done)
+            }
             MailAsk::Prove { numbers, tree_size } => {
-                for number in &numbers {
-                    if !person.is_exported(*number, *number) {
-                        self.demand_seen(&person, *number)?;
-                    }
-                }
-                Ok(PeopleAnswer::Proofs(self.prove(&numbers, tree_size)?))
+                self.seen_proofs(&person, peer, &numbers, tree_size)
             }
         }
+    }
+
+    fn seen_proofs(
+        &self,
+        person: &Seeing,
+        peer: &str,
+        numbers: &[u64],
+        tree_size: Option<u64>,
+    ) -> Result<PeopleAnswer, Denial> {
+        for number in numbers {
+            if !person.is_exported(*number, *number) {
+                self.demand_seen(person, *number)?;
+            }
+        }
+        let is_unlogged = |number: &u64| !person.is_taken_along(*number);
+        let unlogged: Vec<u64> = numbers.iter().copied().filter(is_unlogged).collect();
+        if !unlogged.is_empty() {
+            let event = Event {
+                subjects: unlogged,
+                text: "proof".to_owned(),
+                ..entry_of(person, EventKind::Exported, peer)
+            };
+            self.log(person.account.0, event)?;
+        }
+        Ok(PeopleAnswer::Proofs(self.prove(numbers, tree_size)?))
     }
 
     /// Gives the bytes of a message to a person.
@@ -188,12 +218,15 @@ impl LocalKeeper {
         numbers: Option<Vec<u64>>,
         format: &str,
     ) -> Result<PeopleAnswer, Denial> {
-        let mut found = self
-            .store()
-            .matching(&parsed(query)?.query, &person.asker)?;
-        if let Some(numbers) = numbers {
-            found.retain(|number| numbers.contains(number));
-        }
+        let found = match numbers {
+            Some(numbers) => {
+                let each_once: BTreeSet<u64> = numbers.into_iter().collect();
+                self.seen_of(each_once.into_iter().collect(), &person.asker)?
+            }
+            None => self
+                .store()
+                .matching(&parsed(query)?.query, &person.asker)?,
+        };
         let event = Event {
             subjects: found.iter().copied().take(NAMED_MAX).collect(),
             count: Some(found.len() as u64),
@@ -286,6 +319,10 @@ fn entry_of(person: &Seeing, kind: EventKind, peer: &str) -> Event {
         kind,
         account: person.name.clone(),
         peer: peer.to_owned(),
+        reason: person
+            .program
+            .as_ref()
+            .map_or_else(String::new, |name| format!("by a program, token {name}")),
         ..Event::default()
     }
 }

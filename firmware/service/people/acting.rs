@@ -1,15 +1,16 @@
 //! What a person who is signed in does about himself and others.
 
+use super::api_tokens::Bond;
 use super::desk::{Desk, must_choose_password};
 use super::kept_register::By;
-use super::messages::{Act, Denial, PeopleAnswer, Secret, Token};
+use super::messages::{Act, ApiTokenTerms, AuditFilter, Denial, PeopleAnswer, Secret, Token};
 use super::{audit_log, importing, secrets};
 use crate::accounts;
 use crate::outgoing::Route;
-use archive::EventKind;
 use archive::people::{
     Account, AccountId, Action, Change, Grant, Proposal, Reach, Refusal, Register, check_password,
 };
+use archive::{Event, EventKind};
 use store::StateChange;
 
 /// The name of the archive, which no password is made of.
@@ -42,6 +43,13 @@ impl Desk<'_> {
                 Ok(PeopleAnswer::Sessions(sessions))
             }
             Act::EndSession(session) => self.end_session(person, &session),
+            Act::MakeApiToken { token, password } => self.make_api_token(person, token, &password),
+            Act::ApiTokens => {
+                let tokens = self.office.sessions.tokens(id, now);
+                Ok(PeopleAnswer::ApiTokens(tokens))
+            }
+            Act::EndApiToken(token) => self.end_api_token(person, &token),
+            Act::TakeAuditLog { filter, format } => self.take_audit_log(person, filter, format),
             Act::ChoosePassword { old, new } => self.choose_password(person, &old, &new),
             Act::BeginSecondFactor { password } => self.begin_second_factor(person, &password),
             Act::ConfirmSecondFactor { code } => self.confirm_second_factor(person, &code),
@@ -152,6 +160,67 @@ impl Desk<'_> {
         }
     }
 
+    fn make_api_token(
+        self,
+        person: Person,
+        terms: ApiTokenTerms,
+        password: &Secret,
+    ) -> Result<PeopleAnswer, Denial> {
+        self.demand_password(person, password)?;
+        let (id, now) = (person.account.id, self.now());
+        let bond = Bond::new(&self.register(), id, terms, now)?;
+        let event = Event {
+            kind: EventKind::AccountChanged,
+            account: person.account.name.clone(),
+            peer: person.by.peer.to_owned(),
+            text: format!(
+                "account {id}: made a token for a program: {}, as {}, for {}",
+                bond.name,
+                bond.role.name(),
+                bond.scope.name()
+            ),
+            until: Some(bond.until),
+            ..Event::default()
+        };
+        self.store.log(id.0, event)?.wait()?;
+        let (state, sessions) = (self.store.state(), &self.office.sessions);
+        Ok(PeopleAnswer::ApiToken(sessions.bind(state, id, bond, now)?))
+    }
+
+    fn end_api_token(self, person: Person, token: &str) -> Result<PeopleAnswer, Denial> {
+        let (account, now) = (person.account, self.now());
+        let sessions = &self.office.sessions;
+        let tokens = sessions.tokens(account.id, now);
+        let ended = tokens.iter().find(|facts| facts.id == token);
+        let name = &ended.ok_or(Refusal::Unknown)?.name;
+        let text = format!("account {}: ended a token: {name}", account.id);
+        self.log(EventKind::AccountChanged, account, person.by.peer, text)?;
+        sessions.end_token(self.store.state(), account.id, token)?;
+        Ok(PeopleAnswer::Done)
+    }
+
+    /// Writes into the log that somebody takes entries of it along; the pages that he asks for then have no entries of their own.
+    fn take_audit_log(
+        self,
+        person: Person,
+        filter: AuditFilter,
+        format: String,
+    ) -> Result<PeopleAnswer, Denial> {
+        if person.account.reach(Action::ReadAuditLog) < Reach::Own {
+            return Err(Refusal::MayNot.into());
+        }
+        let event = Event {
+            kind: EventKind::Exported,
+            account: person.account.name.clone(),
+            peer: person.by.peer.to_owned(),
+            text: format!("audit log {}", filter.account),
+            rule: format,
+            ..Event::default()
+        };
+        self.store.log(person.account.id.0, event)?.wait()?;
+        Ok(PeopleAnswer::Done)
+    }
+
     fn choose_password(
         self,
         person: Person,
@@ -170,9 +239,8 @@ impl Desk<'_> {
         self.does(person.by, vec![password], |register| {
             Ok(((), register.chose_password(account.id)?))
         })?;
-        let but = Some(person.token);
-        let state = self.store.state();
-        self.office.sessions.end_others(state, account.id, but)?;
+        let (state, sessions) = (self.store.state(), &self.office.sessions);
+        sessions.end_others(state, account.id, person.token)?;
         Ok(PeopleAnswer::Done)
     }
 
@@ -224,7 +292,7 @@ impl Desk<'_> {
             Ok(((), register.issue_password(person.account.id, id)?))
         })?;
         let state = self.store.state();
-        self.office.sessions.end_others(state, id, None)?;
+        self.office.sessions.end_all(state, id)?;
         Ok(PeopleAnswer::Password(Secret(password)))
     }
 

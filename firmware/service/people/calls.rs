@@ -1,9 +1,9 @@
 //! The questions about people as plain calls, for whoever makes pages: each names its question once and knows which answer fits.
 
 use super::messages::{
-    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, MailAsk, NoticeDue,
-    PeopleAnswer, PeopleRequest, Purpose, Secret, SeenBody, SeenMessage, Session, SessionFacts,
-    Token, Visitor,
+    Act, ApiAccess, ApiTokenFacts, ApiTokenTerms, AuditFilter, AuditPage, Denial, Entered,
+    Entering, ImportedLine, MailAsk, NoticeDue, PeopleAnswer, PeopleRequest, Purpose, Secret,
+    SeenBody, SeenMessage, Session, SessionFacts, Token, Visitor,
 };
 use crate::keeper::messages::{
     BodyRequest, Entry, ProofEntry, Request, Response, SearchPage, SearchRequest,
@@ -92,6 +92,15 @@ impl<'k> People<'k> {
         answer!(self.ask(PeopleRequest::Session(token)), PeopleAnswer::Session(session) => session)
     }
 
+    /// Gives what a program may do that has a token; it is used now.
+    ///
+    /// # Errors
+    /// `NotSignedIn` when there is no such token, it has ended, or its person has the role no longer.
+    pub fn api_access(self, token: Token, peer: &str) -> Result<ApiAccess, Denial> {
+        let peer = peer.to_owned();
+        answer!(self.ask(PeopleRequest::Api { token, peer }), PeopleAnswer::Api(access) => access)
+    }
+
     /// Makes a password for an operator who cannot sign in any more: for whoever has the machine, never for the page.
     ///
     /// # Errors
@@ -112,7 +121,7 @@ impl<'k> People<'k> {
         answer!(self.ask(PeopleRequest::NoticeGiven { proposal, address }), PeopleAnswer::Done => ())
     }
 
-    /// Lets the person of a session act.
+    /// Lets the person of a session act, or a program with his token ask about mail.
     pub fn acting(self, token: Token, peer: &'k str) -> Acting<'k> {
         Acting {
             people: self,
@@ -149,6 +158,25 @@ impl Acting<'_> {
     /// Ends one of his sessions.
     pub fn end_session(self, id: &str) -> Result<(), Denial> {
         self.done(Act::EndSession(id.to_owned()))
+    }
+
+    /// Makes a token for a program, which nobody is shown a second time.
+    ///
+    /// # Errors
+    /// `Wrong` for another password, `Refused`.
+    pub fn make_api_token(self, token: ApiTokenTerms, password: &str) -> Result<Token, Denial> {
+        let password = password.into();
+        answer!(self.act(Act::MakeApiToken { token, password }), PeopleAnswer::ApiToken(token) => token)
+    }
+
+    /// Lists his tokens for programs.
+    pub fn api_tokens(self) -> Result<Vec<ApiTokenFacts>, Denial> {
+        answer!(self.act(Act::ApiTokens), PeopleAnswer::ApiTokens(tokens) => tokens)
+    }
+
+    /// Ends one of his tokens for programs.
+    pub fn end_api_token(self, id: &str) -> Result<(), Denial> {
+        self.done(Act::EndApiToken(id.to_owned()))
     }
 
     /// Chooses a password; all his other sessions end.
@@ -259,6 +287,12 @@ impl Acting<'_> {
         answer!(self.act(act), PeopleAnswer::AuditLog(page) => page)
     }
 
+    /// Notes that he takes entries of the audit log along, which [`Acting::audit_log`] then gives.
+    pub fn take_audit_log(self, filter: AuditFilter, format: &str) -> Result<(), Denial> {
+        let format = format.to_owned();
+        self.done(Act::TakeAuditLog { filter, format })
+    }
+
     /// Finds messages among those that he may see, the newest first.
     pub fn search(self, request: SearchRequest) -> Result<SearchPage, Denial> {
         answer!(self.mail(MailAsk::Search(request)), PeopleAnswer::Page(page) => page)
@@ -288,6 +322,11 @@ impl Acting<'_> {
     /// Gives the facts about those of the messages that he may see.
     pub fn entries(self, numbers: Vec<u64>) -> Result<Vec<Entry>, Denial> {
         answer!(self.mail(MailAsk::Entries(numbers)), PeopleAnswer::Entries(entries) => entries)
+    }
+
+    /// Notes that he fetches the file of an export of his.
+    pub fn take_export(self, export: u64) -> Result<(), Denial> {
+        answer!(self.mail(MailAsk::TakeExport { export }), PeopleAnswer::Done => ())
     }
 
     /// Gives proofs of messages that he may see.

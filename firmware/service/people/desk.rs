@@ -46,6 +46,8 @@ pub(crate) struct Seeing<'a> {
     pub(crate) name: String,
     /// What he may see.
     pub(crate) asker: Asker,
+    /// What he calls the token that a program asks with for him; none when he asks himself.
+    pub(crate) program: Option<String>,
     now: i64,
 }
 
@@ -63,6 +65,11 @@ impl Seeing<'_> {
     /// Notes what he takes along, under the number of its entry in the log.
     pub(crate) fn exports(&self, export: u64, numbers: &[u64]) {
         self.sessions.exports(self.token, export, numbers);
+    }
+
+    /// Tells whether a message is in any of his exports, the log of which has it.
+    pub(crate) fn is_taken_along(&self, number: u64) -> bool {
+        self.sessions.is_taken_along(self.token, number)
     }
 
     /// Tells whether a message is one of those of an export of his.
@@ -122,6 +129,9 @@ impl<'a> Desk<'a> {
                 .second_factor(pending, &code, &visitor)
                 .map(PeopleAnswer::Entered),
             PeopleRequest::Session(token) => self.session(token).map(PeopleAnswer::Session),
+            PeopleRequest::Api { token, peer } => {
+                self.api_access(token, &peer).map(PeopleAnswer::Api)
+            }
             PeopleRequest::Mail { .. } => Err(Refusal::Unsound.into()),
             PeopleRequest::Act { token, peer, act } => self.act(token, &peer, act),
             PeopleRequest::ResetAtMachine { name } => self.reset_at_machine(&name),
@@ -169,16 +179,25 @@ impl<'a> Desk<'a> {
         Ok(self.session_of(&register, &register.accounts[&account]))
     }
 
-    /// Gives who a session's person is and what he may see.
+    /// Gives who asks about mail, by a session or by a program with a token of his, and what he may see.
     pub(crate) fn seeing(self, token: Token) -> Result<Seeing<'a>, Denial> {
-        let (register, id) = self.signed_in(token)?;
+        let (register, state, now) = (self.register(), self.store.state(), self.now());
+        let sessions = &self.office.sessions;
+        let used = sessions.used(state, token, now, None)?;
+        let (id, bond) = used.ok_or(Denial::NotSignedIn)?;
+        let account = open_account(&register, id).ok_or(Denial::NotSignedIn)?;
+        let asker = match &bond {
+            Some(bond) => bond.asker(&register, id, now)?,
+            None => register.asker(id, now),
+        };
         Ok(Seeing {
-            sessions: &self.office.sessions,
+            sessions,
             token,
             account: id,
-            name: register.accounts[&id].name.clone(),
-            asker: register.asker(id, self.now()),
-            now: self.now(),
+            name: account.name.clone(),
+            asker,
+            program: bond.map(|bond| bond.name),
+            now,
         })
     }
 
@@ -348,7 +367,7 @@ impl<'a> Desk<'a> {
                 || old.is_some_and(|old| secrets::is_reset(old, account));
             if is_closed && old != Some(account) {
                 let sessions = &self.office.sessions;
-                sessions.end_others(self.store.state(), account.id, None)?;
+                sessions.end_all(self.store.state(), account.id)?;
             }
         }
         entered

@@ -20,7 +20,7 @@ pub struct OwnMail<'k> {
 }
 
 impl<'k> OwnMail<'k> {
-    /// Begins an export of all that a query finds, or of these numbers among it; it is in the log then.
+    /// Begins an export of all that a query finds, or of these numbers instead; it is in the log then.
     ///
     /// # Errors
     /// Why it cannot be.
@@ -44,6 +44,11 @@ impl<'k> OwnMail<'k> {
             }),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Gives the number of its entry in the log.
+    pub fn entry(&self) -> u64 {
+        self.export
     }
 
     /// Gives how many messages are left.

@@ -5,7 +5,7 @@
 
 use crate::keeper::Failure;
 use crate::keeper::messages::{Entry, ProofEntry, SearchPage, SearchRequest, WireAsker};
-use archive::people::{AccountId, PasswordWeakness, Refusal, Role};
+use archive::people::{AccountId, ApiScope, PasswordWeakness, Refusal, Role};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -35,6 +35,13 @@ pub enum PeopleRequest {
     },
     /// Gives the session of a token.
     Session(Token),
+    /// Gives what a program may do that has a token of somebody.
+    Api {
+        /// The token.
+        token: Token,
+        /// The address of the peer.
+        peer: String,
+    },
     /// Does something as the person of a session.
     Act {
         /// The session.
@@ -78,6 +85,24 @@ pub enum Act {
     Sessions,
     /// Ends one of his sessions, by its id.
     EndSession(String),
+    /// Makes a token for a program.
+    MakeApiToken {
+        /// What it is.
+        token: ApiTokenTerms,
+        /// His password.
+        password: Secret,
+    },
+    /// Lists his tokens for programs.
+    ApiTokens,
+    /// Ends one of them, by its id.
+    EndApiToken(String),
+    /// Notes that he takes entries of the audit log along.
+    TakeAuditLog {
+        /// Which.
+        filter: AuditFilter,
+        /// In which form, for the log.
+        format: String,
+    },
     /// Chooses a password.
     ChoosePassword {
         /// The one before.
@@ -174,7 +199,7 @@ pub enum MailAsk {
     Export {
         /// All that this finds.
         query: String,
-        /// Only these of them.
+        /// These instead, as far as he may see them; the query is for the log then.
         numbers: Option<Vec<u64>>,
         /// In which form, for the log.
         format: String,
@@ -188,7 +213,12 @@ pub enum MailAsk {
         /// How many messages it has.
         count: u64,
     },
-    /// Gives proofs of messages at a checkpoint, and of the entry of an export.
+    /// Notes that he fetches the file of an export.
+    TakeExport {
+        /// The number of the export's first entry.
+        export: u64,
+    },
+    /// Gives proofs of messages at a checkpoint, and of the entry of an export; what is in no export of his gets an entry in the log.
     Prove {
         /// The numbers.
         numbers: Vec<u64>,
@@ -323,6 +353,12 @@ pub enum PeopleAnswer {
     Entered(Entered),
     /// To `Session`.
     Session(Session),
+    /// To `Api`.
+    Api(ApiAccess),
+    /// To `MakeApiToken`: it is shown once.
+    ApiToken(Token),
+    /// To `ApiTokens`.
+    ApiTokens(Vec<ApiTokenFacts>),
     /// To `Sessions`.
     Sessions(Vec<SessionFacts>),
     /// To `IssuePassword`: a password that the person has to change.
@@ -459,6 +495,59 @@ pub struct Session {
     pub old_mail_is_closed: bool,
 }
 
+/// What somebody wants of a token for a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiTokenTerms {
+    /// What he calls it.
+    pub name: String,
+    /// The role that it is bound to.
+    #[serde(with = "role_on_wire")]
+    pub role: Role,
+    /// What it is for.
+    #[serde(with = "ScopeOnWire")]
+    pub scope: ApiScope,
+    /// Days until it ends.
+    pub days: u32,
+}
+
+/// A token for a program in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiTokenFacts {
+    /// Its id, which opens nothing.
+    pub id: String,
+    /// What its person calls it.
+    pub name: String,
+    /// The role that it is bound to.
+    #[serde(with = "role_on_wire")]
+    pub role: Role,
+    /// What it is for.
+    #[serde(with = "ScopeOnWire")]
+    pub scope: ApiScope,
+    /// When it was made, Unix seconds.
+    pub since: i64,
+    /// The first second at which it no longer counts, Unix seconds.
+    pub until: i64,
+    /// When it was last used, Unix seconds; the same as `since` if never.
+    pub used: i64,
+    /// From where it was last used; empty if never.
+    pub peer: String,
+}
+
+/// A program that has a token of somebody, as he is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiAccess {
+    /// The id of the token.
+    pub id: String,
+    /// Whose it is.
+    #[serde(with = "AccountIdOnWire")]
+    pub account: AccountId,
+    /// What the token is for.
+    #[serde(with = "ScopeOnWire")]
+    pub scope: ApiScope,
+    /// What it sees.
+    pub asker: WireAsker,
+}
+
 /// A session in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionFacts {
@@ -522,6 +611,14 @@ pub struct AuditPage {
 #[serde(remote = "AccountId")]
 struct AccountIdOnWire(u64);
 
+/// The scopes by name: [`ApiScope`] itself knows no wire.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ApiScope")]
+pub(super) enum ScopeOnWire {
+    Mail,
+    Health,
+}
+
 /// The weaknesses by name: [`PasswordWeakness`] itself knows no wire.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "PasswordWeakness")]
@@ -549,6 +646,26 @@ enum RefusalOnWire {
     NoOwnPassword,
     Waiting,
     TooMany,
+}
+
+/// A role by its name.
+pub(super) mod role_on_wire {
+    use archive::people::Role;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in crate::people) fn serialize<S: Serializer>(
+        role: &Role,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        role.name().serialize(serializer)
+    }
+
+    pub(in crate::people) fn deserialize<'d, D: Deserializer<'d>>(
+        deserializer: D,
+    ) -> Result<Role, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Role::from_name(&name).ok_or_else(|| serde::de::Error::custom("unknown role"))
+    }
 }
 
 /// Roles by their names.

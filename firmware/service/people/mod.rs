@@ -4,6 +4,7 @@
 //! [`archive::people`]'s. Accounts of SMTP senders are something else: [`crate::accounts`].
 
 mod acting;
+mod api_tokens;
 mod audit_log;
 mod calls;
 mod desk;
@@ -19,12 +20,13 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+pub use api_tokens::API_TOKEN_DAYS_MAX;
 pub use calls::{Acting, People};
 pub(crate) use desk::{Desk, Office, Seeing};
 pub use exporting::OwnMail;
 pub use messages::{
-    Act, AuditFilter, AuditPage, Denial, Entered, Entering, ImportedLine, MailAsk, NotAToken,
-    NoticeDue, PeopleAnswer, PeopleRequest, Purpose, Secret, SeenBody, SeenMessage, Session,
-    SessionFacts, Token, Visitor,
+    Act, ApiAccess, ApiTokenFacts, ApiTokenTerms, AuditFilter, AuditPage, Denial, Entered,
+    Entering, ImportedLine, MailAsk, NotAToken, NoticeDue, PeopleAnswer, PeopleRequest, Purpose,
+    Secret, SeenBody, SeenMessage, Session, SessionFacts, Token, Visitor,
 };
 pub(crate) use secrets::outgoing_password;

@@ -7,7 +7,7 @@ use super::tests::{Archive, PASSWORD, give, token};
 use super::*;
 use crate::keeper::Keeper;
 use crate::keeper::messages::{BodyRequest, Hit, SearchRequest};
-use archive::people::{AccountId, Role, Step};
+use archive::people::{AccountId, ApiScope, Role, Step};
 use archive::{Envelope, Reception, Recipient};
 use store::{Body, Deposit};
 
@@ -219,6 +219,25 @@ impl Asked {
         self.anna().entries(vec![number]).expect("asked")[0].digest
     }
 
+    /// The same hits, one page behind the other by the place of the last one.
+    fn behind(&self, query: &str, limit: u64) -> Vec<[u8; 32]> {
+        let (mut digests, mut behind) = (Vec::new(), None);
+        loop {
+            let request = SearchRequest {
+                query: query.to_owned(),
+                limit,
+                behind,
+                ..SearchRequest::default()
+            };
+            let hits = self.anna().search(request).expect("a page").hits;
+            let Some(last) = hits.last() else {
+                return digests;
+            };
+            behind = Some((last.entry.date, last.entry.number));
+            digests.extend(hits.iter().map(|hit| hit.entry.digest));
+        }
+    }
+
     /// Everything that she is told about each message that she may see, in the order of their digests.
     fn views(&self) -> Vec<String> {
         let mut views = Vec::new();
@@ -284,11 +303,94 @@ fn no_answer_tells_of_mail_that_is_not_ones_own() {
             );
         }
     }
+    for query in QUERIES {
+        for limit in [1, 3] {
+            let found = office.behind(query, limit);
+            assert_eq!(found, hers.behind(query, limit), "{query} by {limit}");
+        }
+    }
     assert_eq!(office.views(), hers.views());
     assert_eq!(
         hers.views().len(),
         OFFICE.iter().filter(|mail| mail.5).count()
     );
+}
+
+/// Whoever knows how well a message fits learns how frequent its words are in all mail, so the best never come first for a person.
+#[test]
+fn nobody_is_given_an_order_that_words_of_others_decide() {
+    let archive = Archive::new();
+    let to_anna = |subject: &str, text: &str, id: usize| {
+        let mail = format!(
+            "From: {STRANGER}\r\nTo: {ANNA}\r\nMessage-ID: <{id}@x>\r\nSubject: {subject}\r\n\r\n{text}\r\n"
+        );
+        deposit(archive.keeper(), STRANGER, &[ANNA], mail.into_bytes())
+    };
+    let best = to_anna("Fusion Fusion", "Fusion", 1);
+    let newest = to_anna(
+        "Brief",
+        "Fusion unter vielen anderen Wörtern, die sonst nirgends stehen",
+        2,
+    );
+    let anna = sign_in_anna(&archive);
+    let keeper = archive.keeper() as &dyn Keeper;
+    keeper.flush().expect("indexed");
+    let request = SearchRequest {
+        query: "fusion".to_owned(),
+        limit: 10,
+        by_relevance: true,
+        ..SearchRequest::default()
+    };
+    let numbers = |page: crate::keeper::messages::SearchPage| {
+        let hits = page.hits.iter().map(|hit| hit.entry.number);
+        hits.collect::<Vec<_>>()
+    };
+    let hers = archive.people().acting(anna, "").search(request.clone());
+    assert_eq!(numbers(hers.expect("found")), [newest, best]);
+    let owners = keeper.search(request).expect("found");
+    assert_eq!(numbers(owners), [best, newest], "who sees all mail may");
+}
+
+/// A program with a token of hers gets the answers that she gets, and none of what she sees by another role.
+#[test]
+fn a_token_is_no_way_around() {
+    let office = Asked::new(true);
+    let terms = |role, scope| ApiTokenTerms {
+        name: "script".to_owned(),
+        role,
+        scope,
+        days: 1,
+    };
+    let by_token = terms(Role::Staff, ApiScope::Mail);
+    let token = office.anna().make_api_token(by_token, PASSWORD);
+    let token = token.expect("a token");
+    let program = Asked {
+        archive: office.archive,
+        anna: token,
+    };
+    let hers = Asked::new(false);
+    for query in QUERIES {
+        assert_eq!(
+            program.page(query, 0, 50),
+            hers.page(query, 0, 50),
+            "{query}"
+        );
+    }
+    assert_eq!(program.views(), hers.views());
+    let denied = Err(Denial::NotSignedIn);
+    assert_eq!(program.anna().sessions().map(drop), denied);
+    assert_eq!(program.anna().api_tokens().map(drop), denied);
+    assert_eq!(
+        program.anna().choose_password(PASSWORD, "x").map(drop),
+        denied
+    );
+    let people = program.archive.people();
+    assert_eq!(people.session(token).map(drop), denied);
+    let log = program.archive.log();
+    let searches = log
+        .iter()
+        .filter(|(kind, ..)| *kind == archive::EventKind::Searched);
+    assert_eq!(searches.count(), QUERIES.len());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Sessions of those who signed in: a random token each, of which only the digest is kept.
 //!
 //! Every sign-in gives a new one, so that nobody can have known it before. They end by signing out, by time, and when the
-//! account is closed. They live in memory and in `state.redb`, so that a restart signs nobody out.
+//! account is closed. They live in memory and in `state.redb`, so that a restart signs nobody out. Tokens for programs
+//! (`api_tokens`) are kept among them, but open nothing that a session opens.
 
+use super::api_tokens::Bond;
 use super::messages::{SessionFacts, Token, Visitor};
 use crate::keeper::Failure;
 use archive::people::AccountId;
@@ -35,20 +37,27 @@ const SHOWN_S_MAX: i64 = 600;
 /// 4 exports of a session at once; beyond, the oldest ends.
 const EXPORTS_MAX: usize = 4;
 
-const NAME: &str = "session ";
+/// What begins the name of a session in the state file.
+const SESSION: &str = "session ";
 
-/// All sessions, by the digest of their tokens.
+/// What begins the name of a token for programs there.
+const API_TOKEN: &str = "api token ";
+
+/// All sessions and tokens for programs, by the digest of their tokens.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<BTreeMap<String, Kept>>);
 
-/// A session as it is kept.
+/// A session or token as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Kept {
-    account: u64,
-    since: i64,
-    used: i64,
-    peer: String,
+pub(super) struct Kept {
+    pub(super) account: u64,
+    pub(super) since: i64,
+    pub(super) used: i64,
+    pub(super) peer: String,
     agent: String,
+    /// What a token for programs is bound to; none for a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bond: Option<Bond>,
     /// The time of use that the state file knows.
     #[serde(skip)]
     saved: i64,
@@ -65,10 +74,13 @@ impl Sessions {
     pub(super) fn load(state: &State) -> Result<Self, Failure> {
         let entries = state.entries(StateTable::Secrets)?.into_iter();
         let sessions = entries.filter_map(|(name, value)| {
-            let digest = name.strip_prefix(NAME)?.to_owned();
+            let digest = name
+                .strip_prefix(SESSION)
+                .or_else(|| name.strip_prefix(API_TOKEN))?;
             let kept: Kept = serde_json::from_slice(&value).ok()?;
             let saved = kept.used;
-            Some((digest, Kept { saved, ..kept }))
+            let is_well_named = name == named(digest, &kept);
+            is_well_named.then(|| (digest.to_owned(), Kept { saved, ..kept }))
         });
         Ok(Self(Mutex::new(sessions.collect())))
     }
@@ -82,27 +94,18 @@ impl Sessions {
         now: i64,
     ) -> Result<Token, Failure> {
         let token = Token(store::random());
-        let kept = Kept {
-            account: account.0,
-            since: now,
-            used: now,
-            peer: visitor.peer.clone(),
-            agent: visitor.agent.chars().take(AGENT_CHARS_MAX).collect(),
-            saved: now,
-            shown: None,
-            exports: BTreeMap::new(),
-        };
+        let kept = Kept::new(account, visitor, now, None);
         let mut all = self.all();
         let mut changes = vec![put(&digest(token), &kept)];
         let mut own: Vec<(i64, String)> = all
             .iter()
-            .filter(|(_, kept)| kept.account == account.0)
+            .filter(|(_, kept)| kept.account == account.0 && kept.bond.is_none())
             .map(|(digest, kept)| (kept.used, digest.clone()))
             .collect();
         own.sort_unstable();
         let excess = (own.len() + 1).saturating_sub(ACCOUNT_SESSIONS_MAX);
         let ended: Vec<String> = own.into_iter().take(excess).map(|(_, own)| own).collect();
-        changes.extend(ended.iter().map(|digest| remove(digest)));
+        changes.extend(ended.iter().map(|digest| (TABLE, session(digest), None)));
         state.put_all(&changes)?;
         all.retain(|digest, _| !ended.contains(digest));
         all.insert(digest(token), kept);
@@ -116,17 +119,32 @@ impl Sessions {
         token: Token,
         now: i64,
     ) -> Result<Option<AccountId>, Failure> {
+        let used = self.used(state, token, now, None)?;
+        Ok(used.and_then(|(account, bond)| bond.is_none().then_some(account)))
+    }
+
+    /// Gives the account of a token's session or of a token for programs, which is used now, from there if that is said.
+    pub(super) fn used(
+        &self,
+        state: &State,
+        token: Token,
+        now: i64,
+        peer: Option<&str>,
+    ) -> Result<Option<(AccountId, Option<Bond>)>, Failure> {
         let digest = digest(token);
         let mut all = self.all();
         let Some(kept) = all.get_mut(&digest).filter(|kept| kept.is_open(now)) else {
             return Ok(None);
         };
         kept.used = now.max(kept.used);
+        if let Some(peer) = peer.filter(|peer| *peer != kept.peer) {
+            peer.clone_into(&mut kept.peer);
+        }
         if kept.used - kept.saved >= UNSAVED_S_MAX {
             state.put_all(&[put(&digest, kept)])?;
             kept.saved = kept.used;
         }
-        Ok(Some(AccountId(kept.account)))
+        Ok(Some((AccountId(kept.account), kept.bond.clone())))
     }
 
     /// Lists the sessions of an account.
@@ -135,7 +153,7 @@ impl Sessions {
         let all = self.all();
         let own = all
             .iter()
-            .filter(|(_, kept)| kept.account == account.0 && kept.is_open(now));
+            .filter(|(_, kept)| kept.is_of(account, now) && kept.bond.is_none());
         own.map(|(digest, kept)| SessionFacts {
             id: id_of(digest).to_owned(),
             since: kept.since,
@@ -173,6 +191,13 @@ impl Sessions {
         }
     }
 
+    /// Tells whether a message is in any of the exports of a session.
+    pub(super) fn is_taken_along(&self, token: Token, number: u64) -> bool {
+        let all = self.all();
+        let exports = all.get(&digest(token)).map(|kept| &kept.exports);
+        exports.is_some_and(|exports| exports.values().any(|numbers| numbers.contains(&number)))
+    }
+
     /// Tells whether a session takes a message along by this export.
     pub(super) fn is_exported(&self, token: Token, export: u64, number: u64) -> bool {
         let all = self.all();
@@ -194,83 +219,113 @@ impl Sessions {
         account: AccountId,
         id: &str,
     ) -> Result<bool, Failure> {
-        let ended = self.end_where(state, |digest, owner| {
-            owner == account && id_of(digest) == id
+        let ended = self.end_where(state, |digest, kept| {
+            kept.account == account.0 && kept.bond.is_none() && id_of(digest) == id
         })?;
         Ok(ended > 0)
     }
 
-    /// Ends all sessions of an account but one.
+    /// Ends all sessions of an account but one; its tokens for programs stay.
     pub(super) fn end_others(
         &self,
         state: &State,
         account: AccountId,
-        but: Option<Token>,
+        but: Token,
     ) -> Result<(), Failure> {
-        let but = but.map(digest);
-        self.end_where(state, |digest, owner| {
-            owner == account && but.as_deref() != Some(digest)
+        let but = digest(but);
+        self.end_where(state, |digest, kept| {
+            kept.account == account.0 && kept.bond.is_none() && but != digest
         })
         .map(drop)
     }
 
-    /// Ends those whose time is over.
-    pub(super) fn end_old(&self, state: &State, now: i64) -> Result<(), Failure> {
-        let old: Vec<String> = self
-            .all()
-            .iter()
-            .filter(|(_, kept)| !kept.is_open(now))
-            .map(|(digest, _)| digest.clone())
-            .collect();
-        self.end_where(state, |digest, _| old.iter().any(|old| old == digest))
+    /// Ends all sessions of an account and all its tokens for programs.
+    pub(super) fn end_all(&self, state: &State, account: AccountId) -> Result<(), Failure> {
+        self.end_where(state, |_, kept| kept.account == account.0)
             .map(drop)
     }
 
-    fn end_where(
+    /// Ends those whose time is over.
+    pub(super) fn end_old(&self, state: &State, now: i64) -> Result<(), Failure> {
+        self.end_where(state, |_, kept| !kept.is_open(now))
+            .map(drop)
+    }
+
+    pub(super) fn end_where(
         &self,
         state: &State,
-        is_ended: impl Fn(&str, AccountId) -> bool,
+        is_ended: impl Fn(&str, &Kept) -> bool,
     ) -> Result<usize, Failure> {
         let mut all = self.all();
-        let ended: Vec<String> = all
+        let changes: Vec<StateChange> = all
             .iter()
-            .filter(|(digest, kept)| is_ended(digest, AccountId(kept.account)))
-            .map(|(digest, _)| digest.clone())
+            .filter(|(digest, kept)| is_ended(digest, kept))
+            .map(|(digest, kept)| (TABLE, named(digest, kept), None))
             .collect();
-        if ended.is_empty() {
+        if changes.is_empty() {
             return Ok(0);
         }
         // In memory first: whatever the disk does, nobody comes in by it any more.
-        all.retain(|digest, _| !ended.contains(digest));
-        let changes: Vec<StateChange> = ended.iter().map(|digest| remove(digest)).collect();
+        all.retain(|digest, kept| !is_ended(digest, kept));
         state.put_all(&changes)?;
-        Ok(ended.len())
+        Ok(changes.len())
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+    pub(super) fn all(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Kept {
+    pub(super) fn new(account: AccountId, visitor: &Visitor, now: i64, bond: Option<Bond>) -> Self {
+        Self {
+            account: account.0,
+            since: now,
+            used: now,
+            peer: visitor.peer.clone(),
+            agent: visitor.agent.chars().take(AGENT_CHARS_MAX).collect(),
+            bond,
+            saved: now,
+            shown: None,
+            exports: BTreeMap::new(),
+        }
+    }
+
     fn is_open(&self, now: i64) -> bool {
-        now - self.used < IDLE_S_MAX && now - self.since < AGE_S_MAX
+        match &self.bond {
+            Some(bond) => now < bond.until,
+            None => now - self.used < IDLE_S_MAX && now - self.since < AGE_S_MAX,
+        }
+    }
+
+    pub(super) fn is_of(&self, account: AccountId, now: i64) -> bool {
+        self.account == account.0 && self.is_open(now)
     }
 }
 
-fn digest(token: Token) -> String {
+const TABLE: StateTable = StateTable::Secrets;
+
+pub(super) fn digest(token: Token) -> String {
     store::sha256(&token.0).to_string()
 }
 
-fn id_of(digest: &str) -> &str {
+pub(super) fn id_of(digest: &str) -> &str {
     digest.get(..ID_DIGITS).unwrap_or(digest)
 }
 
-fn put(digest: &str, kept: &Kept) -> StateChange {
+pub(super) fn put(digest: &str, kept: &Kept) -> StateChange {
     let value = serde_json::to_vec(kept).expect("text and numbers are always JSON");
-    (StateTable::Secrets, format!("{NAME}{digest}"), Some(value))
+    (TABLE, named(digest, kept), Some(value))
 }
 
-fn remove(digest: &str) -> StateChange {
-    (StateTable::Secrets, format!("{NAME}{digest}"), None)
+/// The name in the state file: what is no session has another one, so that no version takes it for one.
+fn named(digest: &str, kept: &Kept) -> String {
+    match kept.bond {
+        Some(_) => format!("{API_TOKEN}{digest}"),
+        None => session(digest),
+    }
+}
+
+fn session(digest: &str) -> String {
+    format!("{SESSION}{digest}")
 }

@@ -616,3 +616,67 @@ fn a_notice_goes_out_and_then_counts() {
     };
     assert!(given && archive.log().iter().any(effect));
 }
+
+#[test]
+fn a_token_for_a_program_ends_with_what_it_stands_on() {
+    use archive::people::ApiScope;
+    let mut archive = Archive::new();
+    let chef = archive.claim();
+    let terms = |days, scope| ApiTokenTerms {
+        name: "script".to_owned(),
+        role: Role::Operator,
+        scope,
+        days,
+    };
+    let acting = archive.people().acting(chef, "192.0.2.7");
+    let make = |days, scope| acting.make_api_token(terms(days, scope), PASSWORD);
+    let wrong = acting.make_api_token(terms(1, ApiScope::Health), "wrong");
+    assert_eq!(wrong, Err(Denial::Wrong));
+    let may_not = Err(Denial::Refused(archive::people::Refusal::MayNot));
+    assert_eq!(
+        make(1, ApiScope::Mail),
+        may_not,
+        "an operator reads no mail"
+    );
+    let unsound = Err(Denial::Refused(archive::people::Refusal::Unsound));
+    assert_eq!(make(0, ApiScope::Health), unsound);
+    assert_eq!(make(API_TOKEN_DAYS_MAX + 1, ApiScope::Health), unsound);
+    let for_a_day = make(1, ApiScope::Health).expect("a token");
+    let for_a_year = make(API_TOKEN_DAYS_MAX, ApiScope::Health).expect("a token");
+    let ended = make(1, ApiScope::Health).expect("a token");
+    let opens = |archive: &Archive, token| {
+        let access = archive.people().api_access(token, "192.0.2.9");
+        access.map(|access| access.scope)
+    };
+    for token in [for_a_day, for_a_year, ended] {
+        assert_eq!(opens(&archive, token), Ok(ApiScope::Health));
+    }
+    assert_eq!(
+        opens(&archive, chef),
+        Err(Denial::NotSignedIn),
+        "a session is none"
+    );
+    let facts = acting.api_tokens().expect("a list");
+    assert_eq!(facts.len(), 3);
+    assert!(facts.iter().all(|facts| facts.peer == "192.0.2.9"));
+    let digest = store::sha256(&ended.0).to_string();
+    let id = facts.iter().find(|facts| digest.starts_with(&facts.id));
+    acting
+        .end_api_token(&id.expect("listed").id)
+        .expect("ended");
+    assert_eq!(opens(&archive, ended), Err(Denial::NotSignedIn));
+    archive.open();
+    assert_eq!(
+        opens(&archive, for_a_day),
+        Ok(ApiScope::Health),
+        "it stands"
+    );
+    archive.hours(25);
+    assert_eq!(opens(&archive, for_a_day), Err(Denial::NotSignedIn));
+    assert_eq!(opens(&archive, for_a_year), Ok(ApiScope::Health));
+    archive.people().reset_at_machine("chef").expect("reset");
+    assert_eq!(opens(&archive, for_a_year), Err(Denial::NotSignedIn));
+    let log = archive.log();
+    let about_tokens = log.iter().filter(|(_, _, text)| text.contains("token"));
+    assert_eq!(about_tokens.count(), 4, "three made, one ended: {log:?}");
+}

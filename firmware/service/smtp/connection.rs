@@ -38,6 +38,7 @@ const ACTOR_SMTP: u64 = 2;
 /// Serves one connection to its end.
 pub(super) fn serve(server: &Server, connection: &Connection, implicit_tls: bool) {
     let peer = connection.peer();
+    server.counts.sessions.add();
     let result = Stream::new(connection.socket().clone(), TIMEOUTS).and_then(|mut stream| {
         if implicit_tls {
             stream.start_tls(&server.tls)?;
@@ -53,6 +54,7 @@ pub(super) fn serve(server: &Server, connection: &Connection, implicit_tls: bool
     if let Err(error) = result {
         debug!(%peer, %error, "connection lost");
     }
+    server.counts.sessions_ended.add();
 }
 
 /// How a dialogue ended.
@@ -135,6 +137,7 @@ impl<'a> Conversation<'a> {
                     size_bytes,
                 } => {
                     let peer = self.connection.peer();
+                    self.server.counts.refused.add();
                     warn!(%peer, reverse_path, size_bytes, "message refused: it is announced as too large");
                 }
                 Event::Close => {
@@ -214,6 +217,7 @@ impl<'a> Conversation<'a> {
         match result {
             Ok(correct) => {
                 if !correct {
+                    self.server.counts.sign_ins_refused.add();
                     warn!(%peer, name, "sign-in refused: name or password wrong");
                 }
                 self.session.credentials_checked(correct);
@@ -250,7 +254,10 @@ impl<'a> Conversation<'a> {
         self.message_is_over();
         let peer = self.connection.peer();
         match why {
-            Abort::TooLarge => warn!(%peer, "message refused: it is too large"),
+            Abort::TooLarge => {
+                self.server.counts.refused.add();
+                warn!(%peer, "message refused: it is too large");
+            }
             why => info!(%peer, ?why, "message given up before its end"),
         }
     }
@@ -282,6 +289,7 @@ impl<'a> Conversation<'a> {
         {
             Ok(receipt) => {
                 let duplicate = envelope::is_duplicate(&receipt);
+                self.server.counts.messages.add();
                 info!(number = receipt.number, %peer, recipients, size_bytes, duplicate, "message stored");
                 envelope::stored(&receipt)
             }
@@ -302,6 +310,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn not_stored(&self, outcome: Outcome) -> Outcome {
+        self.server.counts.put_off.add();
         let peer = self.connection.peer();
         warn!(%peer, ?outcome, "message not stored, its sender is told to come again");
         outcome

@@ -5,11 +5,14 @@
 
 mod admission;
 mod connection;
+mod counts;
 mod envelope;
 #[cfg(test)]
 mod fake_keeper;
 #[cfg(test)]
 mod tests;
+
+pub use counts::SmtpCounts;
 
 use crate::keeper::Keeper;
 use crate::listener::{Connection, Door, Limits, Listener, Serve, WhenFull};
@@ -87,7 +90,10 @@ pub enum SmtpSocket {
 }
 
 /// The running server.
-pub struct SmtpServer(Listener);
+pub struct SmtpServer {
+    listener: Listener,
+    counts: Arc<SmtpCounts>,
+}
 
 impl SmtpServer {
     /// Begins to take mail on all of the sockets.
@@ -111,23 +117,31 @@ impl SmtpServer {
             .into_iter()
             .map(|socket| door(socket, &server))
             .collect();
-        Listener::start("smtp", doors, limits).map(Self)
+        Ok(Self {
+            listener: Listener::start("smtp", doors, limits)?,
+            counts: server.counts.clone(),
+        })
     }
 
     /// The addresses it listens on, in the order of the sockets.
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        self.0.local_addrs()
+        self.listener.local_addrs()
     }
 
     /// Number of connections now.
     pub fn connections(&self) -> usize {
-        self.0.connections()
+        self.listener.connections()
+    }
+
+    /// What it has counted since it was started.
+    pub fn counts(&self) -> Arc<SmtpCounts> {
+        self.counts.clone()
     }
 
     /// Takes no more connections, lets messages under way end, and tells every peer 421. Gives the number of connections
     /// that could not be ended in time; none of their messages was acknowledged after that.
     pub fn stop(self) -> usize {
-        self.0.stop(STOP_GRACE)
+        self.listener.stop(STOP_GRACE)
     }
 }
 
@@ -156,6 +170,7 @@ struct Server {
     tls: Arc<TlsServer>,
     admissions: Admissions,
     messages: Slots,
+    counts: Arc<SmtpCounts>,
 }
 
 impl Server {
@@ -173,6 +188,7 @@ impl Server {
             tls,
             admissions: Admissions::default(),
             messages: Slots::new(MESSAGES_MAX),
+            counts: Arc::default(),
         }
     }
 

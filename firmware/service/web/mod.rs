@@ -3,6 +3,7 @@
 //! `edge` has the sockets, TLS and every limit; behind it [`Site`] is a function from our [`Request`] to our [`Response`], which knows no
 //! socket and is tested without one. Nothing here decides who may see what (room `archive`) or keeps anything (the keeper does).
 
+mod api;
 mod assets;
 mod edge;
 mod mail_html;

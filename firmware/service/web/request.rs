@@ -11,7 +11,7 @@ pub enum Method {
     Post,
 }
 
-/// A request whose body, if any, was a form.
+/// A request; its body, if any, was a form unless it is for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// What it wants.
@@ -22,6 +22,8 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// Names and values of the form, in order.
     pub form: Vec<(String, String)>,
+    /// The body of what programs ask, as it came; empty for a form.
+    pub body: Vec<u8>,
     /// Header fields, names in lower case.
     pub fields: Vec<(String, String)>,
     /// Who sent it, as the edge knows it.
@@ -37,6 +39,7 @@ impl Request {
             path: path.to_owned(),
             query: values(query.as_bytes()),
             form: Vec::new(),
+            body: Vec::new(),
             fields: Vec::new(),
             peer,
         }
@@ -48,11 +51,22 @@ impl Request {
         self
     }
 
+    /// Takes over a body as it came.
+    pub fn with_body(mut self, body: Vec<u8>) -> Self {
+        self.body = body;
+        self
+    }
+
     /// Adds a header field.
     pub fn with_field(mut self, name: &str, value: &str) -> Self {
         self.fields
             .push((name.to_ascii_lowercase(), value.to_owned()));
         self
+    }
+
+    /// Tells whether programs ask it, which send JSON and no cookies.
+    pub fn is_for_programs(&self) -> bool {
+        self.path.starts_with("/api/") || self.path == "/metrics"
     }
 
     /// Gives a header field by its name in lower case; none unless there is exactly one.

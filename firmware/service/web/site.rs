@@ -1,20 +1,23 @@
 //! What all visits share, and the one table of where each request goes.
 
+use super::api::{self, Pace};
 use super::assets::Assets;
 use super::mail_test::MailTests;
 use super::pages::{
-    account, certificate, claim, layout, log, message, outgoing, people, search, second_factor,
-    setup, sign_in, state, trust,
+    account, certificate, claim, exports, layout, log, log_file, message, metrics, outgoing, people,
+    search, second_factor, setup, sign_in, state, tokens, trust,
 };
 use super::time_zone::TimeZone;
 use super::visit::{Visit, language_cookie};
 use super::words::{Catalogues, Language};
 use super::{Method, Request, Response};
+use crate::export::Exports;
 use crate::keeper::{Failure, Keeper};
 use crate::outgoing::Origin;
 use crate::people::People;
 use crate::settings::Setting;
 use crate::slots::Slots;
+use crate::smtp::SmtpCounts;
 use archive::people::Role;
 use archive::{Event, EventKind};
 use maud::html;
@@ -56,6 +59,9 @@ pub struct Site {
     pub(super) mail_tests: MailTests,
     /// Takes another certificate into use at once.
     renewal: Option<Renewal>,
+    pub(super) exports: Exports,
+    pub(super) smtp: Arc<SmtpCounts>,
+    pub(super) pace: Pace,
     large_messages: Slots,
     /// Once claimed, an archive stays so.
     is_claimed: AtomicBool,
@@ -65,6 +71,9 @@ impl Site {
     /// Makes the page of a keeper's archive.
     pub fn new(keeper: Arc<dyn Keeper>, mail_door: MailDoor) -> Self {
         Self {
+            exports: Exports::new(keeper.clone()),
+            smtp: Arc::default(),
+            pace: Pace::default(),
             keeper,
             catalogues: Catalogues::new(),
             assets: Assets::new(),
@@ -100,10 +109,18 @@ impl Site {
         }
     }
 
+    /// Tells what the SMTP server counts, too.
+    pub fn counting(self, smtp: Arc<SmtpCounts>) -> Self {
+        Self { smtp, ..self }
+    }
+
     /// Answers a request.
     pub fn answer(&self, request: &Request) -> Response {
         if let Some(asset) = self.assets.find(&request.path) {
             return asset;
+        }
+        if request.is_for_programs() && self.is_claimed() {
+            return api::answer(self, request);
         }
         let visit = Visit::new(self, request);
         let response = if visit.is_ours() {
@@ -161,7 +178,7 @@ impl Visit<'_> {
         local_s - (self.local_s(local_s) - local_s)
     }
 
-    /// Writes what the person does into the audit log; what he is to see comes after it.
+    /// Writes what the person does into the audit log; what is done with mail is written by [`Visit::acting`].
     pub(super) fn log(
         &self,
         kind: EventKind,
@@ -263,12 +280,19 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Post, ["account", "second-factor", "end"]) => second_factor::end(visit),
         (Method::Post, ["account", "open-old-mail"]) => account::open_old_mail(visit),
         (Method::Post, ["account", "end-session"]) => account::end_session(visit),
+        (Method::Get, ["account", "tokens"]) => tokens::show(visit),
+        (Method::Post, ["account", "tokens", "make"]) => tokens::make(visit),
+        (Method::Post, ["account", "tokens", "end"]) => tokens::end(visit),
         (Method::Get, ["log"]) => log::show(visit),
+        (Method::Get, ["log", "file", form]) => log_file::file(visit, form),
+        (method, ["exports", rest @ ..]) if visit.may_read_mail() => taken(visit, method, rest),
         (Method::Get, ["people"]) => people::show(visit),
         (Method::Post, ["people", deed]) => people::act(visit, deed),
         (Method::Get, ["search"]) if visit.may_read_mail() => search::show(visit),
         (method, ["message", rest @ ..]) if visit.may_read_mail() => mail(visit, method, rest),
         (Method::Get, ["state"]) if visit.may_see_state() => state::show(visit),
+        (Method::Get, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::show(visit),
+        (Method::Post, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::save(visit),
         (Method::Get, ["setup"]) if visit.has(Role::Operator) => setup::show(visit),
         (Method::Get, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::show(visit),
         (Method::Post, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::save(visit),
@@ -304,6 +328,17 @@ fn mail(visit: &Visit, method: Method, rest: &[&str]) -> Response {
         (Method::Get, [number, "html", part]) => message::html_part(visit, number, part),
         (Method::Get, [number, "picture", part]) => message::picture(visit, number, part),
         (Method::Get, [number, "file", part]) => message::attachment(visit, number, part),
+        _ => visit.not_found(),
+    }
+}
+
+fn taken(visit: &Visit, method: Method, rest: &[&str]) -> Response {
+    match (method, rest) {
+        (Method::Get, []) => exports::show_all(visit),
+        (Method::Post, []) => exports::begin(visit),
+        (Method::Get, [id]) => exports::show(visit, id),
+        (Method::Get, [id, "file"]) => exports::file(visit, id),
+        (Method::Post, [id, deed]) => exports::act(visit, id, deed),
         _ => visit.not_found(),
     }
 }

@@ -12,19 +12,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use store::{Body, Deposit, Moment, Options};
 
-const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
-const PASSWORD: &str = "drei Igel im Regen";
-const OWN_PASSWORD: &str = "vier Esel am Fenster";
+pub(super) const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+pub(super) const PASSWORD: &str = "drei Igel im Regen";
+pub(super) const OWN_PASSWORD: &str = "vier Esel am Fenster";
 const HOUR_S: u64 = 3_600;
 
 /// 50 KB: more would be slow on a bad line.
 const PAGE_BYTES_MAX: usize = 50_000;
 
 /// An archive with its page.
-struct Scene {
-    _folder: tempfile::TempDir,
-    keeper: Arc<LocalKeeper>,
-    site: Site,
+pub(super) struct Scene {
+    folder: tempfile::TempDir,
+    pub(super) keeper: Arc<LocalKeeper>,
+    pub(super) site: Site,
 }
 
 impl Scene {
@@ -52,7 +52,7 @@ impl Scene {
         };
         let site = Site::new(keeper.clone(), mail_door);
         Self {
-            _folder: folder,
+            folder,
             keeper,
             site,
         }
@@ -68,7 +68,7 @@ impl Scene {
     }
 
     /// An archive with somebody of the staff, who has an address and is signed in.
-    fn with_staff() -> (Self, Browser, Browser) {
+    pub(super) fn with_staff() -> (Self, Browser, Browser) {
         let (scene, mut operator) = Self::claimed();
         let kim = scene.newcomer(&mut operator, "kim", "1025");
         for change in [
@@ -126,7 +126,7 @@ impl Scene {
         }
     }
 
-    fn deposit(&self, to: &str, message: &str) -> u64 {
+    pub(super) fn deposit(&self, to: &str, message: &str) -> u64 {
         let envelope = Envelope {
             reverse_path: "sender@partner.example".to_owned(),
             recipients: vec![Recipient {
@@ -151,8 +151,13 @@ impl Scene {
         receipt.expect("stored").number
     }
 
+    /// The folder of what is made to be handed out.
+    pub(super) fn spool(&self) -> std::path::PathBuf {
+        self.folder.path().join("spool")
+    }
+
     /// Kinds and subjects of the log's entries that are about mail.
-    fn log(&self) -> Vec<(EventKind, String, Vec<u64>)> {
+    pub(super) fn log(&self) -> Vec<(EventKind, String, Vec<u64>)> {
         let (leaves, _) = self.keeper.store().progress().expect("open");
         let mut entries = Vec::new();
         let events = self.keeper.store().events(1..leaves + 1, |_, event| {
@@ -169,31 +174,47 @@ impl Scene {
 }
 
 /// What the page answered.
-struct Got {
-    status: u16,
+pub(super) struct Got {
+    pub(super) status: u16,
     fields: Vec<(&'static str, String)>,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Got {
-    fn text(&self) -> String {
+    pub(super) fn of(response: Response) -> Self {
+        let body = match response.content {
+            Content::Memory(bytes) => bytes.into_owned(),
+            Content::Body(body) => {
+                let mut bytes = Vec::new();
+                body.write_to(&mut bytes).expect("memory");
+                bytes
+            }
+        };
+        Self {
+            status: response.status,
+            fields: response.fields,
+            body,
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    fn field(&self, name: &str) -> &str {
+    pub(super) fn field(&self, name: &str) -> &str {
         let mut found = self.fields.iter().filter(|(found, _)| *found == name);
         found.next().map_or("", |(_, value)| value)
     }
 
-    fn to(&self) -> &str {
+    pub(super) fn to(&self) -> &str {
         self.field("Location")
     }
 }
 
 /// A browser: keeps cookies, and sends the token of the form it was given.
 #[derive(Clone, Default)]
-struct Browser {
-    cookies: BTreeMap<String, String>,
+pub(super) struct Browser {
+    pub(super) cookies: BTreeMap<String, String>,
     language: &'static str,
 }
 
@@ -214,19 +235,7 @@ impl Browser {
                 self.keep(value);
             }
         }
-        let body = match response.content {
-            Content::Memory(bytes) => bytes.into_owned(),
-            Content::Body(body) => {
-                let mut bytes = Vec::new();
-                body.write_to(&mut bytes).expect("memory");
-                bytes
-            }
-        };
-        Got {
-            status: response.status,
-            fields: response.fields,
-            body,
-        }
+        Got::of(response)
     }
 
     fn keep(&mut self, cookie: &str) {
@@ -243,12 +252,12 @@ impl Browser {
         }
     }
 
-    fn get(&mut self, scene: &Scene, target: &str) -> Got {
+    pub(super) fn get(&mut self, scene: &Scene, target: &str) -> Got {
         self.send(scene, Request::new(Method::Get, target, PEER))
     }
 
     /// Sends a form as a browser does that was given it by the page.
-    fn post(&mut self, scene: &Scene, target: &str, values: &[(&str, &str)]) -> Got {
+    pub(super) fn post(&mut self, scene: &Scene, target: &str, values: &[(&str, &str)]) -> Got {
         let token = self.form_token(scene);
         let values = [values, &[("token", token.as_str())]].concat();
         let request = form(target, &values).with_field("Sec-Fetch-Site", "same-origin");
@@ -301,7 +310,7 @@ fn form(target: &str, values: &[(&str, &str)]) -> Request {
 }
 
 #[track_caller]
-fn between(text: &str, from: &str, to: &str) -> String {
+pub(super) fn between(text: &str, from: &str, to: &str) -> String {
     let (_, rest) = text
         .split_once(from)
         .unwrap_or_else(|| panic!("no {from} in {text}"));
@@ -658,6 +667,77 @@ fn each_reads_as_much_of_the_log_as_his_role_allows() {
 }
 
 #[test]
+fn the_log_is_taken_along_as_far_as_it_is_read() {
+    let (scene, mut operator, mut kim) = Scene::with_staff();
+    let message = "From: pat@partner.example\nTo: kim@office.example\nSubject: Brief\n\nx\n";
+    scene.deposit("kim@office.example", message);
+    kim.get(&scene, "/search?q=brief");
+    kim.get(&scene, "/search?q=%3D1%2B1");
+    let csv = kim.get(&scene, "/log/file/csv").text();
+    assert!(csv.starts_with("\u{feff}number,at,event,account,"), "{csv}");
+    assert!(csv.contains(",searched,kim,192.0.2.7,brief,"), "{csv}");
+    assert!(csv.contains(",searched,kim,192.0.2.7,\"'=1+1\","), "{csv}");
+    assert!(!csv.contains(",chef,"), "{csv}");
+    let lines = operator.get(&scene, "/log/file/jsonl?account=kim").text();
+    let entries: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert!(
+        entries.iter().all(|entry| entry["account"] == "kim"),
+        "{lines}"
+    );
+    assert!(entries.len() > 3 && !lines.contains("brief"), "{lines}");
+    let taken = operator.get(&scene, "/log/file/csv").text();
+    assert!(
+        taken.contains(",exported,chef,"),
+        "it is in the log: {taken}"
+    );
+    assert_eq!(operator.get(&scene, "/log/file/exe").status, 404);
+}
+
+#[test]
+fn chosen_messages_are_taken_along_without_a_script() {
+    let (scene, mut operator, mut kim) = Scene::with_staff();
+    let message = "From: pat@partner.example\nTo: kim@office.example\nSubject: Brief\n\nx\n";
+    let own = scene.deposit("kim@office.example", message).to_string();
+    let other = message.replace("kim@", "lee@");
+    let other = scene.deposit("lee@office.example", &other).to_string();
+    let results = kim.get(&scene, "/search?q=brief").text();
+    assert!(results.contains(&format!("name=\"number\" value=\"{own}\"")));
+    let order = |which: &'static str| {
+        [
+            ("q", "brief"),
+            ("which", which),
+            ("format", "mbox"),
+            ("number", own.as_str()),
+            ("number", other.as_str()),
+        ]
+    };
+    let nothing = kim.post(&scene, "/exports", &order("chosen")[..3]);
+    assert_eq!(nothing.status, 422);
+    assert_eq!(operator.post(&scene, "/exports", &order("all")).status, 404);
+    for which in ["chosen", "all"] {
+        let begun = kim.post(&scene, "/exports", &order(which));
+        assert_eq!(begun.status, 303, "{}", begun.text());
+        let path = begun.to().to_owned();
+        let mut page = kim.get(&scene, &path);
+        while page.field("Refresh") == "3" {
+            page = kim.get(&scene, &path);
+        }
+        assert!(page.text().contains("One message"), "{}", page.text());
+        let file = kim.get(&scene, &format!("{path}/file"));
+        assert!(file.text().starts_with("From "), "{}", file.text());
+        assert!(!file.text().contains("lee@"), "{}", file.text());
+        assert_eq!(operator.get(&scene, &format!("{path}/file")).status, 404);
+        kim.post(&scene, &format!("{path}/cancel"), &[]);
+        assert_eq!(kim.get(&scene, &format!("{path}/file")).status, 404);
+        assert!(kim.get(&scene, &path).text().contains("Make it again"));
+    }
+    assert_eq!(kim.get(&scene, "/exports").status, 200);
+}
+
+#[test]
 fn results_have_pages_to_their_end() {
     let (scene, _, mut kim) = Scene::with_staff();
     for number in 0..30 {
@@ -707,6 +787,9 @@ fn every_page_speaks_both_languages() {
         "/account",
         "/account/password",
         "/account/second-factor",
+        "/account/tokens",
+        "/exports",
+        "/metrics-switch",
         "/trust",
         "/sign-in",
         "/nothing",

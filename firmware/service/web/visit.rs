@@ -6,7 +6,7 @@
 use super::time_zone::TimeZone;
 use super::words::{Language, Words};
 use super::{Method, Request, Response, Site};
-use crate::people::{Session, Token, Visitor};
+use crate::people::{Acting, Session, Token, Visitor};
 use std::cell::OnceCell;
 
 /// Holds the session's token. `__Host-` binds it to this host under TLS (RFC 6265bis §4.1.3.2).
@@ -79,6 +79,12 @@ impl<'s> Visit<'s> {
             peer: request.peer.to_string(),
             zone: OnceCell::new(),
         }
+    }
+
+    /// The person, to ask and act as: all that he sees of mail is asked for by this, so that it is in the log first.
+    pub(super) fn acting(&self) -> Option<Acting<'_>> {
+        let person = self.person.as_ref()?;
+        Some(self.site.people().acting(person.token, &self.peer))
     }
 
     /// The token that every form carries.

@@ -186,7 +186,8 @@ fn translated(request: &mut tiny_http::Request) -> Result<Request, Box<Response>
     }
     if method == Method::Post {
         let form = "application/x-www-form-urlencoded";
-        if ours.field("content-type").map(media_type) != Some(form.to_owned()) {
+        let is_for_programs = ours.is_for_programs();
+        if !is_for_programs && ours.field("content-type").map(media_type) != Some(form.to_owned()) {
             return Err(refuse(415, "only forms are taken"));
         }
         let mut body = Vec::new();
@@ -195,7 +196,11 @@ fn translated(request: &mut tiny_http::Request) -> Result<Request, Box<Response>
             .take(BODY_BYTES_MAX)
             .read_to_end(&mut body);
         read.map_err(|_| refuse(400, "the form could not be read"))?;
-        ours = ours.with_form(&body);
+        ours = if is_for_programs {
+            ours.with_body(body)
+        } else {
+            ours.with_form(&body)
+        };
     }
     Ok(ours)
 }

@@ -40,6 +40,8 @@ fn page(visit: &Visit, above: Markup) -> Response {
         div.deeds {
             a.button.second href="/account/password" { (words.text("password-change")) }
             a.button.second href="/account/second-factor" { (words.text("second-factor")) }
+            a.button.second href="/account/tokens" { (words.text("tokens")) }
+            @if visit.may_read_mail() { a.button.second href="/exports" { (words.text("exports")) } }
         }
         h2 { (words.text("sessions")) }
         @for facts in sessions.unwrap_or_default() { (session_row(visit, &facts)) }

@@ -15,23 +15,11 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// Shows entries, the newest first.
 pub(in super::super) fn show(visit: &Visit) -> Response {
-    let Some(person) = &visit.person else {
+    let Some(acting) = visit.acting() else {
         return visit.not_found();
     };
-    let request = visit.request;
-    let filter = AuditFilter {
-        account: request
-            .query_value("account")
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
-        kinds: Vec::new(),
-    };
-    let before = request
-        .query_value("before")
-        .and_then(|number| number.parse().ok());
-    let acting = visit.site.people().acting(person.token, &visit.peer);
-    match acting.audit_log(before, PAGE_ENTRIES, filter.clone()) {
+    let filter = filter(visit);
+    match acting.audit_log(before(visit), PAGE_ENTRIES, filter.clone()) {
         Ok(page) => visit.page(
             200,
             &visit.words.text("log"),
@@ -42,14 +30,33 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
     }
 }
 
+/// Which entries are asked for.
+pub(super) fn filter(visit: &Visit) -> AuditFilter {
+    let account = visit.request.query_value("account").unwrap_or_default();
+    AuditFilter {
+        account: account.trim().to_owned(),
+        kinds: Vec::new(),
+    }
+}
+
+/// Before which number, if that is said.
+pub(super) fn before(visit: &Visit) -> Option<u64> {
+    visit.request.query_value("before")?.parse().ok()
+}
+
 fn content(visit: &Visit, filter: &AuditFilter, page: &AuditPage) -> Markup {
     let words = visit.words;
     let older = |before: u64| format!("/log?account={}&before={before}", encoded(&filter.account));
+    let file = |form: &str| format!("/log/file/{form}?account={}", encoded(&filter.account));
     html! {
         p { (words.text("log-hint")) }
         form.search action="/log" {
             input type="search" name="account" value=(filter.account) aria-label=(words.text("log-account")) placeholder=(words.text("log-account")) autocapitalize="none" spellcheck="false";
             button type="submit" { (words.text("log-filter")) }
+        }
+        p.filters {
+            a href=(file("csv")) { (words.text("log-csv")) }
+            a href=(file("jsonl")) { (words.text("log-jsonl")) }
         }
         ol.hits.log { @for (number, at_us, event) in &page.entries {
             @if let Some(event) = store::decode_event(event) { (entry(visit, *number, *at_us, &event)) }

@@ -8,8 +8,8 @@ use super::super::{Response, response::Content, visit::Visit};
 use super::layout::{Width, encoded};
 use crate::keeper::Failure;
 use crate::keeper::messages::Entry;
-use crate::people::Purpose;
-use archive::{Digest, EventKind};
+use crate::people::{Acting, Purpose};
+use archive::Digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mail::MessagePart;
@@ -148,11 +148,9 @@ pub(in super::super) fn download(visit: &Visit, number: &str) -> Response {
 
 /// Hands out what proves that the message is in the archive unchanged.
 pub(in super::super) fn proof(visit: &Visit, number: &str) -> Response {
-    let proof = seen(visit, number).and_then(|(number, _)| {
-        visit.log(EventKind::Exported, |event| event.subjects = vec![number])?;
-        let proofs = visit.site.keeper.prove(&[number], None)?;
-        let first = proofs.into_iter().next();
-        first.ok_or_else(|| Failure::NotFound("no proof".to_owned()))
+    let proof = number_of(number).and_then(|number| {
+        let proofs = acting(visit)?.prove(vec![number], None)?;
+        proofs.into_iter().next().ok_or_else(unknown)
     });
     match proof {
         Ok(proof) => Response::text(200, proof.proof).with(
@@ -164,15 +162,24 @@ pub(in super::super) fn proof(visit: &Visit, number: &str) -> Response {
     }
 }
 
-/// Finds a message that the person may see.
+/// Finds a message that the person may see; nothing of it is shown before [`body`] has logged it.
 fn seen(visit: &Visit, number: &str) -> Result<(u64, Entry), Failure> {
-    let unknown = || Failure::NotFound("no such message".to_owned());
-    let person = visit.person.as_ref().ok_or_else(unknown)?;
-    let number: u64 = number.parse().map_err(|_| unknown())?;
-    let keeper = &visit.site.keeper;
-    keeper.may_see(number, person.session.asker.clone())?;
-    let entry = keeper.entries(&[number])?.pop();
+    let number = number_of(number)?;
+    let entry = acting(visit)?.entries(vec![number])?.pop();
     Ok((number, entry.ok_or_else(unknown)?))
+}
+
+fn number_of(number: &str) -> Result<u64, Failure> {
+    number.parse().map_err(|_| unknown())
+}
+
+fn acting<'v>(visit: &'v Visit) -> Result<Acting<'v>, Failure> {
+    visit.acting().ok_or_else(unknown)
+}
+
+/// The same for what is not there and what the person may not see.
+fn unknown() -> Failure {
+    Failure::NotFound("no such message".to_owned())
 }
 
 /// Opens a message, which the log has then, and makes the answer.
@@ -207,10 +214,7 @@ fn with_message(
 
 /// Gives the bytes of a message as the person may see them; that he did is in the log then.
 fn body(visit: &Visit, number: u64, purpose: Purpose) -> Result<Body, Failure> {
-    let unknown = || Failure::NotFound("no such message".to_owned());
-    let person = visit.person.as_ref().ok_or_else(unknown)?;
-    let acting = visit.site.people().acting(person.token, &visit.peer);
-    acting.body(number, purpose)
+    acting(visit)?.body(number, purpose)
 }
 
 fn busy() -> Failure {

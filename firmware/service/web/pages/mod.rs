@@ -3,9 +3,12 @@
 pub(super) mod account;
 pub(super) mod certificate;
 pub(super) mod claim;
+pub(super) mod exports;
 pub(super) mod layout;
 pub(super) mod log;
+pub(super) mod log_file;
 pub(super) mod message;
+pub(super) mod metrics;
 pub(super) mod outgoing;
 pub(super) mod people;
 mod release;
@@ -14,4 +17,5 @@ pub(super) mod second_factor;
 pub(super) mod setup;
 pub(super) mod sign_in;
 pub(super) mod state;
+pub(super) mod tokens;
 pub(super) mod trust;

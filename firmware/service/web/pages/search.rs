@@ -1,10 +1,11 @@
 //! Searching: one field in the language of mail programs, results with a piece of each text, and pages to the end of them.
 
 use super::super::{Response, visit::Visit};
+use super::exports;
 use super::layout::{Width, encoded};
 use crate::keeper::Failure;
 use crate::keeper::messages::{Hit, SearchPage, SearchRequest};
-use archive::EventKind;
+use crate::people::Denial;
 use maud::{Markup, html};
 
 /// 25 results a page: what a phone scrolls through and a query answers at once.
@@ -27,7 +28,7 @@ const FILTERS: [(&str, &str); 2] = [
 
 /// Shows the field, and what a query finds.
 pub(in super::super) fn show(visit: &Visit) -> Response {
-    let Some(person) = &visit.person else {
+    let Some(acting) = visit.acting() else {
         return visit.not_found();
     };
     let query = visit.request.query_value("q").unwrap_or_default().trim();
@@ -41,28 +42,19 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
     let offset = offset(visit);
     let request = SearchRequest {
         query: query.to_owned(),
-        asker: person.session.asker.clone(),
         offset,
         limit: PAGE_HITS,
         snippet_chars: SNIPPET_CHARS,
         ..SearchRequest::default()
     };
-    let found = visit.site.keeper.search(request).and_then(|found| {
-        // What was found is shown only once the log has the search.
-        visit.log(EventKind::Searched, |event| {
-            event.text = query.to_owned();
-            event.count = Some(found.count);
-        })?;
-        Ok(found)
-    });
-    match found {
+    match acting.search(request) {
         Ok(found) => page(visit, 200, query, results(visit, query, offset, &found)),
-        Err(Failure::BadRequest(_)) => {
+        Err(Denial::Failed(Failure::BadRequest(_))) => {
             let trouble = visit.words.text("query-wrong");
             let content = html! { (visit.trouble(Some(&trouble))) (help(visit)) };
             page(visit, 422, query, content)
         }
-        Err(failure) => visit.failed(&failure),
+        Err(denial) => visit.failed(&denial.into()),
     }
 }
 
@@ -121,7 +113,13 @@ fn results(visit: &Visit, query: &str, offset: u64, found: &SearchPage) -> Marku
         }
         @for note in &found.notes { p.note { (note) } }
         @if found.hits.is_empty() && found.count == 0 { p { (words.text("found-nothing-hint")) } }
-        ol.hits { @for hit in &found.hits { (result(visit, query, hit)) } }
+        @if !found.hits.is_empty() {
+            (visit.form("/exports", html! {
+                input type="hidden" name="q" value=(query);
+                ol.hits { @for hit in &found.hits { (result(visit, query, hit)) } }
+                (exports::deeds(visit, found.count))
+            }))
+        }
         (pager(visit, query, offset, found.count))
     }
 }
@@ -135,7 +133,10 @@ fn result(visit: &Visit, query: &str, hit: &Hit) -> Markup {
         li {
             span.from { (entry.from) }
             span.when { (words.day(visit.local_s(entry.date))) }
-            a href={ "/message/" (entry.number) "?q=" (encoded(query)) } { (subject) }
+            span.title {
+                input type="checkbox" name="number" value=(entry.number) aria-label=(words.filled("choose", &[("subject", subject.as_str().into())]));
+                a href={ "/message/" (entry.number) "?q=" (encoded(query)) } { (subject) }
+            }
             @if !hit.snippet.is_empty() { span.snippet { (marked(hit)) } }
             @if files > 0 { span.snippet { (words.filled("attachments", &[("count", files.into())])) } }
         }

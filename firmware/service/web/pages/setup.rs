@@ -42,6 +42,7 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
             }
             li { a href="/account/second-factor" { (words.text("second-factor")) } span.state { (second_factor(visit)) } }
             li { a href="/people" { (words.text("step-people")) } span.state {} }
+            li { a href="/metrics-switch" { (words.text("metrics")) } span.state {} }
             li { a href="/trust" { (words.text("trust-title")) } span.state {} }
         }
         p.quiet { (words.text("setup-lacks")) }

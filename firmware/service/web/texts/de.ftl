@@ -103,6 +103,24 @@ second-factor-link = Auf dem Telefon selbst: in der App öffnen
 second-factor-type = Tippen Sie hier die sechs Ziffern ein, die die App dann zeigt.
 second-factor-code-wrong = Dieser Code war nicht richtig. Es wurde nichts eingeschaltet. Beginnen Sie noch einmal.
 second-factor-end-wrong = Passwort oder Code ist falsch.
+tokens = Zugänge für Programme
+tokens-hint = Mit einem solchen Zugang (Token) sucht und holt ein Programm von Ihnen wie Sie auf dieser Seite, und jedes Mal steht es im Protokoll. Es sieht, was die Rolle sieht, an die es gebunden ist, nie mehr. Wie es fragt, beschreibt
+token-new = Zugang anlegen
+token-name = Name des Zugangs
+token-name-hint = Das Programm, das ihn bekommt, damit Sie später wissen, was beendet werden kann.
+token-name-wrong = Ein Zugang braucht einen Namen.
+token-bond = Was er darf
+token-days = Endet nach
+token-make = Zugang anlegen
+token-made = Das ist der Zugang. Er wird nur einmal gezeigt: Tragen Sie ihn jetzt in das Programm ein.
+token-password-wrong = Das Passwort ist falsch.
+token-no-role = Sie haben noch keine Rolle, also könnte ein Zugang nichts tun.
+token-unused = nie benutzt
+token-until = endet { $until }
+token-end = Diesen Zugang beenden
+scope-mail = Post suchen, lesen und mitnehmen
+scope-health = Nur fragen, wie es dem Archiv geht
+days = { $days } Tage
 
 # Personen
 addresses = Adressen
@@ -219,6 +237,50 @@ help-dates = in einer Zeit
 help-attachment = mit einem Anhang dieses Namens
 help-not = ein Wort, ohne ein anderes
 help-prefix = Wörter, die so beginnen
+choose = Auswählen: { $subject }
+take-along = Mehrere Nachrichten mitnehmen
+take-along-hint = Kreuzen Sie oben Nachrichten an, oder nehmen Sie alle gefundenen. Die Datei entsteht, während Sie warten; Sie können so lange weiterarbeiten.
+take-which = Welche
+take-chosen = Die angekreuzten Nachrichten
+take-all = { $count ->
+    [one] Die eine gefundene Nachricht
+   *[other] Alle { $shown } gefundenen Nachrichten
+  }
+take-format = Als
+take-zip = Zip-Datei mit Nachweisen: zeigt jedem, dass nichts verändert wurde
+take-mbox = Mbox-Datei, die Mailprogramme lesen
+take-do = Datei erstellen
+take-nothing = Es ist keine Nachricht angekreuzt.
+exports = Dateien zum Mitnehmen
+exports-hint = Jede Datei fasst bis zu { $count } Nachrichten und { $size } Post und wird einen Tag lang aufgehoben.
+export = Datei zum Mitnehmen
+export-chosen = { $count ->
+    [one] Eine ausgewählte Nachricht
+   *[other] { $count } ausgewählte Nachrichten
+  }
+export-everything = Alle Post, die Sie sehen dürfen
+export-found = Alles, was gefunden wurde mit: { $query }
+export-waits = Sie wartet, bis die Dateien vor ihr erstellt sind.
+export-runs = Sie entsteht: { $done } von { $total } Nachrichten. Diese Seite zeigt sie von selbst, sobald sie da ist.
+export-done = { $count ->
+    [one] Eine Nachricht, { $size }.
+   *[other] { $shown } Nachrichten, { $size }.
+  }
+export-left-out = { $count ->
+    [one] Eine Nachricht fehlt: Sie ist beschädigt, oder ihr Kopf nennt Empfänger, die vor Ihnen verborgen sind. Sie kann einzeln geladen werden.
+   *[other] { $count } Nachrichten fehlen: Sie sind beschädigt, oder ihr Kopf nennt Empfänger, die vor Ihnen verborgen sind. Jede kann einzeln geladen werden.
+  }
+export-kept = Sie wird einen Tag lang aufgehoben.
+export-fetch = Herunterladen
+export-cancel = Abbrechen
+export-remove = Datei entfernen
+export-again = Noch einmal erstellen
+export-cancelled = Abgebrochen, oder die Datei wurde entfernt.
+export-too-many = Es sind zu viele Nachrichten. Suchen Sie nach weniger, zum Beispiel nach einem Jahr.
+export-too-large = Die Post ist zu groß für eine Datei. Suchen Sie nach weniger, zum Beispiel nach einem Jahr.
+export-no-room = Auf der Platte ist kein Platz dafür: Was frei ist, ist für neue Post.
+export-signed-out = Abgebrochen, weil Sie sich abgemeldet haben oder das nicht mehr dürfen.
+export-busy = Es warten schon zu viele Dateien. Versuchen Sie es in einigen Minuten wieder.
 
 # Lesen
 message = Nachricht
@@ -349,6 +411,13 @@ send-postfix-steps =
     Damit auch verborgene Empfänger (Bcc) ihre Mail finden, setzen Sie smtpd_recipient_restrictions = check_recipient_access pcre:/etc/postfix/envelope_to vor das, was dort steht, mit der Zeile /(.+)/ prepend X-Envelope-To: $1 in dieser Datei.
     Tragen Sie die Adresse des Servers oben unter „Netze, die senden dürfen“ ein.
 back-to-setup = Zurück zur Einrichtung
+metrics = Zahlen für ein Überwachungsprogramm
+metrics-hint = Ein Programm wie Prometheus kann unter /metrics Zahlen holen: wie viel Post es gibt, was wartet, die Platten, SMTP. Adressen und Betreffe sind nicht dabei.
+metrics-token = Es braucht einen Zugang, der fragen darf, wie es dem Archiv geht:
+metrics-on = Eingeschaltet.
+metrics-off = Ausgeschaltet.
+metrics-switch-on = Einschalten
+metrics-switch-off = Ausschalten
 
 # Ausgehende Mails
 step-outgoing = Ausgehende Mails
@@ -453,6 +522,8 @@ log = Protokoll
 log-hint = Wer was tat, wann und von wo. Sie sehen so viel davon, wie Ihre Rolle erlaubt. Ändern kann es niemand.
 log-account = Name eines Kontos
 log-filter = Zeigen
+log-csv = Als Tabelle mitnehmen (CSV)
+log-jsonl = als JSON-Zeilen
 log-entry = Eintrag { $number }
 event-archive-created = Archiv angelegt
 event-started = Coffer gestartet

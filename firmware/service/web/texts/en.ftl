@@ -103,6 +103,24 @@ second-factor-link = On the phone itself: open it in the app
 second-factor-type = Type in here the six digits that the app shows then.
 second-factor-code-wrong = This code was not right. Nothing was switched on. Begin again.
 second-factor-end-wrong = Password or code is wrong.
+tokens = Tokens for programs
+tokens-hint = With a token, a program of yours searches and fetches as you do on this page, and every time the log says so. It sees what the role sees that it is bound to, never more. How to ask is described in
+token-new = Make a token
+token-name = Name of the token
+token-name-hint = The program that gets it, so that you know later what may be ended.
+token-name-wrong = A token needs a name.
+token-bond = What it may do
+token-days = Ends after
+token-make = Make the token
+token-made = This is the token. It is shown once: put it into the program now.
+token-password-wrong = The password is wrong.
+token-no-role = Nobody has given you a role yet, so there is nothing that a token could do.
+token-unused = never used
+token-until = ends { $until }
+token-end = End this token
+scope-mail = Search, read and take mail along
+scope-health = Only ask how the archive is
+days = { $days } days
 
 # People
 addresses = Addresses
@@ -219,6 +237,50 @@ help-dates = in a time
 help-attachment = with an attachment of a name
 help-not = one word, without another
 help-prefix = words that begin so
+choose = Choose: { $subject }
+take-along = Take several messages along
+take-along-hint = Tick messages above, or take all that was found. The file is made while you wait; you can go on working meanwhile.
+take-which = Which
+take-chosen = The ticked messages
+take-all = { $count ->
+    [one] The one message found
+   *[other] All { $shown } messages found
+  }
+take-format = As
+take-zip = A zip file with proofs: shows to anybody that nothing was changed
+take-mbox = An mbox file, which mail programs read
+take-do = Make the file
+take-nothing = No message was ticked.
+exports = Files to take along
+exports-hint = Each file holds up to { $count } messages and { $size } of mail, and is kept for a day.
+export = File to take along
+export-chosen = { $count ->
+    [one] One chosen message
+   *[other] { $count } chosen messages
+  }
+export-everything = All mail that you may see
+export-found = All that was found by: { $query }
+export-waits = It waits until the files before it are made.
+export-runs = It is being made: { $done } of { $total } messages. This page shows it by itself when it is there.
+export-done = { $count ->
+    [one] One message, { $size }.
+   *[other] { $shown } messages, { $size }.
+  }
+export-left-out = { $count ->
+    [one] One message was left out: it is damaged, or its header names recipients who are hidden from you. It can be downloaded alone.
+   *[other] { $count } messages were left out: they are damaged, or their headers name recipients who are hidden from you. Each can be downloaded alone.
+  }
+export-kept = It is kept for a day.
+export-fetch = Download
+export-cancel = Cancel
+export-remove = Remove the file
+export-again = Make it again
+export-cancelled = It was cancelled, or the file was removed.
+export-too-many = There are too many messages. Search for less, by year for example.
+export-too-large = The mail is too large for one file. Search for less, by year for example.
+export-no-room = The disk has no room for it: what is left is for new mail.
+export-signed-out = It was broken off because you signed out, or may no longer do this.
+export-busy = Too many files wait already. Try again in some minutes.
 
 # Reading
 message = Message
@@ -349,6 +411,13 @@ send-postfix-steps =
     So that hidden recipients (Bcc) find their mail, set smtpd_recipient_restrictions = check_recipient_access pcre:/etc/postfix/envelope_to before what stands there, with the line /(.+)/ prepend X-Envelope-To: $1 in that file.
     Enter the server’s address above under “Networks that may send”.
 back-to-setup = Back to setup
+metrics = Figures for a monitoring program
+metrics-hint = A program such as Prometheus can fetch figures at /metrics: how much mail there is, what waits, the disks, SMTP. No address and no subject is among them.
+metrics-token = It needs a token for asking how the archive is:
+metrics-on = It is switched on.
+metrics-off = It is switched off.
+metrics-switch-on = Switch on
+metrics-switch-off = Switch off
 
 # Outgoing mail
 step-outgoing = Outgoing mail
@@ -453,6 +522,8 @@ log = Log
 log-hint = Who did what, when and from where. You see as much of it as your role allows. Nobody can change it.
 log-account = Name of an account
 log-filter = Show
+log-csv = Take it along as a table (CSV)
+log-jsonl = as lines of JSON
 log-entry = entry { $number }
 event-archive-created = Archive made
 event-started = Coffer started
