@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
-from bench import acceptance, growth, importing, memory, searching, size, table, upkeep
+from bench import acceptance, growth, importing, memory, page, searching, size, table, upkeep
 from bench.bench import Bench
 from bench.coffer import Coffer
 from bench.figures import Line
@@ -35,6 +35,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "size": size.measure,
     "search": searching.measure,
     "growth": growth.measure,
+    "page": page.measure,
     "upkeep": upkeep.measure,
 }
 
@@ -52,7 +53,7 @@ def main() -> int:
         "--readme", action="store_true", help="measure nothing; write the kept figures into the README"
     )
     parser.add_argument("--coffer", type=Path, help="the program to measure")
-    parser.add_argument("--programs", type=Path, help="the folder with search and growth")
+    parser.add_argument("--programs", type=Path, help="the folder with search, growth and people")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     arguments = parser.parse_args()
     if unknown := [row for row in arguments.rows if row not in ROWS]:

@@ -50,17 +50,18 @@ class Coffer:
         """Whether this version knows a command."""
         return run([self.binary, command, "--help"], codes=(0, 2)).output != ""
 
-    def serve(self, data: Path) -> "Serving":
+    def serve(self, data: Path, *more: str) -> "Serving":
         """Starts a server on a free port of the loopback interface."""
-        return Serving(self, data)
+        return Serving(self, data, *more)
 
 
 class Serving:
     """A running `coffer serve`; ends with the `with` block."""
 
-    def __init__(self, coffer: Coffer, data: Path) -> None:
+    def __init__(self, coffer: Coffer, data: Path, *more: str) -> None:
         self.coffer = coffer
         self.data = data
+        self.web = ""
         self.process = subprocess.Popen(
             [
                 coffer.binary,
@@ -71,6 +72,7 @@ class Serving:
                 "127.0.0.1:0",
                 "--hostname",
                 "mx.office.example",
+                *more,
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -84,6 +86,8 @@ class Serving:
         for line in self.process.stdout:
             if found := re.match(r"smtp: .*:(\d+)$", line):
                 port = int(found[1])
+            if found := re.match(r"web: (https://.*)$", line):
+                self.web = found[1]
             if line.strip() == "ready":
                 return port
         raise MeasuringFailed("coffer serve did not start")

@@ -7,6 +7,7 @@ input; it also says when it got rid of how many. It takes a part of one core: ra
 import json
 import subprocess
 import tempfile
+from pathlib import Path
 from typing import Any, Iterator
 
 from bench.bench import Bench
@@ -49,6 +50,15 @@ def measure(bench: Bench) -> Iterator[Line]:
 def grow(bench: Bench, mail: MailSet, count: int) -> tuple[Ran, dict[str, Any]]:
     """Imports so many messages and searches; gives what the import took, its last rate, and the search's times."""
     data = bench.folder("growth") / "data"
+    imported, stamps = fill(bench, mail, data, count)
+    return imported, {**search(bench, data), "last_rate": last_rate(stamps, min(count, SMALL))}
+
+
+def fill(bench: Bench, mail: MailSet, data: Path, count: int) -> tuple[Ran, list[dict[str, float]]]:
+    """Imports so many messages into a new archive; gives what the import took, and when it had how many.
+
+    Raises MeasuringFailed when a message was not taken.
+    """
     mail.warm()
     with tempfile.TemporaryFile() as stamps:
         command = [str(bench.programs / "growth"), str(mail.folder), str(count), str(SEED)]
@@ -62,11 +72,11 @@ def grow(bench: Bench, mail: MailSet, count: int) -> tuple[Ran, dict[str, Any]]:
             generator.stdout.close()
             code = generator.wait()
         stamps.seek(0)
-        rate = last_rate([json.loads(line) for line in stamps.read().splitlines()], min(count, SMALL))
+        lines = [json.loads(line) for line in stamps.read().splitlines()]
     report = json.loads(imported.output)
     if code != 0 or report["messages"] != count:
         raise MeasuringFailed(f"{count} messages were made, the import says {report}")
-    return imported, {**search(bench, data), "last_rate": rate}
+    return imported, lines
 
 
 def last_rate(stamps: list[dict[str, float]], window: int) -> float:

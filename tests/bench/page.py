@@ -1,0 +1,122 @@
+"""The search page as somebody of the staff gets it: over TLS on the loopback interface, signed in, from a running server.
+
+The archive has 200,000 messages made by growth.rs. Each kind of query (queries.tsv) is asked over one connection; what is timed is the
+whole answer, from the request to the last byte of the page with its 25 results and their snippets. It is kept for the
+next run, since making it takes minutes.
+"""
+
+import http.client
+import re
+import ssl
+import statistics
+import time
+from pathlib import Path
+from typing import Iterator
+from urllib.parse import quote, urlencode
+
+from bench import growth
+from bench.bench import Bench
+from bench.figures import COFFER, Line, at_most
+from bench.process import MeasuringFailed, run
+from bench.searching import QUERIES
+
+MESSAGES = 200_000
+QUICK = 2_000
+# Runs of each query after one that is not counted.
+RUNS = 20
+NAME = "kim"
+PASSWORD = "vier Esel am Fenster"
+# The lists whose mail the archive is made from: nearly all of it is this person's.
+ADDRESSES = (
+    "linux-btrfs@vger.kernel.org",
+    "linux-hams@vger.kernel.org",
+    "openbmc@lists.ozlabs.org",
+    "samba-technical@lists.samba.org",
+    "usrp-users@lists.ettus.com",
+)
+NOTE = "20 kinds of queries, a page of 25 results with snippets each, the search in the audit log before it is answered"
+
+
+def measure(bench: Bench) -> Iterator[Line]:
+    """Median and 95th percentile over all runs of all kinds; the aim is that of the slow ones."""
+    count = QUICK if bench.is_quick else MESSAGES
+    what = f"search page over TLS ({count:,} messages)"
+    if not (bench.is_long or bench.is_quick):
+        yield Line(f"{what} (--long): p95", "ms", {}, [at_most(50)])
+        return
+    data = archive(bench, count)
+    with bench.coffer.serve(data, "--web", "127.0.0.1:0") as serving:
+        visitor = Visitor(serving.web)
+        visitor.sign_in()
+        by_kind = {kind: visitor.times(query) for kind, query in kinds()}
+    bench.details["page"] = {kind: statistics.median(times) for kind, times in by_kind.items()}
+    times = sorted(one for kind in by_kind.values() for one in kind)
+    p95 = times[-(-len(times) * 95 // 100) - 1]
+    yield Line(f"{what}: median", "ms", {COFFER: [statistics.median(times)]}, [], NOTE)
+    yield Line(f"{what}: p95", "ms", {COFFER: [p95]}, [at_most(50)])
+    yield Line(f"{what}: worst", "ms", {COFFER: [times[-1]]})
+
+
+def archive(bench: Bench, count: int) -> Path:
+    """The archive of that size with somebody who may read it, made unless an earlier run has left it."""
+    data = bench.scratch / f"page-{count}" / "data"
+    if not (data.parent / "ready").exists():
+        bench.folder(data.parent.name)
+        growth.fill(bench, bench.sets.get("bulk4"), data, count)
+        run([bench.programs / "people", data, NAME, PASSWORD, *ADDRESSES])
+        (data.parent / "ready").touch()
+    return data
+
+
+def kinds() -> list[tuple[str, str]]:
+    """Kinds and queries; that of everything is empty."""
+    lines = [line.split("\t") for line in QUERIES.read_text().splitlines() if line and line[0] != "#"]
+    return [(line[0], line[1]) for line in lines]
+
+
+class Visitor:
+    """A browser with one connection that stays open."""
+
+    def __init__(self, address: str) -> None:
+        # The certificate is the box's own; whom this measures is known.
+        trusting = ssl.create_default_context()
+        trusting.check_hostname = False
+        trusting.verify_mode = ssl.CERT_NONE
+        self.connection = http.client.HTTPSConnection(address.removeprefix("https://"), context=trusting)
+        self.cookies: dict[str, str] = {}
+
+    def ask(self, method: str, target: str, form: dict[str, str] | None = None) -> tuple[int, str]:
+        """Sends a request; gives the status and the page, and keeps cookies."""
+        fields = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        if form is not None:
+            fields |= {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
+        self.connection.request(method, target, urlencode(form) if form is not None else None, fields)
+        response = self.connection.getresponse()
+        body = response.read().decode()
+        for name, value in response.getheaders():
+            if name.lower() == "set-cookie":
+                cookie, _, content = value.split(";")[0].partition("=")
+                self.cookies[cookie] = content
+        return response.status, body
+
+    def sign_in(self) -> None:
+        """Signs in.
+
+        Raises MeasuringFailed when that does not open the search page.
+        """
+        found = re.search(r'name="token" value="([0-9a-f]+)"', self.ask("GET", "/sign-in")[1])
+        token = found[1] if found else ""
+        self.ask("POST", "/sign-in", {"name": NAME, "password": PASSWORD, "token": token})
+        if self.ask("GET", "/search")[0] != 200:
+            raise MeasuringFailed("nobody could sign in to the page")
+
+    def times(self, query: str) -> list[float]:
+        """Milliseconds of each answer to a query."""
+        times = []
+        for _ in range(RUNS + 1):
+            began = time.perf_counter()
+            status, _ = self.ask("GET", f"/search?q={quote(query)}")
+            times.append((time.perf_counter() - began) * 1000)
+            if status != 200:
+                raise MeasuringFailed(f"the search page answered {status} to: {query}")
+        return times[1:]
