@@ -161,7 +161,9 @@ fn page(
         allowed: with_loopback(&args.allow).to_string(),
         journal_from: with_loopback(&args.journal_from).to_string(),
     };
-    let site = Site::new(keeper.clone(), mail_door).with_outgoing(origin(args, hostname)).counting(smtp.counts());
+    let site = Site::new(keeper.clone(), mail_door)
+        .with_outgoing(origin(args, hostname))
+        .counting(smtp.counts());
     let renewal: Renewal = {
         let (keeper, hostname, tls) = (keeper.clone(), hostname.to_owned(), tls.clone());
         Arc::new(move || renew(&keeper, &hostname, &tls))

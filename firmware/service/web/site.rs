@@ -4,8 +4,8 @@ use super::api::{self, Pace};
 use super::assets::Assets;
 use super::mail_test::MailTests;
 use super::pages::{
-    account, certificate, claim, exports, layout, log, log_file, message, metrics, outgoing, people,
-    search, second_factor, setup, sign_in, state, tokens, trust,
+    account, certificate, claim, exports, layout, log, log_file, message, metrics, outgoing,
+    people, search, second_factor, setup, sign_in, state, tokens, trust,
 };
 use super::time_zone::TimeZone;
 use super::visit::{Visit, language_cookie};

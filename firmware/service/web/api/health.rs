@@ -3,21 +3,24 @@
 use super::super::Response;
 use super::problem::Problem;
 use super::{Call, json};
+use crate::health::{Warning, warnings};
 use crate::keeper::messages::{CopyStats, Stats};
+use archive::calendar::rfc3339;
 use serde_json::json as value;
+use std::collections::BTreeSet;
 use store::CopyState;
 
 /// Says how the archive is.
 pub(super) fn health(call: &Call<'_>) -> Result<Response, Problem> {
     let stats = call.site.keeper.stats()?;
-    let refusal = call.site.keeper.takes_mail().err();
-    let second_disk = second_disk(stats.copy.as_ref());
-    let is_well = refusal.is_none() && stats.damage.is_empty() && is_good(second_disk);
+    let figures = call.site.keeper.health()?;
+    let warnings: BTreeSet<_> = warnings(&figures).iter().map(kind).collect();
     Ok(json(
         200,
         &value!({
-            "status": if is_well { "ok" } else { "warning" },
-            "takes_mail": refusal.is_none(),
+            "status": if warnings.is_empty() { "ok" } else { "warning" },
+            "warnings": warnings,
+            "takes_mail": figures.refusal.is_none(),
             "messages": stats.totals.messages,
             "receptions": stats.totals.receptions,
             "message_bytes": stats.totals.message_bytes,
@@ -26,8 +29,9 @@ pub(super) fn health(call: &Call<'_>) -> Result<Response, Problem> {
             "waiting_bytes": stats.waiting_bytes,
             "disk_bytes": disk_bytes(&stats),
             "available_bytes": stats.disk.available_bytes,
-            "second_disk": second_disk,
+            "second_disk": second_disk(stats.copy.as_ref()),
             "damaged_places": stats.damage.len(),
+            "verified_at": figures.verified_at_s.map(rfc3339),
         }),
     ))
 }
@@ -61,6 +65,37 @@ pub(super) fn second_disk(copy: Option<&CopyStats>) -> &'static str {
     }
 }
 
-fn is_good(second_disk: &str) -> bool {
-    !matches!(second_disk, "detached" | "diverged" | "too small")
+/// The words for what somebody should know, without names and times.
+pub(super) const WARNINGS: [&str; 13] = [
+    "mail refused",
+    "damaged",
+    "second disk detached",
+    "second disk diverged",
+    "second disk too small",
+    "alarm",
+    "room low",
+    "source silent",
+    "certificate ends",
+    "outgoing fails",
+    "index behind",
+    "unverified",
+    "no mail yet",
+];
+
+pub(super) fn kind(warning: &Warning) -> &'static str {
+    match warning {
+        Warning::MailRefused { .. } => "mail refused",
+        Warning::Damaged { .. } => "damaged",
+        Warning::SecondDiskDetached { .. } => "second disk detached",
+        Warning::SecondDiskDiverged => "second disk diverged",
+        Warning::SecondDiskTooSmall => "second disk too small",
+        Warning::Alarm { .. } => "alarm",
+        Warning::RoomLow { .. } => "room low",
+        Warning::SourceSilent { .. } => "source silent",
+        Warning::CertificateEnds { .. } => "certificate ends",
+        Warning::OutgoingFails { .. } => "outgoing fails",
+        Warning::IndexBehind { .. } => "index behind",
+        Warning::Unverified { .. } => "unverified",
+        Warning::NoMailYet => "no mail yet",
+    }
 }

@@ -3,9 +3,10 @@
 //! Numbers and fixed words alone: no address, name or subject is ever in it.
 
 use super::super::{Method, Request, Site};
-use super::health::{SECOND_DISK, second_disk};
+use super::health::{SECOND_DISK, WARNINGS, kind, second_disk};
 use super::problem::Problem;
 use super::{Response, access};
+use crate::health::warnings;
 use crate::settings::Setting;
 use archive::people::ApiScope;
 use std::fmt::Write;
@@ -94,8 +95,23 @@ fn archive(text: &mut Text, site: &Site) -> Result<(), Problem> {
         "Places on the disks that do not hold.",
         damage,
     );
-    let takes_mail = u64::from(site.keeper.takes_mail().is_ok());
+    let figures = site.keeper.health()?;
+    let takes_mail = u64::from(figures.refusal.is_none());
     text.gauge("takes_mail", "1 while mail is taken.", takes_mail);
+    let verified = figures
+        .verified_at_s
+        .and_then(|at_s| u64::try_from(at_s).ok());
+    text.gauge(
+        "last_verification_timestamp_seconds",
+        "When everything was last read and found good; 0 if never.",
+        verified.unwrap_or(0),
+    );
+    let warnings: Vec<_> = warnings(&figures).iter().map(kind).collect();
+    text.family("warning", "gauge", "1 for what somebody should know.");
+    for name in WARNINGS {
+        let is_on = u64::from(warnings.contains(&name));
+        text.sample("warning", Some(("kind", name)), is_on);
+    }
     Ok(())
 }
 
