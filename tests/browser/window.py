@@ -8,7 +8,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import socketserver
+import ssl
+import subprocess
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +24,9 @@ PICTURES = ROOT / "target/browser"
 
 # How each page is looked at: width in pixels, theme, language. Each value of one meets each of the others'.
 LOOKS = [(1280, "light", "de"), (390, "light", "en"), (390, "dark", "de"), (1280, "dark", "en")]
+
+# Those in which axe-core looks, too: each theme once, since what it finds otherwise is the same in all.
+AXE_LOOKS = [LOOKS[0], LOOKS[2]]
 
 HEIGHT = 900
 
@@ -43,23 +49,51 @@ TEXTS = {language: texts(language) for language in ("de", "en")}
 
 
 class Trap:
-    """A listener in the place of a host elsewhere; whoever connects to it was lured out."""
+    """A web server in the place of a host elsewhere; whoever connects to it, or even asks it, was lured out."""
 
-    def __init__(self):
-        self.caught = []
+    def __init__(self, folder):
+        self.connections = 0
+        self.requests = []
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate(folder))
         trap = self
 
         class Catch(socketserver.BaseRequestHandler):
             def handle(self):
-                trap.caught.append(self.request.recv(1024))
+                trap.connections += 1
+                is_tls = self.request.recv(1, socket.MSG_PEEK) == b"\x16"
+                stream = tls.wrap_socket(self.request, server_side=True) if is_tls else self.request
+                asked = stream.recv(1024)
+                if asked:
+                    trap.requests.append(asked.split(b"\r\n")[0].decode("latin-1"))
 
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Catch)
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_):
+                """A browser that ends a handshake is no trouble of ours."""
+
+        self.server = Server(("127.0.0.1", 0), Catch)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
     def port(self):
         """Where it listens."""
         return self.server.server_address[1]
+
+    @property
+    def caught(self):
+        """What happened so far."""
+        return self.connections, len(self.requests)
+
+
+def certificate(folder):
+    """Makes a certificate, which the browser is told not to look at, and its key."""
+    files = [folder / "trap.crt", folder / "trap.key"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+               "-subj", f"/CN={ELSEWHERE}", "-out", files[0], "-keyout", files[1]]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return files
 
 
 @contextmanager
@@ -169,16 +203,20 @@ class Window:
             self._load(path)
             self.speaks(language)
             self._look(f"{name}-{width}-{theme}-{language}")
+            if (width, theme, language) in AXE_LOOKS:
+                self._find_faults(path)
         self._ask_in(self.language)
         self._set_back()
         self.open(path)
 
     def examine_here(self, name):
         """Looks at a page that cannot be opened again, as the answer to a form."""
-        for width, theme, _ in LOOKS:
+        for width, theme, language in LOOKS:
             self.page.set_viewport_size({"width": width, "height": HEIGHT})
             self.page.emulate_media(color_scheme=theme)
             self._look(f"{name}-{width}-{theme}-{self.language}")
+            if (width, theme, language) in AXE_LOOKS:
+                self._find_faults(name)
         self._set_back()
 
     def _ask_in(self, language):
@@ -209,10 +247,12 @@ class Window:
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / f"{picture}.png", full_page=True)
         assert scrolled <= width, f"{picture} is {scrolled} pixels wide"
-        page.evaluate(axe())
-        found = page.evaluate(f"axe.run(document, {json.dumps(AXE_OPTIONS)})")
+
+    def _find_faults(self, name):
+        self.page.evaluate(axe())
+        found = self.page.evaluate(f"axe.run(document, {json.dumps(AXE_OPTIONS)})")
         faults = [fault(one) for one in found["violations"] if one["impact"] in FAULTS]
-        assert not faults, f"{picture}: " + "; ".join(faults)
+        assert not faults, f"{name}: " + "; ".join(faults)
 
 
 def fault(violation):
