@@ -12,6 +12,7 @@ pub mod health;
 pub mod import;
 pub mod keeper;
 pub mod listener;
+pub mod machine;
 pub mod networks;
 pub mod outgoing;
 pub mod own_certificate;

@@ -8,6 +8,7 @@ mod assets;
 mod edge;
 mod mail_html;
 mod mail_test;
+mod no_archive;
 mod pages;
 mod request;
 mod response;
@@ -20,6 +21,7 @@ pub(crate) mod warnings;
 pub(crate) mod words;
 
 pub use edge::{Handler, WebOptions, WebServer, WebSocket};
+pub use no_archive::NoArchive;
 pub use request::{Method, Request};
 pub use response::{Content, Response};
 pub use site::{MailDoor, Renewal, Site};

@@ -53,10 +53,7 @@ pub(super) struct Person {
 impl<'s> Visit<'s> {
     /// Looks at a request.
     pub(super) fn new(site: &'s Site, request: &'s Request) -> Self {
-        let chosen = request.cookie(LANGUAGE_COOKIE);
-        let language = chosen.and_then(Language::from_tag).unwrap_or_else(|| {
-            Language::accepted(request.field("accept-language").unwrap_or_default())
-        });
+        let language = Language::of(request);
         let person = request.cookie(SESSION_COOKIE).and_then(|cookie| {
             let token: Token = cookie.parse().ok()?;
             let session = site.people().session(token).ok()?;
@@ -144,6 +141,16 @@ impl<'s> Visit<'s> {
             "Set-Cookie",
             format!("{FORM_COOKIE}={}{COOKIE_END}", self.secret),
         )
+    }
+}
+
+impl Language {
+    /// What somebody chose, or else what the browser accepts.
+    pub(super) fn of(request: &Request) -> Self {
+        let chosen = request.cookie(LANGUAGE_COOKIE);
+        chosen
+            .and_then(Self::from_tag)
+            .unwrap_or_else(|| Self::accepted(request.field("accept-language").unwrap_or_default()))
     }
 }
 

@@ -47,6 +47,38 @@ claim-do = Archiv einrichten
 claim-wrong = Das ist nicht der Besitzcode.
 claimed-already = Das Archiv hat schon jemand in Besitz genommen. Melden Sie sich stattdessen an.
 
+# Solange es kein Archiv gibt
+no-archive-title = Es wird noch nichts archiviert
+no-archive-welcome = Dieses Gerät hat noch keine Archivplatte. Mails werden vorläufig abgewiesen und von den Absendern später wieder gebracht. Sie gehen nicht verloren, aber sie warten.
+no-archive-opens = Das Archiv wird geöffnet. Das dauert einige Sekunden.
+no-archive-go-on = Weiter
+disks-title = Eine Platte zur Archivplatte machen
+disks-none = Es ist keine Platte angeschlossen. Schließen Sie eine an und laden Sie diese Seite neu.
+disks-choose = Welche?
+disk-serial = Seriennummer
+disk-blank = Sie ist leer.
+disk-foreign = Darauf ist etwas: { $found }
+disk-boot-medium = Von ihr ist das Gerät gestartet.
+disk-in-use = Sie ist in Gebrauch.
+disk-locked = Eine Archivplatte. Sie braucht ihren Wiederherstellungsschlüssel.
+disk-unreadable = Sie kann nicht gelesen werden.
+disk-warning = Alles, was auf der gewählten Platte ist, geht verloren.
+disk-confirmation = Zur Bestätigung
+disk-confirmation-hint = Die letzten vier Zeichen der Seriennummer der Platte; hat sie keine, ihr Name in Klammern.
+disk-takes-time = Das dauert bis zu einigen Minuten. Schalten Sie das Gerät solange nicht aus.
+disk-do = Platte löschen und zur Archivplatte machen
+disk-wrong-confirmation = Das ist nicht, was die Platte zur Bestätigung verlangt. Es wurde nichts geändert.
+disk-not-this = Diese Platte kann keine Archivplatte werden, oder sie ist nicht mehr da.
+disk-no-boot-medium = Das Startmedium ist nicht da oder nicht lesbar. Der Schlüssel der Platte könnte nicht aufbewahrt werden.
+disk-failed = Das hat nicht geklappt: { $why }
+recovery-key = Wiederherstellungsschlüssel
+recovery-key-made = Die Archivplatte ist fertig. Das ist ihr Wiederherstellungsschlüssel:
+recovery-key-keep = Drucken Sie ihn aus oder schreiben Sie ihn ab, und bewahren Sie ihn getrennt vom Gerät auf. Er öffnet die Platte, wenn das Startmedium kaputt ist oder fehlt, und er wird nicht noch einmal gezeigt.
+unlock-title = Archivplatten öffnen
+unlock-hint = Es ist eine Archivplatte angeschlossen, deren Schlüssel dieses Gerät nicht hat.
+unlock-do = Öffnen
+unlock-wrong = Mit diesem Schlüssel geht keine der Platten auf.
+
 # Anmelden
 sign-in = Anmelden
 sign-in-hint = Passwort vergessen? Wer sich um das Archiv kümmert, gibt Ihnen ein neues.

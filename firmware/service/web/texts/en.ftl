@@ -47,6 +47,38 @@ claim-do = Set up the archive
 claim-wrong = This is not the claim code.
 claimed-already = The archive has been claimed already. Sign in instead.
 
+# As long as there is no archive
+no-archive-title = Nothing is archived yet
+no-archive-welcome = This box has no archive disk yet. For now mail is refused, and senders bring it again later. It is not lost, but it waits.
+no-archive-opens = The archive is being opened. That takes some seconds.
+no-archive-go-on = Go on
+disks-title = Make a disk the archive disk
+disks-none = There is no disk. Connect one and load this page again.
+disks-choose = Which one?
+disk-serial = Serial number
+disk-blank = It is empty.
+disk-foreign = There is something on it: { $found }
+disk-boot-medium = The box was started from it.
+disk-in-use = It is in use.
+disk-locked = An archive disk. It needs its recovery key.
+disk-unreadable = It cannot be read.
+disk-warning = Everything on the chosen disk will be lost.
+disk-confirmation = To confirm
+disk-confirmation-hint = The last four characters of the disk’s serial number; if it has none, its name in brackets.
+disk-takes-time = This takes up to some minutes. Do not switch the box off meanwhile.
+disk-do = Erase the disk and make it the archive disk
+disk-wrong-confirmation = This is not what the disk asks for to confirm. Nothing was changed.
+disk-not-this = This disk cannot become an archive disk, or it is gone.
+disk-no-boot-medium = The boot medium is missing or cannot be read. The key of the disk could not be kept.
+disk-failed = This did not work: { $why }
+recovery-key = Recovery key
+recovery-key-made = The archive disk is ready. This is its recovery key:
+recovery-key-keep = Print it or write it down, and keep it apart from the box. It opens the disk when the boot medium is broken or missing, and it is not shown again.
+unlock-title = Open archive disks
+unlock-hint = There is an archive disk whose key this box does not have.
+unlock-do = Open
+unlock-wrong = This key opens none of the disks.
+
 # Signing in
 sign-in = Sign in
 sign-in-hint = Forgotten your password? Ask whoever looks after the archive for a new one.

@@ -1,0 +1,112 @@
+//! What the page may ask of the machine that it runs on: on the box a worker with rights of its own answers, on an ordinary computer nobody does.
+
+use serde::{Deserialize, Serialize};
+
+/// A machine whose disks can be chosen on the page.
+pub trait Machine: Send + Sync {
+    /// Lists the disks.
+    ///
+    /// # Errors
+    /// `Failed` when nobody answers.
+    fn disks(&self) -> Result<Vec<DiskSeen>, Refusal>;
+
+    /// Makes an archive disk: all that was on it is lost. Gives the recovery key, which is shown this once.
+    ///
+    /// # Errors
+    /// When it is not done.
+    fn format(&self, wanted: NewDisk) -> Result<String, Refusal>;
+
+    /// Opens archive disks with their recovery key; gives their number.
+    ///
+    /// # Errors
+    /// When none was opened.
+    fn unlock(&self, recovery_key: &str) -> Result<usize, Refusal>;
+}
+
+/// Which disk is to become an archive disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDisk {
+    /// Its name, as in the list.
+    pub name: String,
+    /// What somebody typed to confirm it.
+    pub confirmation: String,
+    /// The code that the box shows on its console.
+    pub claim_code: String,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The claim code is another one.
+    WrongClaimCode,
+    /// What was typed is not what the disk asks for.
+    WrongConfirmation,
+    /// There is no such disk, or it may not be formatted.
+    NotThisDisk,
+    /// The box does not know its boot medium, so the key would be lost.
+    NoBootMedium,
+    /// The recovery key opens none of the disks.
+    WrongRecoveryKey,
+    /// A disk or tool failed; what it said.
+    Failed(String),
+}
+
+/// A disk, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSeen {
+    /// Its name in this boot.
+    pub name: String,
+    /// Who made it, and what.
+    pub model: String,
+    /// Its serial number; empty where it has none.
+    pub serial: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// What is on it.
+    pub state: DiskState,
+    /// What has to be typed before it is formatted.
+    pub confirmation: String,
+}
+
+/// What is on a disk, as far as it matters to who chooses one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskState {
+    /// Nothing.
+    Blank,
+    /// Something else, in words.
+    Foreign(Vec<String>),
+    /// The box was started from it.
+    BootMedium,
+    /// An archive of this box, in use.
+    InUse,
+    /// An archive that needs its recovery key.
+    Locked,
+    /// It cannot be read.
+    Unreadable,
+}
+
+impl DiskState {
+    /// Whether the page may offer to format it.
+    pub fn may_be_formatted(&self) -> bool {
+        matches!(self, Self::Blank | Self::Foreign(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_nobody_s_may_be_formatted() {
+        for (state, expected) in [
+            (DiskState::Blank, true),
+            (DiskState::Foreign(vec!["NTFS".to_owned()]), true),
+            (DiskState::BootMedium, false),
+            (DiskState::InUse, false),
+            (DiskState::Locked, false),
+            (DiskState::Unreadable, false),
+        ] {
+            assert_eq!(state.may_be_formatted(), expected, "{state:?}");
+        }
+    }
+}
