@@ -407,6 +407,14 @@ impl LocalKeeper {
         self.people()?.claim_code()
     }
 
+    /// Makes this the claim code of an archive that has none yet: that of the box, which may be printed on it.
+    ///
+    /// # Errors
+    /// When the register of people or the state file fails.
+    pub fn offer_claim_code(&self, code: &str) -> Result<(), Failure> {
+        self.people()?.offer_claim_code(code)
+    }
+
     /// Lets time pass that the machine's own counter has counted: proposals wait, grants and sessions end.
     ///
     /// # Errors

@@ -151,6 +151,14 @@ impl<'a> Desk<'a> {
         secrets::claim_code(self.store.state()).map(Some)
     }
 
+    /// Makes this the claim code of an archive that nobody has claimed and that has none yet.
+    pub(crate) fn offer_claim_code(self, code: &str) -> Result<(), Failure> {
+        match self.is_claimed() {
+            true => Ok(()),
+            false => secrets::offer_claim_code(self.store.state(), code),
+        }
+    }
+
     /// Lets seconds pass that the machine's own counter has counted, and does what is due.
     pub(crate) fn passes(self, seconds: u64) -> Result<(), Failure> {
         let now = self.now();

@@ -131,6 +131,14 @@ pub(super) fn claim_code(state: &State) -> Result<String, Failure> {
     Ok(code)
 }
 
+/// Makes this the claim code, unless there is one already.
+pub(super) fn offer_claim_code(state: &State, code: &str) -> Result<(), Failure> {
+    if state.get(StateTable::Secrets, CLAIM_CODE)?.is_none() {
+        state.put(StateTable::Secrets, CLAIM_CODE, Some(code.as_bytes()))?;
+    }
+    Ok(())
+}
+
 /// Tells whether this is the claim code, in a time that does not tell how much of it is right.
 pub(super) fn is_claim_code(state: &State, code: &str) -> Result<bool, Failure> {
     let digest = |code: &str| {
