@@ -45,6 +45,15 @@ pub(crate) enum Command {
     Person(PersonArgs),
     /// Follow signed updates; installing them is not there yet
     Update(UpdateArgs),
+    /// A worker of the box; its first process starts it
+    #[command(hide = true)]
+    Appliance(ApplianceArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ApplianceArgs {
+    /// Which one
+    pub(crate) worker: String,
 }
 
 /// Where the archive is.
@@ -95,6 +104,9 @@ pub(crate) struct ServeArgs {
     /// The name this host gives itself in SMTP; the system's own if left out
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
+    /// A file with the claim code that a new archive takes over; the box has one before it has an archive
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) claim_code_file: Option<PathBuf>,
     /// Leave sealed volumes alone, instead of packing them anew and reading them once a month while no mail comes
     #[arg(long)]
     pub(crate) no_upkeep: bool,

@@ -14,7 +14,18 @@ use store::{Clock, Moment, Options};
 /// systemd-timesyncd makes this file once it has synchronised the clock.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 
+/// On the box the worker for the network makes this file instead: how far the clock may be off in milliseconds, then whether two time servers agree.
+const BOX_CLOCK: &str = "/run/coffer/network/clock";
+
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Tells whether this is the first process of the box: a container may make any program the first one, but none of them `/init`.
+pub(crate) fn is_box() -> bool {
+    std::process::id() == 1
+        && std::env::args_os()
+            .next()
+            .is_some_and(|name| name == "/init")
+}
 
 /// Sends log lines to standard error; RUST_LOG chooses which, warnings and above without it.
 pub(crate) fn log_to_standard_error() {
@@ -50,14 +61,21 @@ pub(crate) fn now_s() -> u64 {
 }
 
 fn clock() -> Clock {
-    Arc::new(|| Moment {
-        at_us: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_micros() as i64),
-        // Where nobody says so, the clock counts as not synchronised.
-        synchronised: Path::new(SYNCHRONISED).exists(),
-        uncertainty_ms: None,
+    Arc::new(|| {
+        let box_clock = std::fs::read_to_string(BOX_CLOCK).ok();
+        Moment {
+            at_us: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_micros() as i64),
+            // Where nobody says so, the clock counts as not synchronised.
+            synchronised: box_clock.is_some() || Path::new(SYNCHRONISED).exists(),
+            uncertainty_ms: box_clock.as_deref().and_then(uncertainty_ms),
+        }
     })
+}
+
+fn uncertainty_ms(box_clock: &str) -> Option<u32> {
+    box_clock.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn boot_id() -> [u8; 16] {

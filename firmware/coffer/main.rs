@@ -30,6 +30,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if host::is_box() {
+        appliance::run();
+    }
     let args = Args::parse();
     host::log_to_standard_error();
     host::use_small_pages();
@@ -56,5 +59,6 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Account(args) => account::run(args),
         Command::Person(args) => person::run(args),
         Command::Update(args) => update::run(&args),
+        Command::Appliance(args) => appliance::work(&args.worker).map_err(Exit::cannot),
     }
 }

@@ -16,6 +16,7 @@ use service::tls::{TlsIdentity, TlsServer};
 use service::web::{Handler, MailDoor, Renewal, Site, WebOptions, WebServer, WebSocket};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Options;
@@ -36,6 +37,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
         args.copy.as_deref(),
         options,
     )?);
+    if let Some(file) = &args.claim_code_file {
+        take_claim_code(&keeper, file)?;
+    }
     let hostname = args.hostname.clone().unwrap_or_else(host::hostname);
     let identity = certificate(&keeper, &hostname).map_err(Exit::cannot)?;
     let tls = Arc::new(TlsServer::new(&identity).map_err(Exit::cannot)?);
@@ -67,6 +71,16 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     keeper.log(COMMAND_LINE, event(EventKind::Stopped))?;
     (&*keeper as &dyn Keeper).checkpoint()?;
     Ok(())
+}
+
+/// Takes over a claim code that people may know already; a file that is empty has none.
+fn take_claim_code(keeper: &LocalKeeper, file: &Path) -> Result<(), Exit> {
+    let code = std::fs::read_to_string(file)
+        .map_err(|error| Exit::cannot(format!("cannot read {}: {error}", file.display())))?;
+    match code.trim() {
+        "" => Ok(()),
+        code => Ok(keeper.offer_claim_code(code)?),
+    }
 }
 
 /// The delivery of mail of Coffer's own.

@@ -1,0 +1,147 @@
+//! What the page may ask of the worker that holds the disks, and how it is asked: one question and one answer over `/run/coffer/disks.sock`.
+//!
+//! A message is its length (4 bytes, little-endian) and postcard. The worker believes nobody but the users of page and archive, and checks
+//! each confirmation itself: a page that was taken over can format no disk that nobody confirmed.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use service::machine::{DiskSeen, Machine, NewDisk, Refusal};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Where the worker listens.
+pub(crate) const SOCKET: &str = "/run/coffer/disks.sock";
+
+/// 64 KiB a message: a list of all disks is a tenth of it.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// 10 minutes for an answer: a large slow disk is made ready in less.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(600);
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Which disks are there?
+    Disks,
+    /// Make an archive disk of this one; all that is on it is lost.
+    Format(NewDisk),
+    /// Open the archive disks of another box, or of this one without its boot medium.
+    Unlock {
+        /// What was shown when the disk was made.
+        recovery_key: String,
+    },
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// All disks.
+    Disks(Vec<DiskSeen>),
+    /// It is an archive disk now; the key opens it without the boot medium, and is shown this once.
+    Formatted {
+        /// What to print and to keep.
+        recovery_key: String,
+    },
+    /// That many disks were opened.
+    Unlocked(usize),
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// The machine as the page knows it: each question goes to the worker that holds the disks.
+pub(crate) struct DiskWorker;
+
+impl Machine for DiskWorker {
+    fn disks(&self) -> Result<Vec<DiskSeen>, Refusal> {
+        match ask(&Request::Disks)? {
+            Answer::Disks(disks) => Ok(disks),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn format(&self, wanted: NewDisk) -> Result<String, Refusal> {
+        match ask(&Request::Format(wanted))? {
+            Answer::Formatted { recovery_key } => Ok(recovery_key),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn unlock(&self, recovery_key: &str) -> Result<usize, Refusal> {
+        let recovery_key = recovery_key.to_owned();
+        match ask(&Request::Unlock { recovery_key })? {
+            Answer::Unlocked(count) => Ok(count),
+            other => Err(unexpected(other)),
+        }
+    }
+}
+
+fn unexpected(answer: Answer) -> Refusal {
+    match answer {
+        Answer::Refused(refusal) => refusal,
+        _ => Refusal::Failed("the answer is for another question".to_owned()),
+    }
+}
+
+fn ask(request: &Request) -> Result<Answer, Refusal> {
+    let answered = UnixStream::connect(SOCKET).and_then(|mut stream| {
+        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        write(&mut stream, request)?;
+        read(&mut stream)
+    });
+    answered.map_err(|error| Refusal::Failed(format!("the disks cannot be asked: {error}")))
+}
+
+/// Writes a message.
+///
+/// # Errors
+/// When it is too long or the other end is gone.
+pub(crate) fn write(stream: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut framed = (bytes.len() as u32).to_le_bytes().to_vec();
+    framed.extend_from_slice(&bytes);
+    stream.write_all(&framed)
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// When it is none of that kind, or the other end is gone.
+pub(crate) fn read<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<M> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes)?;
+    postcard::from_bytes(&bytes).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_as_they_went() {
+        let request = Request::Format(NewDisk {
+            name: "sda".to_owned(),
+            confirmation: "AB12".to_owned(),
+            claim_code: "12345-ABCDE".to_owned(),
+        });
+        let mut bytes = Vec::new();
+        write(&mut bytes, &request).expect("short enough");
+        assert_eq!(
+            read::<Request>(&mut &bytes[..]).expect("a message"),
+            request
+        );
+        for end in 0..bytes.len() {
+            assert!(read::<Request>(&mut &bytes[..end]).is_err(), "{end} bytes");
+        }
+        assert!(read::<Request>(&mut &b"\xff\xff\xff\xff"[..]).is_err());
+        assert!(write(&mut Vec::new(), &"x".repeat(MESSAGE_BYTES_MAX)).is_err());
+    }
+}

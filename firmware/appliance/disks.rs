@@ -1,0 +1,644 @@
+//! The worker that holds the disks: finds them, opens and mounts archives, and makes new archive disks when somebody has confirmed it.
+//!
+//! It is the only process beside PID 1 that keeps all rights, so it does little: it opens no archive file but `identity`, in which it looks which
+//! of two disks leads, and everything else that needs the disks of an archive is the keeper's.
+
+use crate::archive_disk::{self, Mounted};
+use crate::block_devices::{self, DISKS, Disk};
+use crate::content::Content;
+use crate::disk_messages::{self as messages, Answer, Request};
+use crate::kernel::{self, MountFlags};
+use crate::recovery_key::{new_claim_code, plain};
+use crate::state_partition::StatePartition;
+use crate::uevents::Uevents;
+use crate::{clock, report, time_keeper, workers};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use service::machine::{DiskSeen, DiskState, NewDisk, Refusal};
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use update::gpt::{Guid, Partition};
+
+/// 20 seconds from when the boot medium is found, for all disks that are known to come: slow ones spin up in half of it. Then the box goes on
+/// without them.
+const DISKS_PATIENCE: Duration = Duration::from_secs(20);
+
+/// 15 seconds for a boot medium, which was there a moment ago; its driver may come late.
+const MEDIUM_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A second between two looks while something is waited for, and a minute otherwise.
+const LOOK_EVERY_MS: u16 = 1_000;
+const IDLE_MS: u16 = 60_000;
+
+/// 5 seconds for a page to say what it wants; nobody else is served meanwhile.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// 2 seconds after a wrong code: 50 bits are never guessed at that pace.
+const WRONG_CODE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Variables of the firmware, where the boot loader says what it was started from.
+const VARIABLES: &str = "/sys/firmware/efi/efivars";
+const LOADER_PARTITION: &str = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+
+/// Where the archive's worker finds the claim code that the console shows.
+pub(crate) const CLAIM_CODE: &str = "/run/coffer/claim-code";
+
+/// Holds the disks until it is asked to end.
+///
+/// # Errors
+/// When the kernel's events cannot be heard or PID 1 cannot be told.
+pub(crate) fn run() -> io::Result<()> {
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGTERM);
+    ends.thread_block()?;
+    let ends = SignalFd::new(&ends)?;
+    let uevents = Uevents::listen()?;
+    let door = open_door()?;
+    let mut disks = Disks::new();
+    loop {
+        disks.look()?;
+        let wait_ms = if disks.waits() {
+            LOOK_EVERY_MS
+        } else {
+            IDLE_MS
+        };
+        let mut waiting = [uevents.as_fd(), door.as_fd(), ends.as_fd()]
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let _ = poll(&mut waiting, PollTimeout::from(wait_ms)); // an interruption is a turn, too
+        let [came, asked, ended] = waiting.map(|fd| fd.any().unwrap_or(false));
+        if ended {
+            disks.close();
+            return Ok(());
+        }
+        if came
+            && uevents
+                .next()?
+                .is_none_or(|event| event.value("SUBSYSTEM") == Some("block"))
+        {
+            disks.changed = true;
+        }
+        if asked && let Ok((stream, _)) = door.accept() {
+            disks.serve(stream);
+        }
+    }
+}
+
+fn open_door() -> io::Result<UnixListener> {
+    let _ = fs::remove_file(messages::SOCKET); // of a worker that died
+    let door = UnixListener::bind(messages::SOCKET)?;
+    // Who may ask is told by the kernel for each connection.
+    fs::set_permissions(messages::SOCKET, fs::Permissions::from_mode(0o666))?;
+    Ok(door)
+}
+
+/// All disks of the machine.
+struct Disks {
+    started_at: Instant,
+    /// Something came or went since they were looked at.
+    changed: bool,
+    seen: Vec<(Disk, Content)>,
+    /// Names of those that cannot be read.
+    unreadable: Vec<Disk>,
+    /// The boot medium's name, and its state partition.
+    boot: Option<String>,
+    state: Option<StatePartition>,
+    /// When the medium was found; until then, when the worker started.
+    waits_since: Instant,
+    mounted: Vec<Mounted>,
+    /// Disks that were tried and could not be opened in this boot, by name and UUID.
+    failed: Vec<(String, String)>,
+    /// How many mappings were made: each gets a name of its own.
+    mappings: u32,
+    /// What PID 1 was told last.
+    told: Option<(String, String)>,
+    trouble: Option<String>,
+    /// The clock's floor when the machine started.
+    floor_s: u64,
+}
+
+impl Disks {
+    fn new() -> Self {
+        Self {
+            started_at: Instant::now(),
+            changed: true,
+            seen: Vec::new(),
+            unreadable: Vec::new(),
+            boot: None,
+            state: None,
+            waits_since: Instant::now(),
+            mounted: Vec::new(),
+            failed: Vec::new(),
+            mappings: 0,
+            told: None,
+            trouble: None,
+            floor_s: 0,
+        }
+    }
+
+    /// Takes note of what came or went, opens what can be opened, and tells PID 1.
+    fn look(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.changed) {
+            self.scan();
+        }
+        if self.state.is_none() {
+            self.open_state()?;
+        }
+        self.open_known();
+        self.keep_archive_id();
+        self.raise_floor();
+        self.tell()
+    }
+
+    /// Whether something is to come soon.
+    fn waits(&self) -> bool {
+        self.next() == Next::Wait || self.changed
+    }
+
+    fn scan(&mut self) {
+        self.seen.clear();
+        self.unreadable.clear();
+        for disk in block_devices::list(Path::new(DISKS)) {
+            match disk.content() {
+                Ok(content) => self.seen.push((disk, content)),
+                Err(error) => {
+                    tracing::warn!(disk = disk.name, %error, "a disk cannot be read");
+                    self.unreadable.push(disk);
+                }
+            }
+        }
+        let names: Vec<&str> = self
+            .seen
+            .iter()
+            .map(|(disk, _)| disk.name.as_str())
+            .collect();
+        self.mounted.retain(|mounted| {
+            let is_there = names.contains(&mounted.disk.as_str());
+            if !is_there {
+                tracing::error!(disk = mounted.disk, "an archive disk is gone");
+            }
+            is_there
+        });
+        self.failed
+            .retain(|(disk, _)| names.contains(&disk.as_str()));
+    }
+
+    /// Opens the state partition of the boot medium.
+    fn open_state(&mut self) -> io::Result<()> {
+        let Some(place) = block_devices::boot_medium(&self.seen, loader_partition().as_deref())
+        else {
+            return Ok(());
+        };
+        let (disk, content) = &self.seen[place];
+        let Some(device) = device_of(disk, content, Guid::STATE) else {
+            return Ok(()); // the kernel does not show it yet
+        };
+        match StatePartition::open(Path::new(&device)) {
+            Ok(state) => {
+                self.boot = Some(disk.name.clone());
+                self.state = Some(state);
+                self.waits_since = Instant::now();
+                self.begin_with_state()
+            }
+            Err(error) => {
+                self.trouble = Some(format!("the state of the box cannot be read: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands on what others need from the state, and makes the claim code of a new box.
+    fn begin_with_state(&mut self) -> io::Result<()> {
+        let Some(state) = &mut self.state else {
+            return Ok(());
+        };
+        if state.record().claim_code().is_none() {
+            let code = new_claim_code()?;
+            if let Err(error) = state.change(|record| record.set_claim_code(&code)) {
+                self.trouble = Some(format!("the boot medium cannot be written: {error}"));
+            }
+        }
+        let record = state.record();
+        self.floor_s = record.clock_floor_s();
+        fs::write(time_keeper::FLOOR, record.clock_floor_s().to_string())?;
+        fs::write(
+            crate::network::SETTINGS,
+            record.network().unwrap_or_default(),
+        )?;
+        let code = record.claim_code().unwrap_or_default();
+        fs::write(CLAIM_CODE, code)?;
+        chown(CLAIM_CODE, Some(workers::ARCHIVE_USER), Some(0))?;
+        fs::set_permissions(CLAIM_CODE, fs::Permissions::from_mode(0o400))?;
+        report::say("claim code", code)
+    }
+
+    /// Opens every archive whose key is known.
+    fn open_known(&mut self) {
+        let keys = self.state.as_ref().map(|state| state.record().disk_keys());
+        for key in keys.unwrap_or_default() {
+            self.open_with(&key.key, |uuid| {
+                archive_disk::uuid_bytes(uuid) == Some(key.disk)
+            });
+        }
+    }
+
+    /// Opens the archives that are chosen, with one key; gives their UUIDs.
+    fn open_with(&mut self, key: &[u8], chosen: impl Fn(&str) -> bool) -> Vec<String> {
+        let archives = self.seen.iter().filter_map(|(disk, content)| {
+            let (device, uuid) = archive_disk::archive_on(disk, content)?;
+            Some((disk.name.clone(), device, uuid))
+        });
+        let mut opened = Vec::new();
+        for (disk, device, uuid) in archives.collect::<Vec<_>>() {
+            let is_known = self.mounted.iter().any(|it| it.uuid == uuid);
+            let has_failed = self.failed.iter().any(|it| it.0 == disk && it.1 == uuid);
+            if is_known || has_failed || !chosen(&uuid) {
+                continue;
+            }
+            self.mappings += 1;
+            match archive_disk::open(&disk, &device, &uuid, key, self.mappings) {
+                Ok(mounted) => {
+                    self.mounted.push(mounted);
+                    opened.push(uuid);
+                }
+                Err(error) => {
+                    tracing::error!(disk, %error, "an archive disk cannot be opened");
+                    self.trouble = Some(format!("the archive on {disk} cannot be opened: {error}"));
+                    self.failed.push((disk, uuid));
+                }
+            }
+        }
+        opened
+    }
+
+    /// What to do about the archive now.
+    fn next(&self) -> Next {
+        let keys = self
+            .state
+            .as_ref()
+            .map(|state| state.record().disk_keys().len());
+        next(keys, self.mounted.len(), self.waits_since.elapsed())
+    }
+
+    /// Tells PID 1 where the archive is, once that is settled and whenever it changes.
+    fn tell(&mut self) -> io::Result<()> {
+        let was_there = self.told.as_ref().is_some_and(|told| !told.0.is_empty());
+        if self.next() == Next::Wait && !was_there {
+            return Ok(());
+        }
+        let told = (self.places(), self.state_text());
+        if self.told.as_ref() != Some(&told) {
+            report::say("archive", &told.0)?;
+            report::say("disks", &told.1)?;
+            self.told = Some(told);
+        }
+        Ok(())
+    }
+
+    /// Data directories, the one that leads first. As long as the leading disk is there it goes on leading, so that a copy that comes or
+    /// goes moves nobody.
+    fn places(&self) -> String {
+        let ours = self
+            .state
+            .as_ref()
+            .and_then(|state| state.record().archive());
+        let known = self
+            .mounted
+            .iter()
+            .map(|it| (Identity::of(&it.data()), it.data()));
+        let fits = |identity: &Identity| identity.archive.is_none() || identity.archive == ours;
+        let mut places: Vec<(u64, String)> = known
+            .filter(|(identity, _)| fits(identity))
+            .map(|(identity, data)| (identity.epoch, data))
+            .collect();
+        places.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
+        let before = self.told.as_ref().map_or("", |told| told.0.as_str());
+        let leads = before.split(' ').next().unwrap_or_default();
+        if let Some(place) = places.iter().position(|(_, data)| data == leads) {
+            let leading = places.remove(place);
+            places.insert(0, leading);
+        }
+        let places: Vec<_> = places.into_iter().take(2).map(|(_, data)| data).collect();
+        // The keeper knows itself that its copy is gone.
+        let only_the_copy_went = places.len() == 1 && before.starts_with(&format!("{leads} "));
+        if only_the_copy_went && places[0] == leads {
+            return before.to_owned();
+        }
+        places.join(" ")
+    }
+
+    /// The first archive that is opened is the one of this box.
+    fn keep_archive_id(&mut self) {
+        let Some(state) = &mut self.state else { return };
+        if state.record().archive().is_some() {
+            return;
+        }
+        let archives = self.mounted.iter();
+        let mut ids = archives.filter_map(|it| Identity::of(&it.data()).archive);
+        if let Some(id) = ids.next()
+            && let Err(error) = state.change(|record| record.set_archive(id))
+        {
+            self.trouble = Some(format!("the boot medium cannot be written: {error}"));
+        }
+    }
+
+    /// The clock's floor follows time that two servers agree on, an hour at a time, to spare the boot medium.
+    fn raise_floor(&mut self) {
+        const STEP_S: u64 = 3600;
+        let (Some(state), Some((_, true))) = (
+            &mut self.state,
+            time_keeper::state(Path::new(time_keeper::CLOCK)),
+        ) else {
+            return;
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now_s = now.map_or(0, |since| since.as_secs());
+        let uptime_s = self.started_at.elapsed().as_secs();
+        let raised_s = clock::raised_floor_s(self.floor_s, now_s, uptime_s);
+        if raised_s > state.record().clock_floor_s() + STEP_S
+            && let Err(error) = state.change(|record| record.set_clock_floor_s(raised_s))
+        {
+            tracing::warn!(%error, "the clock's floor cannot be kept");
+        }
+    }
+
+    fn state_text(&self) -> String {
+        let archives = self
+            .seen
+            .iter()
+            .filter(|(disk, content)| archive_disk::archive_on(disk, content).is_some());
+        let text = match (self.mounted.len(), archives.count()) {
+            (0, 0) => "no archive disk: choose one on the page",
+            (0, _) => "locked: the page asks for the recovery key",
+            (1, 1) => "one archive disk",
+            (1, _) => "one archive disk; another one is locked",
+            _ => "two archive disks",
+        };
+        match &self.trouble {
+            None => text.to_owned(),
+            Some(trouble) => format!("{text} ({trouble})"),
+        }
+    }
+
+    /// Unmounts everything.
+    fn close(&mut self) {
+        for mounted in self.mounted.drain(..) {
+            if let Err(error) = mounted.close() {
+                tracing::warn!(disk = mounted.disk, %error, "an archive disk cannot be closed");
+            }
+        }
+    }
+
+    fn serve(&mut self, mut stream: UnixStream) {
+        let served = (|| {
+            stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
+            stream.set_write_timeout(Some(REQUEST_PATIENCE))?;
+            let user = getsockopt(&stream, PeerCredentials)?.uid();
+            if ![0, workers::ARCHIVE_USER, workers::WAITING_USER].contains(&user) {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            let answer = self.answer(messages::read(&mut stream)?, user);
+            messages::write(&mut stream, &answer)
+        })();
+        if let Err(error) = served {
+            tracing::warn!(%error, "a question about disks was not answered");
+        }
+    }
+
+    fn answer(&mut self, request: Request, user: u32) -> Answer {
+        let done = match request {
+            Request::Disks => Ok(Answer::Disks(self.list())),
+            Request::Format(wanted) => self.format(&wanted, user),
+            Request::Unlock { recovery_key } => self.unlock(&recovery_key),
+        };
+        done.unwrap_or_else(Answer::Refused)
+    }
+
+    fn list(&self) -> Vec<DiskSeen> {
+        let readable = self.seen.iter().map(|(disk, content)| {
+            let state = self.state_of(disk, content);
+            seen(disk, state)
+        });
+        let unreadable = self.unreadable.iter();
+        let unreadable = unreadable.map(|disk| seen(disk, DiskState::Unreadable));
+        readable.chain(unreadable).collect()
+    }
+
+    fn state_of(&self, disk: &Disk, content: &Content) -> DiskState {
+        let is_in_use = self.mounted.iter().any(|mounted| mounted.disk == disk.name);
+        match content {
+            _ if is_in_use => DiskState::InUse,
+            _ if self.boot.as_ref() == Some(&disk.name) => DiskState::BootMedium,
+            Content::Blank => DiskState::Blank,
+            Content::Foreign(found) => DiskState::Foreign(found.clone()),
+            Content::Coffer(_) => DiskState::Locked,
+        }
+    }
+
+    fn format(&mut self, wanted: &NewDisk, user: u32) -> Result<Answer, Refusal> {
+        self.scan(); // what is on it now is what counts
+        let state = self.state.as_ref().ok_or(Refusal::NoBootMedium)?;
+        let expected = state.record().claim_code().map(plain);
+        let is_right = expected.is_some_and(|expected| expected == plain(&wanted.claim_code));
+        // The page of an open archive has asked who may do this.
+        if !is_right && user != workers::ARCHIVE_USER {
+            thread::sleep(WRONG_CODE_PAUSE);
+            return Err(Refusal::WrongClaimCode);
+        }
+        let position = self
+            .seen
+            .iter()
+            .position(|(disk, _)| disk.name == wanted.name);
+        let (disk, content) = self.seen[position.ok_or(Refusal::NotThisDisk)?].clone();
+        if !self.state_of(&disk, &content).may_be_formatted() {
+            return Err(Refusal::NotThisDisk);
+        }
+        if wanted.confirmation.trim() != disk.confirmation() {
+            return Err(Refusal::WrongConfirmation);
+        }
+        tracing::warn!(
+            disk = disk.name,
+            serial = disk.serial,
+            "a disk is formatted"
+        );
+        let boot = self.boot_partition();
+        let boot = boot
+            .as_ref()
+            .map(|(device, sectors)| (device.as_str(), *sectors));
+        let state = self.state.as_mut().ok_or(Refusal::NoBootMedium)?;
+        let keep = |key: &_| state.change(|record| record.set_disk_key(key));
+        let made = archive_disk::make(&disk, boot, keep);
+        self.changed = true;
+        match made {
+            Ok(recovery_key) => Ok(Answer::Formatted { recovery_key }),
+            Err(error) => Err(Refusal::Failed(chain(&error))),
+        }
+    }
+
+    /// Device and length of the EFI partition that the box was started from.
+    fn boot_partition(&self) -> Option<(String, u64)> {
+        let boot = self.boot.as_ref()?;
+        let (disk, content) = self.seen.iter().find(|(disk, _)| disk.name == *boot)?;
+        let partition = partition_of(content, Guid::EFI)?;
+        Some((disk.partition_device(partition)?, partition.sectors))
+    }
+
+    fn unlock(&mut self, recovery_key: &str) -> Result<Answer, Refusal> {
+        self.scan();
+        self.failed.clear();
+        let opened = self.open_with(plain(recovery_key).as_bytes(), |_| true);
+        if opened.is_empty() {
+            self.trouble = None; // a mistyped key is none
+            self.failed.clear();
+            thread::sleep(WRONG_CODE_PAUSE);
+            return Err(Refusal::WrongRecoveryKey);
+        }
+        Ok(Answer::Unlocked(opened.len()))
+    }
+}
+
+/// What to do about the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Some disks may still come.
+    Wait,
+    /// Go on with what is there.
+    Settle,
+}
+
+/// Decides by the number of keys on the boot medium (none while it is not found), of archives that are open, and the time
+/// since the start or since the medium was found.
+fn next(keys: Option<usize>, open: usize, waited: Duration) -> Next {
+    let is_settled = match keys {
+        None => waited >= MEDIUM_PATIENCE,
+        Some(keys) => open >= keys || waited >= DISKS_PATIENCE,
+    };
+    if is_settled { Next::Settle } else { Next::Wait }
+}
+
+/// What an archive's `identity` says (firmware/store/FORMAT.md); nothing where there is no archive yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Identity {
+    archive: Option<[u8; 16]>,
+    /// Of two disks of one archive the one with the higher epoch leads.
+    epoch: u64,
+}
+
+impl Identity {
+    fn of(data: &str) -> Self {
+        Self::parse(&fs::read_to_string(format!("{data}/identity")).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        Self {
+            archive: value("archive: ").and_then(archive_disk::uuid_bytes),
+            epoch: value("epoch: ")
+                .and_then(|epoch| epoch.parse().ok())
+                .unwrap_or(0),
+        }
+    }
+}
+
+fn partition_of(content: &Content, kind: Guid) -> Option<&Partition> {
+    match content {
+        Content::Coffer(table) => table.partitions.iter().find(|it| it.kind == kind),
+        Content::Blank | Content::Foreign(_) => None,
+    }
+}
+
+fn device_of(disk: &Disk, content: &Content, kind: Guid) -> Option<String> {
+    disk.partition_device(partition_of(content, kind)?)
+}
+
+fn seen(disk: &Disk, state: DiskState) -> DiskSeen {
+    DiskSeen {
+        name: disk.name.clone(),
+        model: disk.model.clone(),
+        serial: disk.serial.clone(),
+        bytes: disk.bytes,
+        state,
+        confirmation: disk.confirmation().to_owned(),
+    }
+}
+
+/// The partition that the boot loader was started from; none on a machine without EFI variables.
+fn loader_partition() -> Option<String> {
+    let path = Path::new(VARIABLES).join(LOADER_PARTITION);
+    if !path.exists() {
+        let options = MountFlags::READ_ONLY;
+        kernel::mount("efivarfs", VARIABLES, "efivarfs", options, "").ok()?;
+    }
+    variable_text(&fs::read(path).ok()?)
+}
+
+/// A variable is 4 bytes of attributes and UTF-16 that ends with a zero.
+fn variable_text(bytes: &[u8]) -> Option<String> {
+    let (units, _) = bytes.get(4..)?.as_chunks::<2>();
+    let units = units.iter().map(|unit| u16::from_le_bytes(*unit));
+    String::from_utf16(&units.take_while(|unit| *unit != 0).collect::<Vec<_>>()).ok()
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        None => error.to_string(),
+        Some(source) => format!("{error}: {}", chain(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_disks_are_waited_for_and_others_are_not() {
+        for (keys, open, seconds, expected) in [
+            (None, 0, 0, Next::Wait),
+            (None, 0, 15, Next::Settle),
+            (Some(0), 0, 0, Next::Settle),
+            (Some(1), 1, 0, Next::Settle),
+            (Some(2), 1, 19, Next::Wait),
+            (Some(2), 1, 20, Next::Settle),
+            (Some(2), 2, 1, Next::Settle),
+            (Some(1), 0, 20, Next::Settle),
+        ] {
+            let found = next(keys, open, Duration::from_secs(seconds));
+            assert_eq!(found, expected, "{keys:?} {open} {seconds}");
+        }
+    }
+
+    #[test]
+    fn archive_and_epoch_are_lines_of_the_identity() {
+        let archive = "archive: 000102030405060708090a0b0c0d0e0f";
+        let id = std::array::from_fn(|at| at as u8);
+        for (text, archive, epoch) in [
+            (
+                format!("coffer-identity: 1\n{archive}\nepoch: 17\nmembers: aa\n"),
+                Some(id),
+                17,
+            ),
+            ("archive: 00\nepoch: x\n".to_owned(), None, 0),
+            (String::new(), None, 0),
+        ] {
+            assert_eq!(Identity::parse(&text), Identity { archive, epoch });
+        }
+    }
+
+    #[test]
+    fn the_loader_s_variable_is_text() {
+        let mut bytes = vec![6, 0, 0, 0];
+        for unit in "0A-b".encode_utf16().chain([0, 7]) {
+            bytes.extend_from_slice(&unit.to_le_bytes());
+        }
+        assert_eq!(variable_text(&bytes).as_deref(), Some("0A-b"));
+        assert_eq!(variable_text(&[1, 2]), None);
+    }
+}

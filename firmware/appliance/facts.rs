@@ -1,0 +1,188 @@
+//! What PID 1 knows from its workers' reports, and what follows from it: who is wanted, and what the console says.
+//!
+//! | worker | subject | value |
+//! |---|---|---|
+//! | devices | `device` | subsystem of a device that came |
+//! | disks | `archive` | data directory, and that of the copy behind a blank; empty when there is none |
+//! | disks | `disks` | what people are told about the disks |
+//! | disks | `claim code` | code for the page while there is no archive; empty when there is none |
+//! | disks | `end` | `restart` or `power off`, which somebody asked for on the page |
+//! | network | `addresses` | addresses with blanks between them |
+//! | network | `trouble` | what is wrong with network or clock; empty when nothing is |
+//! | archive | `claim code` | as above |
+//! | archive | `ready` | mail is taken |
+//!
+//! All else is of no concern to PID 1: a worker cannot make it do more than this table says.
+
+use crate::console::Status;
+use crate::kernel::End;
+use crate::report;
+use crate::workers::{Needs, Places, Role};
+
+/// 8 addresses on the console: more do not fit beside the rest.
+const ADDRESSES_MAX: usize = 8;
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// What the console shows.
+    pub(crate) status: Status,
+    /// Where the archive is; none until disks were looked at.
+    pub(crate) archive: Archive,
+    /// What somebody asked for.
+    pub(crate) end: Option<End>,
+    /// A device has come since this was last set to no.
+    pub(crate) device_came: bool,
+}
+
+/// Where the archive is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Archive {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// On no disk that can be opened.
+    Absent,
+    /// Mounted.
+    At(Places),
+}
+
+impl Facts {
+    /// Takes a report of a worker.
+    pub(crate) fn take(&mut self, role: Role, line: &str) {
+        let (subject, value) = report::read(line);
+        match (role, subject) {
+            (Role::Devices, "device" | "devices") => self.device_came = true,
+            (Role::Disks, "archive") => {
+                self.archive = archive(value);
+                self.archive_changed();
+            }
+            (Role::Disks, "disks") => value.clone_into(&mut self.status.disks),
+            (Role::Disks, "end") => self.end = end(value).or(self.end),
+            (Role::Disks | Role::Archive, "claim code") => {
+                self.status.claim_code = Some(value.to_owned()).filter(|code| !code.is_empty());
+            }
+            (Role::Network, "addresses") => {
+                let addresses = value.split_ascii_whitespace().take(ADDRESSES_MAX);
+                self.status.addresses = addresses.map(str::to_owned).collect();
+            }
+            (Role::Network, "trouble") => {
+                let trouble = (!value.is_empty()).then(|| value.to_owned());
+                self.status.troubles = trouble.into_iter().collect();
+            }
+            (Role::Archive, "ready") => "takes mail".clone_into(&mut self.status.archive),
+            _ => {}
+        }
+    }
+
+    fn archive_changed(&mut self) {
+        let state = match &self.archive {
+            Archive::At(_) => {
+                // The archive knows whether somebody has claimed it.
+                self.status.claim_code = None;
+                "opens"
+            }
+            Archive::Unknown | Archive::Absent => "waits for a disk: no mail is taken",
+        };
+        state.clone_into(&mut self.status.archive);
+    }
+
+    /// Whether a worker is to run.
+    pub(crate) fn meets(&self, needs: Needs) -> bool {
+        match needs {
+            Needs::Nothing => true,
+            Needs::Archive => matches!(self.archive, Archive::At(_)),
+            Needs::NoArchive => self.archive == Archive::Absent,
+        }
+    }
+
+    /// Where the archive is mounted.
+    pub(crate) fn places(&self) -> Option<&Places> {
+        match &self.archive {
+            Archive::At(places) => Some(places),
+            Archive::Unknown | Archive::Absent => None,
+        }
+    }
+}
+
+fn archive(value: &str) -> Archive {
+    let mut words = value.split_ascii_whitespace().map(str::to_owned);
+    match words.next() {
+        None => Archive::Absent,
+        Some(data) => Archive::At(Places {
+            data,
+            copy: words.next(),
+        }),
+    }
+}
+
+fn end(value: &str) -> Option<End> {
+    match value {
+        "restart" => Some(End::Restart),
+        "power off" => Some(End::PowerOff),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(reports: &[(Role, &str)]) -> Facts {
+        let mut facts = Facts::default();
+        for (role, line) in reports {
+            facts.take(*role, line);
+        }
+        facts
+    }
+
+    #[test]
+    fn the_archive_runs_where_disks_say() {
+        let check = |reports: &[(Role, &str)], archive: bool, waiting: bool| {
+            let facts = facts(reports);
+            assert_eq!(facts.meets(Needs::Archive), archive, "{reports:?}");
+            assert_eq!(facts.meets(Needs::NoArchive), waiting, "{reports:?}");
+        };
+        check(&[], false, false);
+        check(&[(Role::Disks, "archive:")], false, true);
+        check(&[(Role::Disks, "archive: /a")], true, false);
+        check(&[(Role::Archive, "archive: /a")], false, false);
+        check(
+            &[(Role::Disks, "archive: /a"), (Role::Disks, "archive:")],
+            false,
+            true,
+        );
+        let both = facts(&[(Role::Disks, "archive: /a /b")]);
+        let copy = both.places().and_then(|places| places.copy.as_deref());
+        assert_eq!(copy, Some("/b"));
+    }
+
+    #[test]
+    fn only_disks_may_end_the_machine() {
+        let check = |role: Role, line: &str, end: Option<End>| {
+            assert_eq!(facts(&[(role, line)]).end, end, "{role:?} {line}");
+        };
+        check(Role::Disks, "end: power off", Some(End::PowerOff));
+        check(Role::Disks, "end: restart", Some(End::Restart));
+        check(Role::Disks, "end: now", None);
+        check(Role::Archive, "end: restart", None);
+        check(Role::Network, "end: restart", None);
+    }
+
+    #[test]
+    fn the_console_shows_what_workers_say() {
+        let facts = facts(&[
+            (Role::Network, "addresses: 10.0.2.15 fe80::1"),
+            (Role::Network, "trouble: clock not synchronised"),
+            (Role::Disks, "disks: one archive disk"),
+            (Role::Disks, "claim code: A"),
+            (Role::Archive, "claim code: B"),
+            (Role::Archive, "ready"),
+        ]);
+        assert_eq!(facts.status.addresses, ["10.0.2.15", "fe80::1"]);
+        assert_eq!(facts.status.troubles, ["clock not synchronised"]);
+        assert_eq!(facts.status.claim_code.as_deref(), Some("B"));
+        assert_eq!(facts.status.archive, "takes mail");
+        assert_eq!(facts.status.disks, "one archive disk");
+    }
+}

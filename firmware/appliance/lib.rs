@@ -1,0 +1,67 @@
+//! The box: what is PID 1 there, and the workers that only a whole machine needs.
+//!
+//! Start with `boot`: the phases and the loop of PID 1. `supervisor` and `facts` are what it decides by; `workers` is the table of
+//! processes. `devices`, `disks` and `network` are workers with rights of their own; the archive is an ordinary `coffer serve`.
+//! All that is decided is decided without the system, and tested on any computer; `FORMAT.md` gives the records of the state partition.
+//!
+//! It knows no mail. `unsafe` stands in `kernel` alone.
+
+mod archive_disk;
+mod block_devices;
+mod boot;
+mod clock;
+mod console;
+mod content;
+mod devices;
+mod dhcp;
+mod disk_messages;
+mod disk_tools;
+mod disks;
+mod facts;
+mod interface;
+mod kernel;
+mod kernel_log;
+mod lines;
+mod links;
+mod log;
+mod modules;
+mod mounts;
+mod names;
+mod netlink;
+mod network;
+mod pattern;
+mod power_button;
+mod privileges;
+mod recovery_key;
+mod report;
+mod sntp;
+mod state_partition;
+mod state_record;
+mod supervisor;
+mod time_keeper;
+mod uevents;
+mod waiting;
+mod watchdog;
+mod workers;
+
+pub use boot::run;
+
+use nix::sys::signal::SigSet;
+use std::io;
+
+/// Does the work of the worker of that name, until it is asked to end.
+///
+/// # Errors
+/// When the worker cannot go on; PID 1 starts it again.
+pub fn work(name: &str) -> io::Result<()> {
+    // Those that PID 1 reads are blocked in it, and so in whoever it starts.
+    SigSet::all().thread_unblock()?;
+    match name {
+        "devices" => devices::run(),
+        "disks" => disks::run(),
+        "names" => names::run(),
+        "network" => network::run(),
+        "waiting" => waiting::run(),
+        _ => Err(io::Error::other(format!("there is no such worker: {name}"))),
+    }
+}

@@ -1,0 +1,282 @@
+//! The records of the state partition, as FORMAT.md has them: bytes to values and back, and which of two counts.
+//!
+//! It knows no disk; `state_partition` reads and writes.
+
+use std::collections::BTreeMap;
+
+/// Bytes of a place, of which there are two.
+pub(crate) const PLACE_BYTES: usize = 64 << 10;
+
+const MAGIC: [u8; 8] = *b"\x89CFSTA\r\n";
+const VERSION: u16 = 1;
+const HEADER_BYTES: usize = 24;
+const CHECKSUM_BYTES: usize = 4;
+const FIELDS_BYTES_MAX: usize = PLACE_BYTES - HEADER_BYTES - CHECKSUM_BYTES;
+
+/// An entry of the field of disk keys: UUID and key.
+const DISK_KEY_BYTES: usize = 48;
+
+const ARCHIVE: u16 = 1;
+const CLAIM_CODE: u16 = 2;
+const DISK_KEYS: u16 = 3;
+const CLOCK_FLOOR: u16 = 4;
+const NETWORK: u16 = 5;
+
+/// What the box knows before an archive is open. Cloned rarely, written whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StateRecord {
+    generation: u64,
+    fields: BTreeMap<u16, Vec<u8>>,
+}
+
+/// Opens a disk.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct DiskKey {
+    /// The LUKS UUID, as 16 bytes.
+    pub(crate) disk: [u8; 16],
+    /// 256 random bits.
+    pub(crate) key: [u8; 32],
+}
+
+impl std::fmt::Debug for DiskKey {
+    /// A key stands in no log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskKey").finish_non_exhaustive()
+    }
+}
+
+impl StateRecord {
+    /// Reads a place; none if no valid record is there.
+    pub(crate) fn parse(place: &[u8]) -> Option<Self> {
+        let number = |at: usize| Some(u32::from_le_bytes(place.get(at..at + 4)?.try_into().ok()?));
+        let length = number(12)? as usize;
+        let end = HEADER_BYTES + length;
+        let is_ours = place[..8] == MAGIC && place[8..10] == VERSION.to_le_bytes();
+        if !is_ours || length > FIELDS_BYTES_MAX || number(end)? != crc32c::crc32c(&place[..end]) {
+            return None;
+        }
+        Some(Self {
+            generation: u64::from_le_bytes(place[16..24].try_into().ok()?),
+            fields: fields(&place[HEADER_BYTES..end])?,
+        })
+    }
+
+    /// Gives the record that counts, and which place it is in (0 or 1); an empty one if there is none.
+    pub(crate) fn newest(places: [&[u8]; 2]) -> (Self, usize) {
+        let [a, b] = places.map(Self::parse);
+        match (a, b) {
+            (Some(a), Some(b)) if b.generation > a.generation => (b, 1),
+            (Some(a), _) => (a, 0),
+            (None, Some(b)) => (b, 1),
+            // The first record goes to A.
+            (None, None) => (Self::default(), 1),
+        }
+    }
+
+    /// The bytes of the next record, to be written to the other place; none if the fields are too long.
+    pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
+        let mut fields = Vec::new();
+        for (tag, value) in &self.fields {
+            fields.extend_from_slice(&tag.to_le_bytes());
+            fields.extend_from_slice(&u16::try_from(value.len()).ok()?.to_le_bytes());
+            fields.extend_from_slice(value);
+        }
+        let length = u32::try_from(fields.len()).ok()?;
+        if fields.len() > FIELDS_BYTES_MAX {
+            return None;
+        }
+        self.generation += 1;
+        let mut record = MAGIC.to_vec();
+        record.extend_from_slice(&VERSION.to_le_bytes());
+        record.extend_from_slice(&[0; 2]);
+        record.extend_from_slice(&length.to_le_bytes());
+        record.extend_from_slice(&self.generation.to_le_bytes());
+        record.extend_from_slice(&fields);
+        record.extend_from_slice(&crc32c::crc32c(&record).to_le_bytes());
+        Some(record)
+    }
+
+    /// The archive that belongs to this box.
+    pub(crate) fn archive(&self) -> Option<[u8; 16]> {
+        self.fields.get(&ARCHIVE)?.as_slice().try_into().ok()
+    }
+
+    /// Says which archive belongs to this box.
+    pub(crate) fn set_archive(&mut self, archive: [u8; 16]) {
+        self.fields.insert(ARCHIVE, archive.to_vec());
+    }
+
+    /// The claim code, once one was made.
+    pub(crate) fn claim_code(&self) -> Option<&str> {
+        self.text(CLAIM_CODE)
+    }
+
+    /// Sets the claim code.
+    pub(crate) fn set_claim_code(&mut self, code: &str) {
+        self.fields.insert(CLAIM_CODE, code.as_bytes().to_vec());
+    }
+
+    /// The keys of disks.
+    pub(crate) fn disk_keys(&self) -> Vec<DiskKey> {
+        let bytes = self.fields.get(&DISK_KEYS).map_or(&[][..], Vec::as_slice);
+        let key = |entry: &[u8]| {
+            Some(DiskKey {
+                disk: entry[..16].try_into().ok()?,
+                key: entry[16..].try_into().ok()?,
+            })
+        };
+        bytes.chunks_exact(DISK_KEY_BYTES).filter_map(key).collect()
+    }
+
+    /// Adds the key of a disk, or puts it in the place of the one that there was.
+    pub(crate) fn set_disk_key(&mut self, new: &DiskKey) {
+        let mut keys = self.disk_keys();
+        keys.retain(|key| key.disk != new.disk);
+        keys.push(new.clone());
+        let bytes = keys
+            .iter()
+            .flat_map(|key| [&key.disk[..], &key.key].concat());
+        self.fields.insert(DISK_KEYS, bytes.collect());
+    }
+
+    /// What the clock cannot be before, in seconds since 1970.
+    pub(crate) fn clock_floor_s(&self) -> u64 {
+        let value = self.fields.get(&CLOCK_FLOOR).map(Vec::as_slice);
+        value
+            .and_then(|value| value.try_into().ok())
+            .map_or(0, u64::from_le_bytes)
+    }
+
+    /// Sets what the clock cannot be before.
+    pub(crate) fn set_clock_floor_s(&mut self, floor_s: u64) {
+        self.fields
+            .insert(CLOCK_FLOOR, floor_s.to_le_bytes().to_vec());
+    }
+
+    /// How the network is set; none for DHCP.
+    pub(crate) fn network(&self) -> Option<&str> {
+        self.text(NETWORK).filter(|text| !text.is_empty())
+    }
+
+    fn text(&self, tag: u16) -> Option<&str> {
+        std::str::from_utf8(self.fields.get(&tag)?).ok()
+    }
+}
+
+/// Takes fields apart; none unless they fill the bytes exactly, in order.
+fn fields(mut bytes: &[u8]) -> Option<BTreeMap<u16, Vec<u8>>> {
+    let mut fields = BTreeMap::new();
+    while !bytes.is_empty() {
+        let (head, rest) = bytes.split_at_checked(4)?;
+        let tag = u16::from_le_bytes([head[0], head[1]]);
+        let (value, rest) = rest.split_at_checked(u16::from_le_bytes([head[2], head[3]]).into())?;
+        let rises = fields.last_key_value().is_none_or(|(last, _)| *last < tag);
+        if !rises {
+            return None;
+        }
+        fields.insert(tag, value.to_vec());
+        bytes = rest;
+    }
+    Some(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> StateRecord {
+        let mut record = StateRecord::default();
+        record.set_archive([7; 16]);
+        record.set_claim_code("ABCD-1234");
+        record.set_clock_floor_s(1_800_000_000);
+        for disk in [1, 2] {
+            record.set_disk_key(&DiskKey {
+                disk: [disk; 16],
+                key: [disk + 10; 32],
+            });
+        }
+        record.fields.insert(900, b"of a later version".to_vec());
+        record
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let mut written = record();
+        let bytes = written.next().expect("short enough");
+        let mut place = bytes.clone();
+        place.resize(PLACE_BYTES, 0xff); // what was there before
+        let read = StateRecord::parse(&place).expect("a valid record");
+        assert_eq!(read, written);
+        assert_eq!(read.archive(), Some([7; 16]));
+        assert_eq!(read.claim_code(), Some("ABCD-1234"));
+        assert_eq!(read.clock_floor_s(), 1_800_000_000);
+        assert_eq!(read.network(), None);
+        let keys: Vec<_> = read.disk_keys().iter().map(|key| key.key[0]).collect();
+        assert_eq!(keys, [11, 12]);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_format() {
+        let mut record = StateRecord::default();
+        record.set_claim_code("ab");
+        let bytes = record.next().expect("short enough");
+        let mut expected =
+            b"\x89CFSTA\r\n\x01\0\0\0\x06\0\0\0\x01\0\0\0\0\0\0\0\x02\0\x02\0ab".to_vec();
+        expected.extend_from_slice(&crc32c::crc32c(&expected).to_le_bytes());
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn a_write_torn_at_any_byte_leaves_the_state_before_or_after() {
+        let mut state = record();
+        let before = state.next().expect("short enough");
+        let known = state.clone();
+        state.set_claim_code("another one");
+        let older = vec![0xaa; before.len() + 64];
+        let after = state.next().expect("short enough");
+        // In the place that is written lies what was there, up to where the power went.
+        for written in 0..=after.len() {
+            let mut torn = older.clone();
+            torn[..written].copy_from_slice(&after[..written]);
+            let (found, place) = StateRecord::newest([&before, &torn]);
+            match place {
+                0 => assert_eq!(found, known, "{written} bytes"),
+                _ => assert_eq!((written, found), (after.len(), state.clone())),
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = record().next().expect("short enough");
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(StateRecord::parse(&damaged), None, "bit {bit}");
+        }
+        for end in 0..bytes.len() {
+            assert_eq!(StateRecord::parse(&bytes[..end]), None, "{end} bytes");
+        }
+    }
+
+    #[test]
+    fn the_higher_generation_counts_and_records_go_to_places_in_turn() {
+        let mut places = [vec![0; PLACE_BYTES], vec![0; PLACE_BYTES]];
+        for (number, expected) in [(1, 0), (2, 1), (3, 0), (4, 1)] {
+            let (mut state, place) = StateRecord::newest([&places[0], &places[1]]);
+            assert_eq!(state.clock_floor_s(), number - 1);
+            state.set_clock_floor_s(number);
+            let bytes = state.next().expect("short enough");
+            places[1 - place][..bytes.len()].copy_from_slice(&bytes);
+            assert_eq!(1 - place, expected, "record {number}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_written() {
+        let mut record = StateRecord::default();
+        record.set_claim_code(&"x".repeat(FIELDS_BYTES_MAX));
+        assert_eq!(record.next(), None);
+        assert_eq!(record.generation, 0);
+    }
+}

@@ -1,0 +1,214 @@
+//! The table of workers: which processes there are, as whom they run, and what they are started with.
+//!
+//! Each is this binary again (`/proc/self/exe`) in another role. Its standard output is its reports, its standard error its log.
+
+use crate::disks::CLAIM_CODE;
+use crate::supervisor::Terms;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// What a process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Gives devices their drivers.
+    Devices,
+    /// Finds, opens and mounts disks.
+    Disks,
+    /// Brings up the network, keeps the clock.
+    Network,
+    /// Announces the page by mDNS.
+    Names,
+    /// The page and the door for mail while there is no archive.
+    Waiting,
+    /// Keeper, SMTP and page.
+    Archive,
+}
+
+/// When a worker is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Always.
+    Nothing,
+    /// While an archive is mounted.
+    Archive,
+    /// While it is known that none is.
+    NoArchive,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Worker {
+    /// What it is for.
+    pub(crate) role: Role,
+    /// What the supervisor has to know.
+    pub(crate) terms: Terms,
+    /// User and group that it runs as; 0 keeps all rights, or gives most of them up by itself.
+    pub(crate) user: u32,
+    /// When it runs.
+    pub(crate) needs: Needs,
+    /// Whether the machine is beyond help without it.
+    pub(crate) is_vital: bool,
+}
+
+/// The user of the archive: its files on the disks are his.
+pub(crate) const ARCHIVE_USER: u32 = 900;
+
+/// The user of the page that waits for a disk.
+pub(crate) const WAITING_USER: u32 = 901;
+
+/// The user of the network's worker, which keeps the rights that its own needs.
+pub(crate) const NETWORK_USER: u32 = 902;
+
+/// The user who announces names.
+const NAMES_USER: u32 = 903;
+
+const fn worker(
+    role: Role,
+    name: &'static str,
+    user: u32,
+    needs: Needs,
+    stage: u8,
+    grace_s: u64,
+) -> Worker {
+    let grace = Duration::from_secs(grace_s);
+    Worker {
+        role,
+        terms: Terms { name, grace, stage },
+        user,
+        needs,
+        is_vital: matches!(role, Role::Devices | Role::Disks | Role::Network),
+    }
+}
+
+/// All workers. The archive has a minute to end its sessions and to sync; disks half of one to unmount.
+pub(crate) const TABLE: [Worker; 6] = [
+    worker(Role::Devices, "devices", 0, Needs::Nothing, 0, 5),
+    worker(Role::Disks, "disks", 0, Needs::Nothing, 1, 30),
+    worker(Role::Network, "network", 0, Needs::Nothing, 2, 5),
+    worker(Role::Names, "names", NAMES_USER, Needs::Nothing, 3, 5),
+    worker(
+        Role::Waiting,
+        "waiting",
+        WAITING_USER,
+        Needs::NoArchive,
+        3,
+        10,
+    ),
+    worker(
+        Role::Archive,
+        "archive",
+        ARCHIVE_USER,
+        Needs::Archive,
+        3,
+        60,
+    ),
+];
+
+/// Where an archive is mounted, and its copy on the second disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// The data directory.
+    pub(crate) data: String,
+    /// That of the second disk.
+    pub(crate) copy: Option<String>,
+}
+
+/// The arguments of a role.
+pub(crate) fn arguments(
+    role: Role,
+    name: &str,
+    hostname: &str,
+    places: Option<&Places>,
+) -> Vec<String> {
+    let words = match (role, places) {
+        (Role::Archive, Some(places)) => serve(hostname, places),
+        _ => vec!["appliance", name],
+    };
+    words.into_iter().map(str::to_owned).collect()
+}
+
+fn serve<'a>(hostname: &'a str, places: &'a Places) -> Vec<&'a str> {
+    let mut words = vec![
+        "serve",
+        "--data",
+        &places.data,
+        "--hostname",
+        hostname,
+        "--auth",
+    ];
+    words.extend(["--smtp", "[::]:25", "--smtps", "[::]:465"]);
+    words.extend(["--claim-code-file", CLAIM_CODE]);
+    words.extend(["--web", "[::]:443", "--web-redirect", "[::]:80"]);
+    if let Some(copy) = &places.copy {
+        words.extend(["--copy", copy]);
+    }
+    words
+}
+
+/// A process that was started, with the ends of its pipes.
+pub(crate) struct Started {
+    /// Its number.
+    pub(crate) process: u32,
+    /// What it reports.
+    pub(crate) reports: OwnedFd,
+    /// What it logs.
+    pub(crate) log: OwnedFd,
+}
+
+/// Starts a worker.
+///
+/// # Errors
+/// When the kernel starts no process.
+pub(crate) fn start(worker: &Worker, arguments: &[String]) -> io::Result<Started> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(worker.terms.name).args(arguments);
+    command.env_clear().env("PATH", "/sbin");
+    command.env("RUST_LOG", "warn,appliance=info");
+    command.current_dir("/").stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if worker.user != 0 {
+        command.uid(worker.user).gid(worker.user);
+    }
+    let mut child = command.spawn()?;
+    let missing = || io::Error::other("a process without pipes");
+    Ok(Started {
+        process: child.id(),
+        reports: child.stdout.take().ok_or_else(missing)?.into(),
+        log: child.stderr.take().ok_or_else(missing)?.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_told_apart_and_who_faces_the_network_has_no_rights() {
+        let names: HashSet<_> = TABLE.iter().map(|worker| worker.terms.name).collect();
+        assert_eq!(names.len(), TABLE.len());
+        for worker in &TABLE {
+            let faces = matches!(worker.role, Role::Names | Role::Waiting | Role::Archive);
+            assert_eq!(worker.user == 0, !faces, "{}", worker.terms.name);
+        }
+    }
+
+    #[test]
+    fn the_archive_is_an_ordinary_serve() {
+        let places = Places {
+            data: "/archive/1/data".to_owned(),
+            copy: Some("/archive/2/data".to_owned()),
+        };
+        let text = arguments(Role::Archive, "archive", "coffer", Some(&places)).join(" ");
+        assert!(
+            text.starts_with("serve --data /archive/1/data --hostname coffer"),
+            "{text}"
+        );
+        assert!(text.ends_with("--copy /archive/2/data"), "{text}");
+        let disks = arguments(Role::Disks, "disks", "coffer", Some(&places));
+        assert_eq!(disks, ["appliance", "disks"]);
+    }
+}
