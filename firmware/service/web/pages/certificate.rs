@@ -2,7 +2,7 @@
 
 use super::super::words::Words;
 use super::super::{Response, visit::Visit};
-use super::layout::Width;
+use super::layout::{Width, fingerprint};
 use crate::own_certificate::{self, CertificateFacts, CertificateFault};
 use crate::people::Secret;
 use maud::{Markup, html};
@@ -77,7 +77,7 @@ fn form(visit: &Visit, status: u16, trouble: Option<&str>) -> Response {
         p { (words.text("certificate-hint")) }
         @match &own {
             Some(facts) => { (in_use(visit, facts)) }
-            None => { p.note { (words.text("certificate-of-the-box")) } }
+            None => { dl.facts { dt { (words.text("certificate-in-use")) } dd { (words.text("certificate-of-the-box")) } } }
         }
         (visit.form("/setup/certificate", html! {
             label for="certificate" { (words.text("certificate-chain")) }
@@ -102,12 +102,11 @@ fn form(visit: &Visit, status: u16, trouble: Option<&str>) -> Response {
 
 fn in_use(visit: &Visit, facts: &CertificateFacts) -> Markup {
     let words = visit.words;
-    let pairs = facts.fingerprint.iter().map(|byte| format!("{byte:02X}"));
     html! {
         dl.facts {
             dt { (words.text("certificate-names")) } dd { @for name in &facts.names { div { (name) } } }
             dt { (words.text("certificate-until")) } dd { (until(visit, facts)) }
-            dt { "SHA-256" } dd.mono { (pairs.collect::<Vec<_>>().join(":")) }
+            dt { "SHA-256" } dd.mono { (fingerprint(&facts.fingerprint)) }
         }
         (visit.form("/setup/certificate/own", html! {
             div.deeds { button.second type="submit" { (words.text("certificate-back")) } }

@@ -153,6 +153,16 @@ impl Visit<'_> {
     }
 }
 
+/// Writes a SHA-256 as people compare it: pairs with colons, and a line breaks only between them.
+pub(in super::super) fn fingerprint(digest: &[u8; 32]) -> Markup {
+    html! {
+        @for (place, byte) in digest.iter().enumerate() {
+            @if place > 0 { ":" wbr; }
+            (format!("{byte:02X}"))
+        }
+    }
+}
+
 /// Writes a text as a value in a query.
 pub(in super::super) fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()

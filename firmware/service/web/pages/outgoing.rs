@@ -6,7 +6,7 @@
 use super::super::mail_test::{NotBegun, Progress, TestMail};
 use super::super::words::Words;
 use super::super::{Response, visit::Visit};
-use super::layout::Width;
+use super::layout::{self, Width};
 use super::sign_in::denied;
 use crate::outgoing::{
     Patience, Route, RouteFault, Security, Step, Trouble, read_fingerprint, test_message, way,
@@ -356,7 +356,7 @@ fn failed(visit: &Visit, trouble: &Trouble) -> Markup {
         p.trouble role="alert" { (trouble_text(words, trouble)) }
         @if let Trouble::Certificate { fingerprint, .. } = trouble {
             p { (words.text("out-confirm-hint")) }
-            p.mono { (colons(fingerprint)) }
+            p.mono { (layout::fingerprint(fingerprint)) }
             (visit.form("/setup/outgoing/test", html! {
                 input type="hidden" name="tested" value="yes";
                 input type="hidden" name="certificate" value=(colons(fingerprint));

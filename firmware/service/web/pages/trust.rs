@@ -1,7 +1,7 @@
 //! How computers come to trust this box: its certificate to install, with the steps for each system.
 
 use super::super::{Response, visit::Visit};
-use super::layout::Width;
+use super::layout::{Width, fingerprint};
 use archive::people::Role;
 use maud::html;
 
@@ -21,17 +21,12 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
         Ok(authority) => authority,
         Err(failure) => return visit.failed(&failure),
     };
-    let pairs = authority
-        .fingerprint
-        .iter()
-        .map(|byte| format!("{byte:02X}"));
-    let fingerprint = pairs.collect::<Vec<_>>().join(":");
     let content = html! {
         p { (words.text("trust-why")) }
         p { a.button href="/trust/coffer.crt" { (words.text("trust-download")) } }
         dl.facts {
             dt { (words.text("trust-name")) } dd { (authority.name) }
-            dt { "SHA-256" } dd.mono { (fingerprint) }
+            dt { "SHA-256" } dd.mono { (fingerprint(&authority.fingerprint)) }
         }
         p.quiet { (words.text("trust-compare")) }
         @if visit.has(Role::Operator) { p { a href="/setup/certificate" { (words.text("step-certificate")) } } }

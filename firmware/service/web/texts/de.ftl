@@ -429,18 +429,18 @@ send-microsoft365-steps =
     Microsoft 365 sendet über das Internet: Das Archiv braucht einen öffentlichen Namen und den weitergeleiteten Port 25, nur für die Netze von Microsoft.
     Legen Sie einen Connector von Microsoft 365 zum Server Ihrer Organisation mit diesem Namen an.
     Legen Sie in Purview unter Datenlebenszyklusverwaltung eine Journalregel für alle Nachrichten an eine Adresse dieses Namens an; vorher fragt es nach einem Postfach für Berichte, die nicht zugestellt werden können.
-    Tragen Sie die Netze von Exchange Online oben in beide Felder ein. Microsoft führt sie unter „URLs und IP-Adressbereiche von Microsoft 365“ auf.
+    Tragen Sie die Netze von Exchange Online oben unter „Netze, deren Journalberichten geglaubt wird“ ein. Microsoft führt sie unter „URLs und IP-Adressbereiche von Microsoft 365“ auf.
 send-google = Google Workspace
 send-google-steps =
     Google sendet über das Internet: Das Archiv braucht einen öffentlichen Namen und den weitergeleiteten Port 25, nur für die Netze von Google.
     Fügen Sie in der Admin-Konsole unter Gmail, Routing ein Archiv eines anderen Anbieters mit einer Adresse dieses Namens hinzu.
-    Tragen Sie die Netze von Google oben in beide Felder ein. Google führt sie im SPF-Eintrag von _spf.google.com auf.
+    Tragen Sie die Netze von Google oben unter „Netze, deren Journalberichten geglaubt wird“ ein. Google führt sie im SPF-Eintrag von _spf.google.com auf.
 send-postfix = Postfix
 send-postfix-steps =
     Setzen Sie in main.cf: always_bcc = journal@archive.invalid
     Tragen Sie in die Transporttabelle ein: archive.invalid smtp:[{ $host }]
-    Rufen Sie postmap für die Tabelle auf und laden Sie Postfix neu.
     Damit auch verborgene Empfänger (Bcc) ihre Mail finden, setzen Sie smtpd_recipient_restrictions = check_recipient_access pcre:/etc/postfix/envelope_to vor das, was dort steht, mit der Zeile /(.+)/ prepend X-Envelope-To: $1 in dieser Datei.
+    Rufen Sie postmap für die Tabelle auf und laden Sie Postfix neu.
     Tragen Sie die Adresse des Servers oben unter „Netze, die senden dürfen“ ein.
 back-to-setup = Zurück zur Einrichtung
 metrics = Zahlen für ein Überwachungsprogramm
@@ -531,6 +531,7 @@ status-end = Wer diese Mail bekommt, steht auf der Seite des Archivs unter „Ei
 # Zertifikat von anderen
 step-certificate = Zertifikat der Seite
 certificate-hint = Wenn Ihr Büro ein Zertifikat für den Namen hat, unter dem diese Seite geöffnet wird, setzen Sie es hier ein. Die Seite und SMTP benutzen es von da an, und es wird nicht von selbst erneuert: 21 Tage vor seinem Ende kommt eine Warnung. Ohne eines benutzt die Box ihr eigenes, das sich selbst erneuert.
+certificate-in-use = In Gebrauch
 certificate-of-the-box = das eigene der Box
 certificate-chain = Zertifikat mit seiner Kette
 certificate-chain-hint = Der Text der Datei, die Sie bekommen haben (PEM): Er beginnt mit „-----BEGIN CERTIFICATE-----“. Ketten aus mehreren sind willkommen.

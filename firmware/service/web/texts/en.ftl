@@ -429,18 +429,18 @@ send-microsoft365-steps =
     Microsoft 365 sends over the internet: the archive needs a public name, and port 25 forwarded to it, for Microsoft’s networks only.
     Make a connector from Microsoft 365 to your organisation’s server with that name.
     In Purview, under data lifecycle management, make a journal rule for all messages to an address at that name; first it asks for a mailbox for reports that cannot be delivered.
-    Enter Microsoft’s networks for Exchange Online above, in both fields. Microsoft lists them under “Microsoft 365 URLs and IP address ranges”.
+    Enter Microsoft’s networks for Exchange Online above, under “Networks whose journal reports are believed”. Microsoft lists them under “Microsoft 365 URLs and IP address ranges”.
 send-google = Google Workspace
 send-google-steps =
     Google sends over the internet: the archive needs a public name, and port 25 forwarded to it, for Google’s networks only.
     In the Admin console, under Gmail, Routing, add a third-party archive with an address at that name.
-    Enter Google’s networks above, in both fields. Google lists them in the SPF record of _spf.google.com.
+    Enter Google’s networks above, under “Networks whose journal reports are believed”. Google lists them in the SPF record of _spf.google.com.
 send-postfix = Postfix
 send-postfix-steps =
     In main.cf, set always_bcc = journal@archive.invalid
     In the transport table, add: archive.invalid smtp:[{ $host }]
-    Run postmap on the table and reload Postfix.
     So that hidden recipients (Bcc) find their mail, set smtpd_recipient_restrictions = check_recipient_access pcre:/etc/postfix/envelope_to before what stands there, with the line /(.+)/ prepend X-Envelope-To: $1 in that file.
+    Run postmap on the table and reload Postfix.
     Enter the server’s address above under “Networks that may send”.
 back-to-setup = Back to setup
 metrics = Figures for a monitoring program
@@ -531,6 +531,7 @@ status-end = Who gets this mail is set on the page of the archive, under “Setu
 # A certificate of others
 step-certificate = Certificate of the page
 certificate-hint = If your office has a certificate for the name under which this page is opened, put it in here. The page and SMTP use it from then on, and it is not renewed by itself: you are warned 21 days before it ends. Without one the box uses its own, which renews itself.
+certificate-in-use = In use
 certificate-of-the-box = the box’s own
 certificate-chain = Certificate and its chain
 certificate-chain-hint = The text of the file that you got (PEM): it begins with “-----BEGIN CERTIFICATE-----”. Chains with several are welcome.
