@@ -184,6 +184,76 @@ fn a_new_archive_is_claimed_and_set_up_in_a_browser() {
     archive.verify();
 }
 
+/// A certificate that an authority of the office issued, with its key: text files.
+fn certificate_of_others(folder: &Folder) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (folder.join("others.crt"), folder.join("others.key"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+        .args(["ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
+        .args(["-subj", "/CN=archive", "-addext"])
+        .arg("subjectAltName=IP:127.0.0.1")
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output();
+    let is_made = made.is_ok_and(|made| made.status.success());
+    if !is_made {
+        skip("openssl is not installed");
+    }
+    is_made.then_some((certificate, key))
+}
+
+#[test]
+fn a_certificate_of_others_is_used_at_once_and_after_a_start() {
+    let folder = Folder::new("web-certificate");
+    let Some((certificate, key)) = certificate_of_others(&folder).filter(|_| has_curl()) else {
+        return;
+    };
+    let archive = Archive::at(folder.join("data"));
+    let serving = archive.serve(&[&"--web", &"127.0.0.1:0"]);
+    let page = Page::new(&folder, &archive, &serving);
+    let values = [
+        ("code", serving.said("claim code")),
+        ("name", "chef"),
+        ("password", PASSWORD),
+        ("password-again", PASSWORD),
+    ];
+    let claimed = page.send("/", "/claim", &values);
+    assert!(claimed.contains("Location: /setup\r\n"), "{claimed}");
+    let text = |path| std::fs::read_to_string(path).expect("text");
+    let (chain, secret) = (text(&certificate), text(&key));
+    let values = [("certificate", chain.as_str()), ("key", secret.as_str())];
+    let put_in = page.send("/setup/certificate", "/setup/certificate", &values);
+    let done = "Location: /setup/certificate\r\n";
+    assert!(put_in.contains(done), "{put_in}");
+    let (of_the_box, page) = (
+        page.certificate.clone(),
+        Page {
+            certificate,
+            ..page
+        },
+    );
+    let shown = page.get("/setup/certificate");
+    assert!(
+        shown.contains("127.0.0.1") && !shown.contains(&secret),
+        "{shown}"
+    );
+    serving.stop();
+    let serving = archive.serve(&[&"--web", &"127.0.0.1:0"]);
+    let address = serving.said("web").to_owned();
+    let page = Page { address, ..page };
+    let back = page.send("/setup/certificate", "/setup/certificate/own", &[]);
+    assert!(back.contains(done), "{back}");
+    let page = Page {
+        certificate: of_the_box,
+        ..page
+    };
+    assert!(page.get("/setup/certificate").starts_with("HTTP/1.1 200 "));
+    serving.stop();
+    archive.verify();
+}
+
 /// Opens a connection and begins TLS, as a browser does that trusts the box, and asks for nothing.
 fn idle(config: &Arc<ClientConfig>, web: SocketAddr) -> TcpStream {
     let name = ServerName::from(web.ip());
