@@ -41,6 +41,8 @@ def measure(bench: Bench) -> Iterator[Line]:
     yield Line(f"{what}: import, whole", "CPU s per 1,000", cpu)
     peak = {COFFER: [many.peak_rss_mib], AT_SMALL: [few.peak_rss_mib]}
     yield Line(f"{what}: import", "MiB of memory", peak)
+    anonymous = {COFFER: [many.peak_anonymous_mib], AT_SMALL: [few.peak_anonymous_mib]}
+    yield Line(f"{what}: import, without mapped files", "MiB of memory", anonymous)
     for figure in ("median", "p95", "worst"):
         times = {COFFER: [last[f"{figure}_ms"]], AT_SMALL: [first[f"{figure}_ms"]]}
         aims = [at_most(2, AT_SMALL)] if figure == "p95" else []

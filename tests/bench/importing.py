@@ -13,7 +13,7 @@ from bench.peers import MU, NOTMUCH, Mu, Notmuch
 from bench.process import Ran
 
 NOTE = "notmuch and mu index only, the mail stays where it lies; mu 1.8 waits in steps of a second"
-MEMORY_NOTE = "peak of the process, mapped files included"
+MEMORY_NOTE = "peak of the process, mapped files included: those of the index while segments are merged"
 
 
 def measure(bench: Bench) -> Iterator[Line]:
@@ -41,3 +41,5 @@ def lines(bench: Bench, mail: MailSet, repeats: int, aims: list[Aim]) -> Iterato
     yield Line(what, "messages/s", rate, aims, NOTE)
     yield Line(what, "CPU s per 1,000", cpu, [at_most(0.4)])
     yield Line(what, "MiB of memory", peak, [at_most(192)], MEMORY_NOTE)
+    anonymous = {name: [run.peak_anonymous_mib for run in ran] for name, ran in runs.items()}
+    yield Line(f"{what}: without mapped files", "MiB of memory", anonymous)
