@@ -55,15 +55,15 @@ const LOOKS: [&str; 11] = [
 ];
 
 /// HTML that can be shown.
-pub(super) struct Safe {
+pub struct Safe {
     /// A whole document.
-    pub(super) html: String,
+    pub html: String,
     /// Whether it named something elsewhere, which was left out.
-    pub(super) has_remote: bool,
+    pub has_remote: bool,
 }
 
 /// Makes HTML safe; `pictures` has the pictures of the same message as data addresses, by their Content-ID.
-pub(super) fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
+pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
     let has_remote = Arc::new(AtomicBool::new(false));
     let remote_seen = has_remote.clone();
     let mut builder = Builder::default();
