@@ -88,5 +88,5 @@ pub use proposal::{NOTICE_S, Notice, OFFICE_NOTICE_S, OFFICE_SETTLES_S, Proposal
 pub use record::RecordError;
 pub use register::{Outcome, RecordChange, Refusal, Register};
 pub use role::Role;
-pub use table::{LineOutcome, TableLine, read_table};
+pub use table::{LineFault, LineOutcome, LineStep, TableLine, read_table};
 pub use totp::{TOTP_STEP_S, Totp};

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod authority;
 pub mod certificates;
 pub mod export;
+mod forecast;
 pub mod health;
 pub mod import;
 pub mod keeper;

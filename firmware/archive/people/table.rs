@@ -25,18 +25,49 @@ pub struct TableLine {
     /// The roles, as they are written.
     pub roles: Vec<String>,
     /// Why the line cannot be read.
-    pub fault: Option<&'static str>,
+    pub fault: Option<LineFault>,
 }
 
 /// What became of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineOutcome {
-    /// What was done or proposed, in words.
-    pub done: Vec<String>,
+    /// What was done or proposed.
+    pub steps: Vec<LineStep>,
     /// Why the rest was not.
-    pub denied: Option<String>,
+    pub fault: Option<LineFault>,
     /// The entries of the log.
     pub events: Vec<Event>,
+}
+
+/// Something that a line did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineStep {
+    /// Its account was made.
+    Made,
+    /// A change took effect.
+    Done(Change),
+    /// A change waits.
+    Waits(Change),
+}
+
+/// Why a line, or the rest of it, was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// Nothing says which column has the names.
+    #[error("the first line names no column \"name\"")]
+    NoNameColumn,
+    /// The table is too long; this line and all behind it were left out.
+    #[error("a table has {LINES_MAX} lines at most")]
+    TooManyLines,
+    /// A quote in it is never closed, so nobody knows where the line ends.
+    #[error("a quote is not closed")]
+    OpenQuote,
+    /// No role has this name.
+    #[error("there is no such role: {0}")]
+    UnknownRole(String),
+    /// The rules forbid it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 /// Reads a table; what cannot be read becomes a line with its fault.
@@ -44,7 +75,8 @@ pub fn read_table(table: &str) -> Vec<TableLine> {
     let table = table.strip_prefix('\u{feff}').unwrap_or(table);
     let first = table.lines().next().unwrap_or_default();
     let separator = if first.contains(';') { ';' } else { ',' };
-    let mut rows = rows(table, separator).into_iter();
+    let (rows, open_quote) = rows(table, separator);
+    let mut rows = rows.into_iter();
     let columns: Vec<String> = rows
         .next()
         .map(|(_, cells)| cells)
@@ -59,12 +91,12 @@ pub fn read_table(table: &str) -> Vec<TableLine> {
         ..TableLine::default()
     };
     let Some(name_column) = column("name") else {
-        return vec![fault(1, "the first line names no column \"name\"")];
+        return vec![fault(1, LineFault::NoNameColumn)];
     };
     let mut lines = Vec::new();
     for (number, cells) in rows {
         if lines.len() >= LINES_MAX {
-            lines.push(fault(number, "a table has 1,000 lines at most"));
+            lines.push(fault(number, LineFault::TooManyLines));
             break;
         }
         let cell = |column: Option<usize>| {
@@ -88,6 +120,7 @@ pub fn read_table(table: &str) -> Vec<TableLine> {
             fault: None,
         });
     }
+    lines.extend(open_quote.map(|number| fault(number, LineFault::OpenQuote)));
     lines
 }
 
@@ -95,15 +128,15 @@ impl Register {
     /// Does what a line says, as far as `by` may: makes the account, and proposes what it is to see.
     pub fn import_line(&mut self, by: AccountId, line: &TableLine, now: i64) -> LineOutcome {
         let mut outcome = LineOutcome::default();
-        let denied = match (line.fault, steps(line)) {
-            (Some(fault), _) => Some(fault.to_owned()),
-            (None, Err(role)) => Some(format!("there is no such role: {role}")),
+        let fault = match (&line.fault, steps(line)) {
+            (Some(fault), _) => Some(fault.clone()),
+            (None, Err(fault)) => Some(fault),
             (None, Ok(steps)) => {
                 let done = self.take_line(by, line, steps, now, &mut outcome);
-                done.err().map(|refusal| refusal.to_string())
+                done.err().map(LineFault::from)
             }
         };
-        LineOutcome { denied, ..outcome }
+        LineOutcome { fault, ..outcome }
     }
 
     fn take_line(
@@ -121,7 +154,7 @@ impl Register {
             Some(account) => account.id,
             None => {
                 let (id, events) = self.make_account(by, &line.name, now)?;
-                outcome.done.push(format!("account {id}: made"));
+                outcome.steps.push(LineStep::Made);
                 outcome.events.extend(events);
                 id
             }
@@ -132,17 +165,12 @@ impl Register {
                 continue;
             }
             let change = Change::Account(id, step);
-            let text = change.to_string();
-            match self.change(by, change, "from a table", now)? {
-                Outcome::Done(events) => {
-                    outcome.done.push(text);
-                    outcome.events.extend(events);
-                }
-                Outcome::Waits(number, events) => {
-                    outcome.done.push(format!("proposed as {number}: {text}"));
-                    outcome.events.extend(events);
-                }
-            }
+            let (step, events) = match self.change(by, change.clone(), "from a table", now)? {
+                Outcome::Done(events) => (LineStep::Done(change), events),
+                Outcome::Waits(_, events) => (LineStep::Waits(change), events),
+            };
+            outcome.steps.push(step);
+            outcome.events.extend(events);
         }
         Ok(())
     }
@@ -162,14 +190,15 @@ impl Register {
 }
 
 /// Gives the steps of a line, the display name first: nobody is renamed once something waits for him.
-fn steps(line: &TableLine) -> Result<Vec<Step>, String> {
+fn steps(line: &TableLine) -> Result<Vec<Step>, LineFault> {
     let mut steps = Vec::new();
     if !line.display_name.is_empty() {
         steps.push(Step::Rename(line.display_name.clone()));
     }
     for name in &line.roles {
         let role = Role::from_name(&name.to_lowercase().replace(['-', '_'], " "));
-        steps.push(Step::AddRole(role.ok_or_else(|| name.clone())?));
+        let unknown = || LineFault::UnknownRole(name.clone());
+        steps.push(Step::AddRole(role.ok_or_else(unknown)?));
     }
     let give = |address: &String| {
         Step::GiveAddress(OwnAddress {
@@ -182,21 +211,24 @@ fn steps(line: &TableLine) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Parts a table into rows of cells, each with the number of the line that it begins in (RFC 4180 §2).
-fn rows(table: &str, separator: char) -> Vec<(u64, Vec<String>)> {
+/// A row: the number of the line that it begins in, and its cells.
+type Row = (u64, Vec<String>);
+
+/// Parts a table into rows (RFC 4180 §2); also gives the line of a quote that is never closed, which ends the table before its row.
+fn rows(table: &str, separator: char) -> (Vec<Row>, Option<u64>) {
     let mut rows = Vec::new();
     let (mut cells, mut cell) = (Vec::new(), String::new());
-    let (mut line, mut begun, mut is_quoted) = (1, 1, false);
+    let (mut line, mut begun, mut quoted_since) = (1, 1, None);
     let mut chars = table.chars().peekable();
     while let Some(c) = chars.next() {
         line += u64::from(c == '\n');
         match c {
-            '"' if is_quoted && chars.peek() == Some(&'"') => {
+            '"' if quoted_since.is_some() && chars.peek() == Some(&'"') => {
                 chars.next();
                 cell.push('"');
             }
-            '"' => is_quoted = !is_quoted,
-            c if is_quoted => cell.push(c),
+            '"' => quoted_since = quoted_since.xor(Some(line)),
+            c if quoted_since.is_some() => cell.push(c),
             c if c == separator => cells.push(std::mem::take(&mut cell)),
             '\n' => {
                 cells.push(std::mem::take(&mut cell));
@@ -207,11 +239,11 @@ fn rows(table: &str, separator: char) -> Vec<(u64, Vec<String>)> {
             c => cell.push(c),
         }
     }
-    if !cell.is_empty() || !cells.is_empty() {
+    if quoted_since.is_none() && (!cell.is_empty() || !cells.is_empty()) {
         cells.push(cell);
         rows.push((begun, cells));
     }
-    rows
+    (rows, quoted_since)
 }
 
 #[cfg(test)]
@@ -245,13 +277,20 @@ mod tests {
         assert_eq!(lines[0].addresses, ["anna@x.example", "info@x.example"]);
         assert_eq!(lines[0].roles, ["staff", "privacy-officer"]);
         assert_eq!(read_table("name,roles\na,staff")[0].roles, ["staff"]);
-        for table in ["", "a,b\n1,2"] {
-            assert!(read_table(table)[0].fault.is_some(), "{table}");
+        for table in ["", "a,b\n1,2", "\"name\nanna\n"] {
+            let fault = read_table(table)[0].fault.clone();
+            assert_eq!(fault, Some(LineFault::NoNameColumn), "{table}");
         }
+        let open = read_table("name,roles\nanna,staff\nbernd,\"staff\ncarl,staff\n");
+        let faults: Vec<_> = open
+            .iter()
+            .map(|line| (line.number, line.fault.clone()))
+            .collect();
+        assert_eq!(faults, [(2, None), (3, Some(LineFault::OpenQuote))]);
         let long = format!("name\n{}", "x\n".repeat(LINES_MAX + 5));
         let lines = read_table(&long);
         assert_eq!(lines.len(), LINES_MAX + 1);
-        assert!(lines[LINES_MAX].fault.is_some());
+        assert_eq!(lines[LINES_MAX].fault, Some(LineFault::TooManyLines));
     }
 
     #[test]
@@ -262,21 +301,21 @@ mod tests {
             .iter()
             .map(|line| register.import_line(by, line, 0))
             .collect();
-        assert_eq!(outcomes[0].denied, None);
-        assert_eq!(outcomes[0].done.len(), 6, "{:?}", outcomes[0].done);
-        assert!(outcomes[1].denied.is_some(), "no name has two lines");
-        assert_eq!(
-            outcomes[2].denied.as_deref(),
-            Some("there is no such role: emperor")
-        );
+        assert_eq!(outcomes[0].fault, None);
+        assert_eq!(outcomes[0].steps.len(), 6, "{:?}", outcomes[0].steps);
+        let bad_name = Some(LineFault::Refused(Refusal::Name));
+        assert_eq!(outcomes[1].fault, bad_name, "no name has two lines");
+        let unknown = Some(LineFault::UnknownRole("emperor".to_owned()));
+        assert_eq!(outcomes[2].fault, unknown);
         let anna = &register.accounts[&AccountId(1025)];
         assert_eq!(anna.display_name, "Meier; Anna");
         assert!(anna.roles.is_empty() && anna.addresses.is_empty());
         assert_eq!(register.proposals.len(), 4);
         let before = register.clone();
         let again = register.import_line(by, &read_table(TABLE)[0], 0);
-        assert_eq!((again.done.len(), &register), (0, &before));
+        assert_eq!((again.steps.len(), &register), (0, &before));
         let by_anna = register.import_line(AccountId(1025), &read_table("name\nzoe")[0], 0);
-        assert!(by_anna.denied.is_some() && by_anna.events.is_empty());
+        assert_eq!(by_anna.fault, Some(LineFault::Refused(Refusal::MayNot)));
+        assert!(by_anna.events.is_empty());
     }
 }

@@ -85,6 +85,11 @@ impl dyn Keeper + '_ {
         ask!(self, Request::Checkpoint, &mut unwatched(), Response::Checkpoint(note) => note)
     }
 
+    /// Gives the number of entries in the newest signed tree, 0 before the first; none is signed for it.
+    pub fn signed_entries(&self) -> Result<u64, Failure> {
+        ask!(self, Request::SignedEntries, &mut unwatched(), Response::Number(number) => number)
+    }
+
     /// Gives figures.
     pub fn stats(&self) -> Result<Stats, Failure> {
         ask!(self, Request::Stats, &mut unwatched(), Response::Stats(stats) => stats)

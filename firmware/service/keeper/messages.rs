@@ -59,6 +59,8 @@ pub enum Request {
     },
     /// Signs the tree head if the tree has grown, and gives it.
     Checkpoint,
+    /// Gives the number of entries in the newest signed tree, 0 before the first; none is signed for it.
+    SignedEntries,
     /// Gives figures.
     Stats,
     /// Gives the figures that warnings hang on.
@@ -312,7 +314,7 @@ pub enum Response {
     Body(WireBody),
     /// To `SignIn`.
     SignedIn(bool),
-    /// To `Log`, `NumberOf`.
+    /// To `Log`, `NumberOf`, `SignedEntries`.
     Number(u64),
     /// To `Search`.
     Page(SearchPage),

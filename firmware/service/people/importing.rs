@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::kept_register::By;
-use super::messages::{Denial, ImportedLine, PeopleAnswer};
+use super::messages::{Denial, ImportedLine, ImportedStep, PeopleAnswer};
 use archive::people::{AccountId, Register, read_table};
 
 /// Takes a table of accounts in, line by line, or only says what would happen.
@@ -32,8 +32,8 @@ pub(super) fn import(
         lines.push(ImportedLine {
             line: line.number,
             name: line.name,
-            done: imported.done,
-            denied: imported.denied,
+            steps: imported.steps.iter().map(ImportedStep::from).collect(),
+            fault: imported.fault,
         });
     }
     Ok(PeopleAnswer::Imported(lines))

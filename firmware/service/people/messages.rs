@@ -5,7 +5,7 @@
 
 use crate::keeper::Failure;
 use crate::keeper::messages::{Entry, ProofEntry, SearchPage, SearchRequest, WireAsker};
-use archive::people::{AccountId, ApiScope, PasswordWeakness, Refusal, Role};
+use archive::people::{AccountId, ApiScope, LineFault, LineStep, PasswordWeakness, Refusal, Role};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -583,10 +583,32 @@ pub struct ImportedLine {
     pub line: u64,
     /// The name in it.
     pub name: String,
-    /// What was done, each in words of the audit log.
-    pub done: Vec<String>,
+    /// What was done or proposed.
+    pub steps: Vec<ImportedStep>,
     /// Why the rest was not.
-    pub denied: Option<String>,
+    #[serde(with = "line_fault_on_wire")]
+    pub fault: Option<LineFault>,
+}
+
+/// Something that a line of a table did, as [`LineStep`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImportedStep {
+    /// Its account was made.
+    Made,
+    /// A change took effect: its record.
+    Done(String),
+    /// A change waits: its record.
+    Waits(String),
+}
+
+impl From<&LineStep> for ImportedStep {
+    fn from(step: &LineStep) -> Self {
+        match step {
+            LineStep::Made => Self::Made,
+            LineStep::Done(change) => Self::Done(change.to_record()),
+            LineStep::Waits(change) => Self::Waits(change.to_record()),
+        }
+    }
 }
 
 /// Which entries of the audit log are listed.
@@ -665,6 +687,40 @@ pub(super) mod role_on_wire {
     ) -> Result<Role, D::Error> {
         let name = String::deserialize(deserializer)?;
         Role::from_name(&name).ok_or_else(|| serde::de::Error::custom("unknown role"))
+    }
+}
+
+/// The faults of lines by name: [`LineFault`] itself knows no wire.
+mod line_fault_on_wire {
+    use super::RefusalOnWire;
+    use archive::people::{LineFault, Refusal};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "LineFault")]
+    enum OnWire {
+        NoNameColumn,
+        TooManyLines,
+        OpenQuote,
+        UnknownRole(String),
+        Refused(#[serde(with = "RefusalOnWire")] Refusal),
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Fault(#[serde(with = "OnWire")] LineFault);
+
+    pub(super) fn serialize<S: Serializer>(
+        fault: &Option<LineFault>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        fault.clone().map(Fault).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        deserializer: D,
+    ) -> Result<Option<LineFault>, D::Error> {
+        let fault = Option::<Fault>::deserialize(deserializer)?;
+        Ok(fault.map(|Fault(fault)| fault))
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use desk::{Desk, Office, Seeing};
 pub use exporting::OwnMail;
 pub use messages::{
     Act, ApiAccess, ApiTokenFacts, ApiTokenTerms, AuditFilter, AuditPage, Denial, Entered,
-    Entering, ImportedLine, MailAsk, NotAToken, NoticeDue, PeopleAnswer, PeopleRequest, Purpose,
-    Secret, SeenBody, SeenMessage, Session, SessionFacts, Token, Visitor,
+    Entering, ImportedLine, ImportedStep, MailAsk, NotAToken, NoticeDue, PeopleAnswer,
+    PeopleRequest, Purpose, Secret, SeenBody, SeenMessage, Session, SessionFacts, Token, Visitor,
 };
 pub(crate) use secrets::outgoing_password;

@@ -5,7 +5,7 @@ use crate::keeper::messages::SearchRequest;
 use crate::keeper::{KeeperServer, LocalKeeper, SocketKeeper};
 use archive::EventKind;
 use archive::access::OwnAddress;
-use archive::people::{AccountId, Change, Role, Step};
+use archive::people::{AccountId, Change, LineFault, Role, Step};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -477,8 +477,9 @@ fn a_dry_run_does_nothing_and_a_run_what_it_said() {
     assert_eq!(acting.accounts().expect("a list").len(), 1);
     let done = acting.import(table, false).expect("done");
     assert_eq!(planned, done);
-    assert_eq!((done[0].done.len(), &done[0].denied), (3, &None));
-    assert!(done[1].denied.is_some());
+    assert_eq!((done[0].steps.len(), &done[0].fault), (3, &None));
+    let unknown = LineFault::UnknownRole("king".to_owned());
+    assert_eq!(done[1].fault, Some(unknown));
     let names: Vec<_> = acting
         .accounts()
         .expect("a list")

@@ -7,11 +7,13 @@ const KEPT: &str = "public, max-age=31536000, immutable";
 
 const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
+const SCRIPT: &str = include_str!("page.js");
 
 /// The files, each with the path that pages name it by.
 pub(super) struct Assets {
     pub(super) style: String,
     pub(super) icon: String,
+    pub(super) script: String,
 }
 
 impl Assets {
@@ -20,6 +22,7 @@ impl Assets {
         Self {
             style: path("style", STYLE, "css"),
             icon: path("icon", ICON, "svg"),
+            script: path("page", SCRIPT, "js"),
         }
     }
 
@@ -28,6 +31,7 @@ impl Assets {
         let (media_type, text) = match path {
             path if path == self.style => ("text/css; charset=utf-8", STYLE),
             path if path == self.icon => ("image/svg+xml", ICON),
+            path if path == self.script => ("text/javascript; charset=utf-8", SCRIPT),
             _ => return None,
         };
         Some(Response::new(200, media_type, text.as_bytes()).with("Cache-Control", KEPT))

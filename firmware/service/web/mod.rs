@@ -6,10 +6,13 @@
 mod api;
 mod assets;
 mod edge;
-mod mail_html;
+pub mod mail_html;
 mod mail_test;
 mod no_archive;
 mod pages;
+mod plot;
+mod qr_code;
+mod query_words;
 mod request;
 mod response;
 mod site;

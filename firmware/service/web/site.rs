@@ -5,7 +5,7 @@ use super::assets::Assets;
 use super::mail_test::MailTests;
 use super::pages::{
     account, certificate, claim, exports, layout, log, log_file, message, metrics, outgoing,
-    people, search, second_factor, setup, sign_in, state, tokens, trust,
+    people, people_table, search, second_factor, setup, sign_in, state, tokens, trust,
 };
 use super::time_zone::TimeZone;
 use super::visit::{Visit, language_cookie};
@@ -287,6 +287,12 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Get, ["log", "file", form]) => log_file::file(visit, form),
         (method, ["exports", rest @ ..]) if visit.may_read_mail() => taken(visit, method, rest),
         (Method::Get, ["people"]) => people::show(visit),
+        (Method::Get, ["people", "table"]) if visit.has(Role::Operator) => {
+            people_table::show(visit)
+        }
+        (Method::Post, ["people", "table"]) if visit.has(Role::Operator) => {
+            people_table::act(visit)
+        }
         (Method::Post, ["people", deed]) => people::act(visit, deed),
         (Method::Get, ["search"]) if visit.may_read_mail() => search::show(visit),
         (method, ["message", rest @ ..]) if visit.may_read_mail() => mail(visit, method, rest),

@@ -3,7 +3,7 @@
 //!
 //! A test holds that both catalogues say the same things with the same values, and that each of them is used.
 
-use archive::calendar::Date;
+use archive::calendar::{DAY_S, Date};
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 
@@ -12,6 +12,8 @@ const MONTHS: [&str; 12] = [
     "month-1", "month-2", "month-3", "month-4", "month-5", "month-6", "month-7", "month-8",
     "month-9", "month-10", "month-11", "month-12",
 ];
+
+const HOUR_S: i64 = 3_600;
 
 /// Units of sizes in bytes, each a thousand of the one before.
 const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -173,6 +175,27 @@ impl Words {
         )
     }
 
+    /// Writes a day without its year, given as local Unix seconds: "3. Mär", "3 Mar".
+    pub(super) fn short_day(&self, local_s: i64) -> String {
+        let date = Date::of_unix(local_s);
+        let month = usize::from(date.month()).clamp(1, MONTHS.len()) - 1;
+        let month: String = self.text(MONTHS[month]).chars().take(3).collect();
+        let day = date.day().to_string();
+        self.filled(
+            "short-date",
+            &[("day", day.into()), ("month", month.into())],
+        )
+    }
+
+    /// Writes how long something lasts, in hours, or from two days on in days.
+    pub(super) fn duration(&self, seconds: i64) -> String {
+        match (seconds / HOUR_S, seconds / DAY_S) {
+            (..=0, _) => self.text("duration-short"),
+            (hours, ..=1) => self.filled("duration-hours", &[("count", hours.into())]),
+            (_, days) => self.filled("duration-days", &[("count", days.into())]),
+        }
+    }
+
     /// Writes a day with the time of day, given as local Unix seconds.
     pub(crate) fn moment(&self, local_s: i64) -> String {
         self.filled(
@@ -315,10 +338,22 @@ mod tests {
         ] {
             assert_eq!(german.size(bytes), in_german);
         }
+        for (seconds, in_german, in_english) in [
+            (-5, "weniger als eine Stunde", "less than an hour"),
+            (3_599, "weniger als eine Stunde", "less than an hour"),
+            (3_600, "eine Stunde", "one hour"),
+            (47 * 3_600, "47 Stunden", "47 hours"),
+            (48 * 3_600, "2 Tage", "2 days"),
+        ] {
+            assert_eq!(german.duration(seconds), in_german);
+            assert_eq!(english.duration(seconds), in_english);
+        }
         // 2025-03-03 09:05.
         let at = 1_740_992_700;
         assert_eq!(german.moment(at), "3. März 2025, 09:05");
         assert_eq!(english.moment(at), "3 March 2025, 09:05");
+        assert_eq!(german.short_day(at), "3. Mär");
+        assert_eq!(english.short_day(at), "3 Mar");
     }
 
     #[test]

@@ -27,13 +27,7 @@ impl Visit<'_> {
         let html = html! {
             (DOCTYPE)
             html lang=(words.language.tag()) {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (title) " – Coffer" }
-                    link rel="stylesheet" href=(self.site.assets.style);
-                    link rel="icon" type="image/svg+xml" href=(self.site.assets.icon);
-                }
+                (self.head(title))
                 body {
                     a.skip href="#content" { (words.text("skip-to-content")) }
                     (self.top())
@@ -46,6 +40,32 @@ impl Visit<'_> {
             }
         };
         Response::page(status, html.into_string())
+    }
+
+    /// Makes a page that is to be printed: nothing but its content.
+    pub(in super::super) fn bare_page(&self, title: &str, content: Markup) -> Response {
+        let html = html! {
+            (DOCTYPE)
+            html lang=(self.words.language.tag()) {
+                (self.head(title))
+                body.bare { main #content { h1 { (title) } (content) } }
+            }
+        };
+        Response::page(200, html.into_string())
+    }
+
+    fn head(&self, title: &str) -> Markup {
+        let assets = &self.site.assets;
+        html! {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " – Coffer" }
+                link rel="stylesheet" href=(assets.style);
+                link rel="icon" type="image/svg+xml" href=(assets.icon);
+                @if self.person.is_some() { script src=(assets.script) defer {} }
+            }
+        }
     }
 
     fn top(&self) -> Markup {

@@ -29,8 +29,11 @@ const SOURCE_BYTES_MAX: usize = 64 << 10;
 /// 8 MiB of pictures are shown within a text; others stay among the attachments.
 const PICTURES_BYTES_MAX: u64 = 8 << 20;
 
-/// Media types of pictures that browsers show and that hold no script.
-const PICTURES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+/// 8 MiB of a picture are shown among the attachments; larger ones are downloaded.
+const PREVIEW_BYTES_MAX: u64 = 8 << 20;
+
+/// 12 pictures are shown on a page: each opens the message anew.
+const PREVIEWS_MAX: usize = 12;
 
 /// A message that the person may see, and whose view is in the log.
 struct Opened {
@@ -44,7 +47,11 @@ pub(in super::super) fn show(visit: &Visit, number: &str) -> Response {
     with_message(visit, number, Purpose::Show, |opened| {
         let parts = mail::parts(&opened.bytes);
         let html_part = parts.iter().position(|part| is_own(part, "text/html"));
-        let wants_text = visit.request.query_value("view") == Some("text");
+        let view = visit.request.query_value("view");
+        if view == Some("print") {
+            return printed(visit, opened, &parts);
+        }
+        let wants_text = view == Some("text");
         let (content, tab) = match html_part {
             Some(index) if !wants_text => (frame(visit, opened, &parts[index], index), "html"),
             _ => (text(&opened.bytes), "text"),
@@ -79,52 +86,31 @@ pub(in super::super) fn source(visit: &Visit, number: &str) -> Response {
 
 /// Gives the HTML of a message for the frame that it is shown in.
 pub(in super::super) fn html_part(visit: &Visit, number: &str, index: &str) -> Response {
-    with_message(visit, number, Purpose::Show, |opened| {
-        let parts = mail::parts(&opened.bytes);
-        let part = index
-            .parse::<usize>()
-            .ok()
-            .and_then(|index| parts.get(index));
-        let Some(part) = part.filter(|part| is_own(part, "text/html")) else {
-            return visit.not_found();
-        };
-        let safe = mail_html::safe(&part.text(), pictures(&parts));
-        Response::page(200, safe.html).with("Content-Security-Policy", mail_html::POLICY)
+    with_part(visit, number, index, Purpose::Show, |parts, part| {
+        let safe =
+            is_own(part, "text/html").then(|| mail_html::safe(&part.text(), pictures(parts)))?;
+        let page = Response::page(200, safe.html);
+        Some(page.with("Content-Security-Policy", mail_html::POLICY))
     })
 }
 
 /// Gives a picture that is shown in place.
 pub(in super::super) fn picture(visit: &Visit, number: &str, index: &str) -> Response {
-    with_message(visit, number, Purpose::Show, |opened| {
-        let parts = mail::parts(&opened.bytes);
-        let part = index
-            .parse::<usize>()
-            .ok()
-            .and_then(|index| parts.get(index));
-        let media_type = part.and_then(|part| picture_type(&part.media_type));
-        match (part, media_type) {
-            (Some(part), Some(media_type)) => Response::new(200, media_type, part.bytes())
-                .with("Content-Security-Policy", "default-src 'none'; sandbox"),
-            _ => visit.not_found(),
-        }
+    with_part(visit, number, index, Purpose::Show, |_, part| {
+        let media_type = picture_type(part)?;
+        let picture = Response::new(200, media_type, part.bytes());
+        Some(picture.with("Content-Security-Policy", "default-src 'none'; sandbox"))
     })
 }
 
 /// Hands an attachment out.
 pub(in super::super) fn attachment(visit: &Visit, number: &str, index: &str) -> Response {
-    with_message(visit, number, Purpose::Download, |opened| {
-        let parts = mail::parts(&opened.bytes);
-        let part = index
-            .parse::<usize>()
-            .ok()
-            .and_then(|index| parts.get(index));
-        let Some(part) = part else {
-            return visit.not_found();
-        };
+    with_part(visit, number, index, Purpose::Download, |_, part| {
         // No type of the sender's: the browser is to keep it, not to open it.
-        Response::new(200, "application/octet-stream", part.bytes())
-            .with("Content-Disposition", disposition(&file_name(visit, part)))
-            .with("Content-Security-Policy", "default-src 'none'; sandbox")
+        let file = Response::new(200, "application/octet-stream", part.bytes());
+        let name = disposition(&file_name(visit, part));
+        let file = file.with("Content-Disposition", name);
+        Some(file.with("Content-Security-Policy", "default-src 'none'; sandbox"))
     })
 }
 
@@ -212,6 +198,23 @@ fn with_message(
     }
 }
 
+/// Answers with one part of a message; parts are counted in their order, from 0.
+fn with_part(
+    visit: &Visit,
+    number: &str,
+    index: &str,
+    purpose: Purpose,
+    answer: impl FnOnce(&[MessagePart], &MessagePart) -> Option<Response>,
+) -> Response {
+    with_message(visit, number, purpose, |opened| {
+        let parts = mail::parts(&opened.bytes);
+        let index = index.parse::<usize>().ok();
+        let part = index.and_then(|index| parts.get(index));
+        let answer = part.and_then(|part| answer(&parts, part));
+        answer.unwrap_or_else(|| visit.not_found())
+    })
+}
+
 /// Gives the bytes of a message as the person may see them; that he did is in the log then.
 fn body(visit: &Visit, number: u64, purpose: Purpose) -> Result<Body, Failure> {
     acting(visit)?.body(number, purpose)
@@ -249,7 +252,7 @@ fn pictures(parts: &[MessagePart]) -> HashMap<String, String> {
     let mut left = PICTURES_BYTES_MAX;
     let mut pictures = HashMap::new();
     for part in parts.iter().filter(|part| !part.content_id.is_empty()) {
-        let Some(media_type) = picture_type(&part.media_type) else {
+        let Some(media_type) = picture_type(part) else {
             continue;
         };
         let Some(rest) = left.checked_sub(part.size_bytes()) else {
@@ -263,8 +266,29 @@ fn pictures(parts: &[MessagePart]) -> HashMap<String, String> {
     pictures
 }
 
-fn picture_type(media_type: &str) -> Option<&'static str> {
-    PICTURES.into_iter().find(|known| *known == media_type)
+/// Tells pictures that browsers show and that hold no script by their first bytes: what the sender calls them does not count.
+fn picture_type(part: &MessagePart) -> Option<&'static str> {
+    match part.beginning().as_slice() {
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("image/webp"),
+        _ => None,
+    }
 }
 
 fn message_page(visit: &Visit, opened: &Opened, content: Markup) -> Response {
@@ -274,7 +298,16 @@ fn message_page(visit: &Visit, opened: &Opened, content: Markup) -> Response {
 
 fn head(visit: &Visit, opened: &Opened) -> Markup {
     let words = visit.words;
-    let entry = &opened.entry;
+    let back = visit.request.query_value("q");
+    html! {
+        @if let Some(query) = back { p { a data-key="back" href={ "/search?q=" (encoded(query)) } { (words.text("back-to-results")) } } }
+        (people_and_date(visit, opened))
+        (unchanged(visit, opened))
+    }
+}
+
+fn people_and_date(visit: &Visit, opened: &Opened) -> Markup {
+    let words = visit.words;
     let reading = mail::read(&opened.bytes[..opened.bytes.len().min(SOURCE_BYTES_MAX)]);
     let people = |addresses: &[mail::Address]| {
         let names = addresses.iter().map(address_text);
@@ -285,17 +318,35 @@ fn head(visit: &Visit, opened: &Opened) -> Markup {
         ("to", people(&reading.to)),
         ("cc", people(&reading.cc)),
     ];
-    let back = visit.request.query_value("q");
     html! {
-        @if let Some(query) = back { p { a href={ "/search?q=" (encoded(query)) } { (words.text("back-to-results")) } } }
         dl.facts {
             @for (name, value) in rows {
                 @if !value.is_empty() { dt { (words.text(name)) } dd { (value) } }
             }
-            dt { (words.text("date")) } dd { (words.moment(visit.local_s(entry.date))) }
+            dt { (words.text("date")) } dd { (words.moment(visit.local_s(opened.entry.date))) }
         }
-        (unchanged(visit, opened))
     }
+}
+
+/// The message to be printed: its text and what it carries, without anything around it.
+fn printed(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Response {
+    let words = visit.words;
+    let files = files_of(parts);
+    let content = html! {
+        p.deeds {
+            button data-print hidden { (words.text("print")) }
+            a href=(address(visit, opened, "")) { (words.text("back-to-message")) }
+        }
+        (people_and_date(visit, opened))
+        (text(&opened.bytes))
+        @if !files.is_empty() {
+            h2 { (words.filled("attachments", &[("count", files.len().into())])) }
+            ul { @for (_, part) in files { li { (file_name(visit, part)) " (" (words.size(part.size_bytes())) ")" } } }
+        }
+        p.quiet { (proof_text(visit, opened)) }
+        p.quiet.mono { "SHA-256 " (Digest(opened.entry.digest)) }
+    };
+    visit.bare_page(&visit.subject(&opened.entry.subject), content)
 }
 
 fn address_text(address: &mail::Address) -> String {
@@ -308,40 +359,60 @@ fn address_text(address: &mail::Address) -> String {
 /// The proof in plain words.
 fn unchanged(visit: &Visit, opened: &Opened) -> Markup {
     let words = visit.words;
-    let entry = &opened.entry;
-    let since = words.day(visit.local_s(entry.received_at_us.div_euclid(1_000_000)));
-    let values = [
-        ("since", since.into()),
-        ("number", words.number(entry.number).into()),
-    ];
     html! {
         details.quiet {
-            summary { (words.filled("unchanged-since", &values)) }
+            summary { (proof_text(visit, opened)) }
             p { (words.text("unchanged-means")) }
-            dl.facts { dt { "SHA-256" } dd.mono { (Digest(entry.digest).to_string()) } }
+            dl.facts { dt { "SHA-256" } dd.mono { (Digest(opened.entry.digest)) } }
             p { a href={ "/message/" (opened.number) "/proof" } { (words.text("download-proof")) } }
         }
     }
 }
 
+/// Since when the archive has it, under which number, and in which signed tree.
+fn proof_text(visit: &Visit, opened: &Opened) -> String {
+    let words = visit.words;
+    let entry = &opened.entry;
+    let since = words.day(visit.local_s(entry.received_at_us.div_euclid(1_000_000)));
+    let signed = visit.site.keeper.signed_entries().unwrap_or(0);
+    let key = match signed >= entry.number {
+        true => "unchanged-signed",
+        false => "unchanged-since",
+    };
+    let values = [
+        ("since", since.into()),
+        ("number", words.number(entry.number).into()),
+        ("checkpoint", words.number(signed).into()),
+    ];
+    words.filled(key, &values)
+}
+
 fn tabs(visit: &Visit, opened: &Opened, here: &str, has_html: bool) -> Markup {
     let words = visit.words;
-    let path = format!("/message/{}", opened.number);
     let mut tabs = Vec::new();
     if has_html {
-        tabs.push(("html", path.clone(), words.text("view-html")));
+        tabs.push(("html", address(visit, opened, ""), "view-html"));
     }
-    tabs.push(("text", format!("{path}?view=text"), words.text("view-text")));
-    tabs.push((
-        "source",
-        format!("{path}/source"),
-        words.text("view-source"),
-    ));
+    tabs.push(("text", address(visit, opened, "?view=text"), "view-text"));
+    tabs.push(("source", address(visit, opened, "/source"), "view-source"));
+    tabs.push(("print", address(visit, opened, "?view=print"), "view-print"));
     html! {
         nav.tabs aria-label=(words.text("views")) {
-            @for (name, path, text) in tabs { a href=(path) aria-current=[(name == here).then_some("page")] { (text) } }
-            a href={ (path) ".eml" } { (words.text("download-eml")) }
+            @for (name, path, text) in tabs { a href=(path) aria-current=[(name == here).then_some("page")] { (words.text(text)) } }
+            a href={ "/message/" (opened.number) ".eml" } { (words.text("download-eml")) }
         }
+    }
+}
+
+/// The address of a view, which goes on knowing what was searched for.
+fn address(visit: &Visit, opened: &Opened, view: &str) -> String {
+    let path = format!("/message/{}{view}", opened.number);
+    match visit.request.query_value("q") {
+        Some(query) => {
+            let separator = if view.contains('?') { '&' } else { '?' };
+            format!("{path}{separator}q={}", encoded(query))
+        }
+        None => path,
     }
 }
 
@@ -360,12 +431,8 @@ fn text(bytes: &[u8]) -> Markup {
 
 fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
     let words = visit.words;
-    let is_file = |part: &MessagePart| !part.is_text() || !part.name.is_empty();
-    let files: Vec<_> = parts
-        .iter()
-        .enumerate()
-        .filter(|(_, part)| is_file(part))
-        .collect();
+    let files = files_of(parts);
+    let mut previews_left = PREVIEWS_MAX;
     html! {
         @if !files.is_empty() {
             h2 { (words.filled("attachments", &[("count", files.len().into())])) }
@@ -374,13 +441,36 @@ fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
                     li {
                         a href={ "/message/" (opened.number) "/file/" (index) } { (file_name(visit, part)) }
                         span.quiet { (words.size(part.size_bytes())) " · " (part.media_type) }
-                        @if picture_type(&part.media_type).is_some() {
-                            a href={ "/message/" (opened.number) "/picture/" (index) } { (words.text("look-at")) }
+                        @if is_previewed(part, &mut previews_left) {
+                            (preview(visit, part, &format!("/message/{}/picture/{index}", opened.number)))
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// Parts that are no text of the message, each with its number.
+fn files_of<'p, 'm>(parts: &'p [MessagePart<'m>]) -> Vec<(usize, &'p MessagePart<'m>)> {
+    let is_file = |part: &MessagePart| !part.is_text() || !part.name.is_empty();
+    let all = parts.iter().enumerate();
+    all.filter(|(_, part)| is_file(part)).collect()
+}
+
+fn is_previewed(part: &MessagePart, left: &mut usize) -> bool {
+    // What HTML names by its id is mostly a logo, and stands in the text already.
+    let is_apart = part.is_attachment || part.content_id.is_empty();
+    let is_small = part.size_bytes() <= PREVIEW_BYTES_MAX;
+    let is_shown = *left > 0 && is_apart && is_small && picture_type(part).is_some();
+    *left -= usize::from(is_shown);
+    is_shown
+}
+
+fn preview(visit: &Visit, part: &MessagePart, path: &str) -> Markup {
+    let name = file_name(visit, part);
+    html! {
+        a.preview href=(path) { img src=(path) alt=(visit.words.filled("preview-of", &[("name", name.into())])) loading="lazy"; }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pages, one file a subject: each handler takes a visit and gives a response.
 
 pub(super) mod account;
+mod arrivals;
 pub(super) mod certificate;
 pub(super) mod claim;
 pub(super) mod exports;
@@ -11,6 +12,7 @@ pub(super) mod message;
 pub(super) mod metrics;
 pub(super) mod outgoing;
 pub(super) mod people;
+pub(super) mod people_table;
 mod release;
 pub(super) mod search;
 pub(super) mod second_factor;

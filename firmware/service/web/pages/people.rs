@@ -147,7 +147,10 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
                 label for="name" { (words.text("name")) }
                 p.hint { (words.text("account-make-hint")) }
                 input #name name="name" type="text" required autocomplete="off" autocapitalize="none" spellcheck="false";
-                div.deeds { button type="submit" { (words.text("account-make")) } }
+                div.deeds {
+                    button type="submit" { (words.text("account-make")) }
+                    a.button.second href="/people/table" { (words.text("table-title")) }
+                }
             }))
         }
     };
@@ -283,7 +286,12 @@ fn notices(visit: &Visit, proposal: &Proposal) -> Markup {
     }
 }
 
-fn change_text(visit: &Visit, change: &Change, name: &dyn Fn(AccountId) -> String) -> String {
+/// Says what a change does; `name` tells how an account is called.
+pub(super) fn change_text(
+    visit: &Visit,
+    change: &Change,
+    name: &dyn Fn(AccountId) -> String,
+) -> String {
     let words = visit.words;
     let (account, step) = match change {
         Change::Account(account, step) => (account, step),
@@ -301,6 +309,10 @@ fn change_text(visit: &Visit, change: &Change, name: &dyn Fn(AccountId) -> Strin
         Step::GiveAddress(own) => words.filled(
             "change-give-address",
             &[who, ("address", own.address.as_str().into())],
+        ),
+        Step::Rename(display_name) => words.filled(
+            "change-rename",
+            &[who, ("display", display_name.as_str().into())],
         ),
         Step::Enable => words.filled("change-enable", &[who]),
         Step::ResetPassword => words.filled("change-reset-password", &[who]),

@@ -1,7 +1,8 @@
 //! The second step of signing in, which each person switches on and off for himself: codes by time (RFC 6238).
 //!
-//! The secret is shown once, as text and as a link that a phone's app opens; it counts only after a code of it was given.
+//! The secret is shown once, as a QR code, as text and as a link that a phone's app opens; it counts only after a code of it was given.
 
+use super::super::qr_code::qr_code;
 use super::super::{Response, visit::Visit};
 use super::layout::{Width, encoded};
 use super::sign_in::denied;
@@ -107,6 +108,10 @@ fn confirm_form(visit: &Visit, secret: &str) -> Response {
     let content = html! {
         ol {
             li { (words.text("second-factor-app")) }
+            li {
+                (words.text("second-factor-scan"))
+                @if let Some(code) = qr_code(&link, &words.text("second-factor-code")) { (code) }
+            }
             li {
                 (words.text("second-factor-secret"))
                 p.mono { (groups.join(" ")) }

@@ -110,7 +110,8 @@ fn weakness_key(weakness: PasswordWeakness) -> &'static str {
     }
 }
 
-fn refusal_key(refusal: Refusal) -> &'static str {
+/// The key of what a refusal says.
+pub(super) fn refusal_key(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::MayNot => "refused-may-not",
         Refusal::Unknown => "refused-unknown",

@@ -34,6 +34,16 @@ month-10 = Oktober
 month-11 = November
 month-12 = Dezember
 date-written = { $day }. { $month } { $year }
+short-date = { $day }. { $month }
+duration-short = weniger als eine Stunde
+duration-hours = { $count ->
+    [one] eine Stunde
+   *[other] { $count } Stunden
+  }
+duration-days = { $count ->
+    [one] ein Tag
+   *[other] { $count } Tage
+  }
 moment = { $day }, { $time }
 
 # In Besitz nehmen
@@ -130,7 +140,9 @@ second-factor-on = Er ist eingeschaltet. Zum Ausschalten braucht es Ihr Passwort
 second-factor-begin = Einschalten
 second-factor-end = Ausschalten
 second-factor-app = Öffnen Sie die Authentifizierungs-App auf Ihrem Telefon und fügen Sie ein Konto hinzu.
-second-factor-secret = Tippen Sie diesen Schlüssel ein:
+second-factor-scan = Nehmen Sie damit dieses Bild auf.
+second-factor-code = QR-Code mit dem Schlüssel, der auch unten steht
+second-factor-secret = Ohne Kamera: Tippen Sie diesen Schlüssel ein:
 second-factor-link = Auf dem Telefon selbst: in der App öffnen
 second-factor-type = Tippen Sie hier die sechs Ziffern ein, die die App dann zeigt.
 second-factor-code-wrong = Dieser Code war nicht richtig. Es wurde nichts eingeschaltet. Beginnen Sie noch einmal.
@@ -197,6 +209,31 @@ release-reason = Wozu
 released = Freigegeben
 released-until = { $query }, bis einschließlich { $until }
 release-end = beenden
+change-rename = { $who } wird als { $display } gezeigt
+table-title = Konten aus einer Tabelle
+table-hint = Eine Tabelle mit einer Zeile für jede Person, wie jede Tabellenkalkulation sie speichert (CSV). Nichts geschieht, bevor Sie gesehen haben, was geschehen würde.
+table-example =
+    name;display name;roles;addresses
+    kim;Kim Meier;staff;kim@office.example
+    lee;Lee Adams;staff operator;lee@office.example info@office.example
+table-field = Die Tabelle
+table-field-hint = Fügen Sie sie hier ein. Die erste Zeile nennt die Spalten; nötig ist nur „name“. Eine Tabelle nimmt niemandem etwas weg. Nehmen Sie für mehr als ein paar hundert Personen mehrere.
+table-file = Oder wählen Sie eine Datei
+table-try = Zeigen, was geschehen würde
+table-planned = Das würde geschehen
+table-do = Ausführen
+table-done = Das wurde getan.
+table-empty = Die Tabelle ist leer.
+table-line = Zeile
+table-what = Was geschieht
+table-made = Das Konto wird angelegt. Es beginnt ohne Rechte und ohne Passwort.
+table-at-once = { $change }
+table-waits = { $change }: wartet
+table-nothing = nichts: alles ist schon so
+table-no-name = Die erste Zeile nennt keine Spalte „name“.
+table-long = Eine Tabelle hat höchstens 1.000 Zeilen. Diese und alle folgenden wurden weggelassen.
+table-quote = Hier wird ein Anführungszeichen geöffnet und nie geschlossen. Der Rest der Tabelle wurde weggelassen.
+table-role = Diese Rolle gibt es nicht: { $role }. Es gibt staff, operator, auditor und privacy-officer.
 refused-may-not = Das dürfen Sie nicht.
 refused-unknown = Das gibt es nicht mehr.
 refused-unsound = Das ändert nichts oder kann nicht sein.
@@ -243,7 +280,50 @@ search-field = Mails suchen
 search-example = Wörter, Namen, from: to: subject: …
 search-do = Suchen
 query-long = Das ist zu lang zum Suchen.
-query-wrong = So geschrieben kann danach nicht gesucht werden. Die Beispiele zeigen, was geht.
+query-wrong = So geschrieben kann danach nicht gesucht werden.
+query-understood = Gesucht wurde nach Nachrichten mit allem von:
+query-alone = allein danach suchen
+query-everything = jede Nachricht
+query-nothing = nichts, wonach gesucht werden kann
+query-words = „{ $value }“
+query-phrase = „{ $value }“, genau so
+query-prefix = Wörter, die mit „{ $value }“ beginnen
+query-in-from = von { $value }
+query-in-to = an { $value }
+query-in-cc = Kopie an { $value }
+query-in-bcc = Blindkopie an { $value }
+query-in-subject = { $value }, im Betreff
+query-in-body = { $value }, im Text
+query-in-filename = { $value }, im Namen eines Anhangs
+query-before = vor dem { $value }
+query-after = ab dem { $value }
+query-larger = größer als { $value }
+query-smaller = kleiner als { $value }
+query-attachment = ein Anhang
+query-id = die Message-ID { $value }
+query-number = Eintrag { $value }
+query-and = und
+query-or = oder
+query-not = nicht { $value }
+query-many = Das sind zu viele Wörter zum Suchen. Lassen Sie weg, was vor Zeichen { $at } steht.
+query-deep = Das sind zu viele Klammern ineinander. Lassen Sie die bei Zeichen { $at } weg.
+note-unknown-field = „{ $value }:“ ist kein Filter; danach wurde als Wort gesucht.
+note-empty-field = Hinter „{ $value }“ steht nichts; danach wurde als Wort gesucht.
+note-no-date = „{ $value }“ ist kein Datum; danach wurde als Wörter gesucht. Schreiben Sie 2024, 2024-03 oder 31.03.2024.
+note-no-size = „{ $value }“ ist keine Größe; danach wurde als Wörter gesucht. Schreiben Sie 500k oder 5M.
+note-no-number = „{ $value }“ ist keine Nummer; danach wurde als Wörter gesucht.
+note-unknown-feature = Bei „has:“ gibt es nur has:attachment; nach „{ $value }“ wurde als Wörter gesucht.
+note-nothing = „{ $value }“ hat keinen Buchstaben und keine Ziffer und wurde weggelassen.
+note-star = Ein Stern wirkt nur am Ende eines Wortes: „{ $value }“.
+note-lone-operator = „{ $value }“ verbindet nichts und wurde weggelassen. In Anführungszeichen wird danach als Wort gesucht.
+note-or = OR trennt alle Wörter davor von allen danach. Klammern ändern das.
+note-quote = Ein Anführungszeichen ist nicht geschlossen; es reicht bis zum Ende.
+note-parenthesis = Eine Klammer ist nicht geschlossen; sie reicht bis zum Ende.
+note-stray-parenthesis = Eine schließende Klammer ohne öffnende wurde weggelassen.
+filter-from = von { $name }
+filter-year = nur { $year }
+filter-older = vor { $year }
+filters = Suche eingrenzen
 found = { $count ->
     [0] Nichts gefunden
     [one] Eine Nachricht
@@ -313,6 +393,7 @@ export-too-large = Die Post ist zu groß für eine Datei. Suchen Sie nach wenige
 export-no-room = Auf der Platte ist kein Platz dafür: Was frei ist, ist für neue Post.
 export-signed-out = Abgebrochen, weil Sie sich abgemeldet haben oder das nicht mehr dürfen.
 export-busy = Es warten schon zu viele Dateien. Versuchen Sie es in einigen Minuten wieder.
+help-keys = Tasten: / geht zum Feld, j und k von Ergebnis zu Ergebnis, Enter öffnet eines, Esc führt zurück, n und p blättern.
 
 # Lesen
 message = Nachricht
@@ -320,19 +401,23 @@ from = Von
 to = An
 cc = Kopie an
 back-to-results = Zurück zu den Ergebnissen
-unchanged-since = Unverändert seit { $since }, Eintrag { $number }
+unchanged-since = Unverändert seit { $since }, Eintrag { $number }; der nächste signierte Prüfpunkt wird ihn enthalten
+unchanged-signed = Unverändert seit { $since }, Eintrag { $number }, Prüfpunkt { $checkpoint }
 unchanged-means = Das Archiv hat diese Nachricht genau so behalten, wie sie ankam. Die Datei unten beweist das jedem, der den Schlüssel dieses Archivs hat, ohne das Archiv zu fragen: „coffer verify“ und andere prüfen sie.
 download-proof = Beweis herunterladen
 view-html = Wie gesendet
 view-text = Nur Text
 view-source = Kopf und Quelltext
+view-print = Druckansicht
+print = Drucken
+back-to-message = Zurück zur Nachricht
 views = Ansichten der Nachricht
 download-eml = Herunterladen
 remote-left-out = Bilder von anderswo wurden weggelassen: Sie zu laden würde dem Absender verraten, dass die Mail gelesen wurde.
 source-cut = Nur der Anfang wird gezeigt. Die heruntergeladene Datei hat alles.
 message-too-large = Diese Nachricht ist zu groß zum Zeigen. Sie kann so heruntergeladen werden, wie sie ankam.
 attachment = Anhang
-look-at = Ansehen
+preview-of = Vorschau von { $name }
 
 # Zustand
 all-is-well = Alles ist in Ordnung.
@@ -350,6 +435,55 @@ second-disk-detached = abgehängt
 second-disk-diverged = eigene Wege gegangen
 second-disk-too-small = zu klein
 found-up-to = Durchsuchbare Einträge
+index-lag = { $count ->
+    [0] alle
+    [one] alle bis auf einen, der gleich folgt
+   *[other] alle bis auf { $shown }, die gleich folgen
+  }
+clock = Uhr
+clock-synchronised = { $now }, abgeglichen
+clock-alone = { $now }, nicht abgeglichen: Niemand sonst bestätigt sie
+forecast-young = wie lange das reicht, lässt sich erst nach zwei Wochen mit Mails sagen
+forecast-no-pace = zuletzt kamen keine Mails, deshalb lässt sich nicht sagen, wie lange das reicht
+forecast-long = reicht für mehr als 30 Jahre, wenn es so weitergeht wie in den letzten 90 Tagen
+forecast-days = { $count ->
+    [one] reicht etwa einen Tag, wenn es so weitergeht wie in den letzten 90 Tagen
+   *[other] reicht etwa { $count } Tage, wenn es so weitergeht wie in den letzten 90 Tagen
+  }
+forecast-months = reicht etwa { $count } Monate, wenn es so weitergeht wie in den letzten 90 Tagen
+forecast-years = reicht etwa { $count } Jahre, wenn es so weitergeht wie in den letzten 90 Tagen
+plot-title = Mails der letzten { $days } Tage
+plot-spans = Gezeigte Tage
+plot-span = { $days } Tage
+plot-description = { $count ->
+    [0] Vom { $from } bis zum { $until } kam nichts.
+    [one] Vom { $from } bis zum { $until } kam eine Mail.
+   *[other] Vom { $from } bis zum { $until } kamen { $shown } Mails, nach Tag und Quelle.
+  }
+plot-table = Dasselbe als Tabelle
+sources = Quellen
+sources-none = Es ist noch von nirgends eine Mail gekommen.
+source = Quelle
+source-last = Letzte Mail
+source-silent = Still seit
+source-smtp = { $name } (SMTP)
+source-smtp-others = andere Absender (SMTP)
+source-pull = { $name } (abgeholt)
+source-files = importierte Dateien
+source-others = andere
+checked-title = Letzte Prüfung der Festplatten
+checked-hint = Das Archiv liest jede Festplatte einmal im Monat ganz durch, während keine Mails kommen, und vergleicht jedes Byte mit seinen Prüfsummen.
+first-disk = Erste Festplatte
+checked-nothing-sealed = Noch ist kein Band voll. Vom ersten vollen an wird jeder geprüft.
+checked-never = Noch nicht geprüft.
+checked-read = { $read } von { $sealed } vollen Bänden sind geprüft, zwischen dem { $oldest } und dem { $newest }.
+checked-whole = Alles war, wie es sein soll.
+checked-damage = { $count ->
+    [one] Eine Stelle ist beschädigt.
+   *[other] { $count } Stellen sind beschädigt.
+  }
+updates-title = Updates
+updates-none = Dies ist Coffer { $version }. Diese Fassung bringt sich nicht selbst auf den neuesten Stand und sucht nicht nach Updates: Neuere spielt ein, wer sie installiert hat.
 key-title = Der Schlüssel dieses Archivs
 key-hint = Bewahren Sie diese Zeile außerhalb des Archivs auf, zum Beispiel im Tresor. Mit ihr kann jeder prüfen, dass nichts verändert wurde, auch nicht von denen, die sich um das Archiv kümmern.
 warning-refused = Im Augenblick werden keine Mails angenommen ({ $why }). Die Absender behalten sie und versuchen es einige Tage lang wieder. Ist die Festplatte voll, schaffen Sie Platz oder nehmen Sie eine größere; bleibt es dabei, starten Sie Coffer neu.

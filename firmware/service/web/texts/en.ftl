@@ -34,6 +34,16 @@ month-10 = October
 month-11 = November
 month-12 = December
 date-written = { $day } { $month } { $year }
+short-date = { $day } { $month }
+duration-short = less than an hour
+duration-hours = { $count ->
+    [one] one hour
+   *[other] { $count } hours
+  }
+duration-days = { $count ->
+    [one] one day
+   *[other] { $count } days
+  }
 moment = { $day }, { $time }
 
 # Claiming
@@ -130,7 +140,9 @@ second-factor-on = It is switched on. Switching it off takes your password and a
 second-factor-begin = Switch on
 second-factor-end = Switch off
 second-factor-app = Open the authenticator app on your phone and add an account.
-second-factor-secret = Type in this key:
+second-factor-scan = Scan this picture with it.
+second-factor-code = QR code with the key, which also stands below
+second-factor-secret = Without a camera, type in this key:
 second-factor-link = On the phone itself: open it in the app
 second-factor-type = Type in here the six digits that the app shows then.
 second-factor-code-wrong = This code was not right. Nothing was switched on. Begin again.
@@ -197,6 +209,31 @@ release-reason = What for
 released = Released
 released-until = { $query }, up to and including { $until }
 release-end = end it
+change-rename = { $who } is shown as { $display }
+table-title = Accounts from a table
+table-hint = A table with a line for each person, as every spreadsheet saves it (CSV). Nothing happens before you have seen what would.
+table-example =
+    name;display name;roles;addresses
+    kim;Kim Meier;staff;kim@office.example
+    lee;Lee Adams;staff operator;lee@office.example info@office.example
+table-field = The table
+table-field-hint = Paste it here. The first line names the columns; only “name” is needed. A table takes nothing away from anybody. For more than a few hundred people, use several.
+table-file = Or choose a file
+table-try = Show what would happen
+table-planned = This would happen
+table-do = Do it
+table-done = This was done.
+table-empty = The table is empty.
+table-line = Line
+table-what = What happens
+table-made = The account is made. It begins without any right and without a password.
+table-at-once = { $change }
+table-waits = { $change }: waits
+table-nothing = nothing: all of it is so already
+table-no-name = The first line names no column “name”.
+table-long = A table has 1,000 lines at most. This one and all behind it were left out.
+table-quote = A quotation mark is opened here and never closed. The rest of the table was left out.
+table-role = There is no such role: { $role }. There are staff, operator, auditor and privacy-officer.
 refused-may-not = You may not do that.
 refused-unknown = That does not exist any longer.
 refused-unsound = That changes nothing, or cannot be.
@@ -243,7 +280,50 @@ search-field = Search mail
 search-example = Words, names, from: to: subject: …
 search-do = Search
 query-long = This is too long to be searched for.
-query-wrong = This cannot be searched for as it is written. The examples show what can.
+query-wrong = It cannot be searched for when written like this.
+query-understood = This was searched for: messages with all of
+query-alone = search for this alone
+query-everything = any message
+query-nothing = nothing that can be searched
+query-words = “{ $value }”
+query-phrase = “{ $value }”, exactly so
+query-prefix = words that begin with “{ $value }”
+query-in-from = from { $value }
+query-in-to = to { $value }
+query-in-cc = copy to { $value }
+query-in-bcc = hidden copy to { $value }
+query-in-subject = { $value }, in the subject
+query-in-body = { $value }, in the text
+query-in-filename = { $value }, in the name of an attachment
+query-before = before { $value }
+query-after = from { $value } on
+query-larger = larger than { $value }
+query-smaller = smaller than { $value }
+query-attachment = an attachment
+query-id = the Message-ID { $value }
+query-number = record { $value }
+query-and = and
+query-or = or
+query-not = not { $value }
+query-many = There are too many words to search for. Leave out what stands before character { $at }.
+query-deep = There are too many parentheses within each other. Leave out the one at character { $at }.
+note-unknown-field = “{ $value }:” is no filter; it was searched as a word.
+note-empty-field = Nothing stands behind “{ $value }”; it was searched as a word.
+note-no-date = “{ $value }” is no date and was searched as words. Write 2024, 2024-03 or 31.03.2024.
+note-no-size = “{ $value }” is no size and was searched as words. Write 500k or 5M.
+note-no-number = “{ $value }” is no number and was searched as words.
+note-unknown-feature = Of “has:” only has:attachment is known; “{ $value }” was searched as words.
+note-nothing = “{ $value }” has no letter or digit and was left out.
+note-star = A star works only at the end of a word: “{ $value }”.
+note-lone-operator = “{ $value }” joins nothing and was left out. In quotation marks it is searched as a word.
+note-or = OR parts all words before it from all after it. Parentheses change that.
+note-quote = A quotation mark is not closed; it goes to the end.
+note-parenthesis = A parenthesis is not closed; it goes to the end.
+note-stray-parenthesis = A closing parenthesis without an opening one was left out.
+filter-from = from { $name }
+filter-year = only { $year }
+filter-older = before { $year }
+filters = Narrow the search
 found = { $count ->
     [0] Nothing found
     [one] One message
@@ -313,6 +393,7 @@ export-too-large = The mail is too large for one file. Search for less, by year 
 export-no-room = The disk has no room for it: what is left is for new mail.
 export-signed-out = It was broken off because you signed out, or may no longer do this.
 export-busy = Too many files wait already. Try again in some minutes.
+help-keys = Keys: / goes to the field, j and k from result to result, Enter opens one, Esc leads back, n and p turn the page.
 
 # Reading
 message = Message
@@ -320,19 +401,23 @@ from = From
 to = To
 cc = Copy to
 back-to-results = Back to the results
-unchanged-since = Unchanged since { $since }, record { $number }
+unchanged-since = Unchanged since { $since }, record { $number }; the next signed checkpoint will hold it
+unchanged-signed = Unchanged since { $since }, record { $number }, checkpoint { $checkpoint }
 unchanged-means = The archive has kept this message exactly as it came in. The file below proves it to anybody who has the key of this archive, without asking the archive: “coffer verify” and others check it.
 download-proof = Download the proof
 view-html = As sent
 view-text = Text only
 view-source = Header and source
+view-print = Print view
+print = Print
+back-to-message = Back to the message
 views = Views of the message
 download-eml = Download
 remote-left-out = Pictures from elsewhere were left out: loading them would tell the sender that the mail was read.
 source-cut = Only the beginning is shown. The download has all of it.
 message-too-large = This message is too large to be shown. It can be downloaded as it came in.
 attachment = Attachment
-look-at = Look at it
+preview-of = Preview of { $name }
 
 # State
 all-is-well = All is well.
@@ -350,6 +435,55 @@ second-disk-detached = detached
 second-disk-diverged = went its own way
 second-disk-too-small = too small
 found-up-to = Entries that can be searched
+index-lag = { $count ->
+    [0] all of them
+    [one] all but one, which follows in a moment
+   *[other] all but { $shown }, which follow in a moment
+  }
+clock = Clock
+clock-synchronised = { $now }, synchronised
+clock-alone = { $now }, not synchronised: nobody else confirms it
+forecast-young = for how long that is enough cannot be told before two weeks of mail
+forecast-no-pace = no mail came lately, so for how long that is enough cannot be told
+forecast-long = enough for more than 30 years at the pace of the last 90 days
+forecast-days = { $count ->
+    [one] enough for about one day at the pace of the last 90 days
+   *[other] enough for about { $count } days at the pace of the last 90 days
+  }
+forecast-months = enough for about { $count } months at the pace of the last 90 days
+forecast-years = enough for about { $count } years at the pace of the last 90 days
+plot-title = Mail of the last { $days } days
+plot-spans = Days shown
+plot-span = { $days } days
+plot-description = { $count ->
+    [0] Nothing came from { $from } to { $until }.
+    [one] One mail came from { $from } to { $until }.
+   *[other] { $shown } mails came from { $from } to { $until }, by day and source.
+  }
+plot-table = The same as a table
+sources = Sources
+sources-none = No mail has come from anywhere yet.
+source = Source
+source-last = Last mail
+source-silent = Silent for
+source-smtp = { $name } (SMTP)
+source-smtp-others = other senders (SMTP)
+source-pull = { $name } (fetched)
+source-files = imported files
+source-others = others
+checked-title = Last check of the disks
+checked-hint = The archive reads each disk through once a month, while no mail comes, and compares every byte with its digests.
+first-disk = First disk
+checked-nothing-sealed = No volume is full yet. From the first full one on, each is checked.
+checked-never = Not checked yet.
+checked-read = { $read } of { $sealed } full volumes are checked, between { $oldest } and { $newest }.
+checked-whole = Everything was as it should be.
+checked-damage = { $count ->
+    [one] One place is damaged.
+   *[other] { $count } places are damaged.
+  }
+updates-title = Updates
+updates-none = This is Coffer { $version }. This build does not update itself and does not look for updates: whoever installed it brings newer ones.
 key-title = The key of this archive
 key-hint = Keep this line outside of the archive, in the safe for example. With it anybody can check that nothing was changed, not even by those who look after the archive.
 warning-refused = No mail is taken at the moment ({ $why }). Senders keep it and try again for some days. If the disk is full, make room or take a larger one; if this stays so, start Coffer again.
