@@ -86,7 +86,8 @@ pub(crate) fn assemble(
 fn packages(board: &Board, cache: &Path, release: bool) -> Result<(Lock, PackageTree), ImageError> {
     let mirror = Mirror::new(cache, board)?;
     let lock = Lock::load(&Lock::path(&board.name))?;
-    match PackageTree::unpack(cache, &mirror, &lock) {
+    let folder = cache.join(format!("unpacked-{}", board.debian_architecture));
+    match PackageTree::unpack(&folder, &mirror, &lock) {
         Ok(tree) => Ok((lock, tree)),
         Err(ImageError::Gone(package)) if !release => {
             let path = cache.join(format!("{}.toml", board.name));
@@ -96,7 +97,7 @@ fn packages(board: &Board, cache: &Path, release: bool) -> Result<(Lock, Package
             ));
             let lock = mirror.lock_afresh()?;
             lock.save(&path)?;
-            let tree = PackageTree::unpack(cache, &mirror, &lock)?;
+            let tree = PackageTree::unpack(&folder, &mirror, &lock)?;
             Ok((lock, tree))
         }
         Err(error) => Err(error),

@@ -65,13 +65,17 @@ fn copyright(package: &Package, tree: &PackageTree) -> Result<Vec<u8>, ImageErro
     )))
 }
 
-/// All texts of Rust packages, each once, under the packages that come under it.
+/// All texts of Rust packages, each once, under the packages that come under it; of those that bring none, what they name.
 fn of_rust(packages: &[RustPackage]) -> Vec<u8> {
     let mut by_text: BTreeMap<&[u8], Vec<String>> = BTreeMap::new();
     for package in packages {
+        let name = format!("{} {}", package.name, package.version);
         for text in &package.licence_texts {
-            let named = by_text.entry(text).or_default();
-            named.push(format!("{} {}", package.name, package.version));
+            by_text.entry(text).or_default().push(name.clone());
+        }
+        if package.licence_texts.is_empty() {
+            let named = package.licence.as_deref().unwrap_or("no licence");
+            by_text.entry(named.as_bytes()).or_default().push(name);
         }
     }
     let mut sorted: Vec<_> = by_text.into_iter().collect();
@@ -88,7 +92,8 @@ fn of_rust(packages: &[RustPackage]) -> Vec<u8> {
 fn readme(lock: &Lock) -> String {
     let mut text = "Licences of what Coffer ships.\n\n\
         coffer/           Coffer itself\n\
-        rust-packages     packages from crates.io that are part of the program\n\
+        rust-packages     packages from crates.io that are part of the program, which also holds\n\
+                          Rust's standard library (MIT OR Apache-2.0) and musl (MIT)\n\
         debian/           Debian packages that are in the image, in whole or in part\n\
         common-licenses/  texts that those refer to\n\n\
         The source of each Debian package is in Debian's archive, as of these versions:\n\n"
@@ -108,7 +113,7 @@ mod tests {
         let package = |name: &str, texts: &[&str]| RustPackage {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
-            licence: None,
+            licence: Some("ISC".to_owned()),
             licence_texts: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
         };
         let all = of_rust(&[
@@ -118,7 +123,7 @@ mod tests {
         ]);
         assert_eq!(
             String::from_utf8(all).expect("works"),
-            "== a 1.0.0\n\nApache\n== b 1.0.0, a 1.0.0\n\nMIT\n"
+            "== a 1.0.0\n\nApache\n== b 1.0.0, a 1.0.0\n\nMIT\n== c 1.0.0\n\nISC\n"
         );
     }
 }

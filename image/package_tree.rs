@@ -3,9 +3,8 @@
 use crate::error::ImageError;
 use crate::files;
 use crate::lock::Lock;
-use crate::mirror::{Mirror, hex};
+use crate::mirror::Mirror;
 use crate::program;
-use aws_lc_rs::digest::{Context, SHA256};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -14,37 +13,45 @@ use std::process::Command;
 /// 40 links on the way to a file, as the kernel has it; more are a circle.
 const LINKS_MAX: usize = 40;
 
+/// File that holds the digests of what was unpacked beside it.
+const UNPACKED: &str = ".unpacked";
+
 /// Unpacked packages.
 pub(crate) struct PackageTree {
     root: PathBuf,
 }
 
 impl PackageTree {
-    /// Unpacks packages, unless that was done before.
+    /// Unpacks packages, unless that was done before; those of another lock file for the same architecture make room.
     pub(crate) fn unpack(
-        cache: &Path,
+        folder: &Path,
         mirror: &Mirror<'_>,
         lock: &Lock,
     ) -> Result<Self, ImageError> {
-        let mut context = Context::new(&SHA256);
         let mut debs = Vec::new();
+        let mut digests = String::new();
         for package in &lock.packages {
             debs.push(mirror.file(package)?);
-            context.update(package.sha256.as_bytes());
+            digests.push_str(&package.sha256);
+            digests.push('\n');
         }
-        let root = cache.join(format!(
-            "unpacked-{}",
-            &hex(context.finish().as_ref())[..16]
-        ));
-        if !root.exists() {
-            let new = root.with_extension("new");
-            files::remove_folder(&new)?;
+        // Written last: without it something is missing.
+        let whole = folder.join(UNPACKED);
+        if !files::read_text(&whole).is_ok_and(|unpacked| unpacked == digests) {
+            files::remove_folder(folder)?;
             for deb in debs {
-                program::run(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(&new))?;
+                program::run(
+                    Command::new("dpkg-deb")
+                        .arg("--extract")
+                        .arg(deb)
+                        .arg(folder),
+                )?;
             }
-            files::rename(&new, &root)?;
+            files::write(&whole, digests.as_bytes())?;
         }
-        Ok(Self { root })
+        Ok(Self {
+            root: folder.to_owned(),
+        })
     }
 
     /// Takes a folder as it is.
