@@ -33,11 +33,11 @@ list_skipped() {
     for one in ${skipped[@]+"${skipped[@]}"}; do say "not run: $one"; done
 }
 
-# need_debian PROGRAM[=PACKAGE]…: installs the Debian packages whose programs are not there.
+# need_debian PROGRAM[=PACKAGE]… | FILE=PACKAGE…: installs the Debian packages whose programs or files are not there.
 need_debian() {
     local missing=() one
     for one in "$@"; do
-        have "${one%%=*}" || missing+=("${one##*=}")
+        is_there "${one%%=*}" || missing+=("${one##*=}")
     done
     [ ${#missing[@]} -eq 0 ] && return
     have apt-get || fail "missing programs; install what your system calls: ${missing[*]}"
@@ -46,6 +46,13 @@ need_debian() {
     # Package lists may be absent or years old: only then are they fetched.
     apt_install "${missing[@]}" 2>/dev/null || { apt-get update -qq && apt_install "${missing[@]}"; } ||
         fail "apt-get cannot install: ${missing[*]}"
+}
+
+is_there() {
+    case $1 in
+    /*) [ -e "$1" ] ;;
+    *) have "$1" ;;
+    esac
 }
 
 apt_install() {

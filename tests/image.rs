@@ -1,12 +1,15 @@
-//! The image of this computer's kind of board: two builds are the same bytes, and the tools of others read what lies on it.
+//! The image of this computer's kind of board: two builds are the same bytes, the tools of others read what lies on it, and it starts in an emulator.
 //!
-//! Needs a static binary, which `COFFER_BIN` names in `scripts/test`, Debian's packages, and dosfstools, mtools and gdisk.
+//! Needs a static binary, which `COFFER_BIN` names in `scripts/test`, Debian's packages, dosfstools, mtools and gdisk, and QEMU.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use tests::{Folder, run, skip};
+use tests::{Folder, Process, run, skip, wait_for};
 
 /// Where the EFI partition lies in an image, in bytes: as `image/disk.rs` says.
 const EFI_START: u64 = 1 << 20;
@@ -43,19 +46,20 @@ fn build(target: &Path) -> PathBuf {
 }
 
 /// Says why nothing can be tested here, if so.
-fn missing() -> Option<String> {
+fn missing(programs: &[&str]) -> Option<String> {
     if std::env::var_os("COFFER_BIN").is_none() {
         return Some("COFFER_BIN names no static binary".to_owned());
     }
-    ["apt-get", "dpkg-deb", "fsck.fat", "mcopy", "sgdisk"]
-        .into_iter()
+    ["apt-get", "dpkg-deb"]
+        .iter()
+        .chain(programs)
         .find(|program| run("which", &[program]).code != Some(0))
         .map(|program| format!("{program} is missing"))
 }
 
 #[test]
 fn two_builds_are_the_same_and_others_can_read_them() {
-    if let Some(why) = missing() {
+    if let Some(why) = missing(&["fsck.fat", "mcopy", "sgdisk"]) {
         skip(&format!("the image: {why}"));
         return;
     }
@@ -115,4 +119,91 @@ fn file_on(partition: &Path, path: &str) -> Vec<u8> {
         ],
     )
     .ok()
+}
+
+/// A box in an emulator.
+struct Emulated {
+    process: Process,
+    /// Port of its page on this computer.
+    page: u16,
+    monitor: PathBuf,
+}
+
+impl Emulated {
+    /// Starts the image from its beginning.
+    fn start(folder: &Folder) -> Self {
+        let page = free_port();
+        let arguments = [
+            format!("COFFER_QEMU_WEB={page}"),
+            format!("COFFER_QEMU_SMTP={}", free_port()),
+            top().join("scripts/qemu").display().to_string(),
+            board(),
+            "--fresh".to_owned(),
+        ];
+        Self {
+            process: Process::start("env", &arguments, &folder.join("qemu.log")),
+            page,
+            monitor: top().join("target/qemu").join(board()).join("monitor.sock"),
+        }
+    }
+
+    /// Waits for a line of the serial console that has these words.
+    #[track_caller]
+    fn says(&self, words: &str) {
+        while let Some(line) = self.process.next_line() {
+            if line.contains(words) {
+                return;
+            }
+        }
+        panic!("the console never says: {words}");
+    }
+
+    /// Asks the page for something; nothing while it does not answer.
+    fn page(&self, path: &str) -> Option<String> {
+        let address = format!("https://127.0.0.1:{}{path}", self.page);
+        let ran = run(
+            "curl",
+            &["--silent", "--insecure", "--max-time", "10", &address],
+        );
+        (ran.code == Some(0) && !ran.stdout.is_empty()).then(|| ran.text())
+    }
+
+    /// Gives the emulator a command.
+    fn command(&self, command: &str) {
+        let mut monitor = UnixStream::connect(&self.monitor).expect("a monitor");
+        let mut greeting = [0; 6];
+        monitor.read_exact(&mut greeting).expect("a greeting");
+        monitor
+            .write_all(format!("{command}\n").as_bytes())
+            .expect("a command");
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a port")
+        .port()
+}
+
+#[test]
+fn the_image_starts_shows_its_page_and_ends_by_its_button() {
+    if let Some(why) = missing(&["curl"]) {
+        skip(&format!("the image in an emulator: {why}"));
+        return;
+    }
+    let folder = Folder::new("emulator");
+    build(&top().join("target"));
+    let mut emulated = Emulated::start(&folder);
+    emulated.says(&format!(
+        "Coffer {} ({})",
+        env!("CARGO_PKG_VERSION"),
+        board()
+    ));
+    // What QEMU's own network gives by DHCP.
+    emulated.says("https://10.0.2.15");
+    let page = wait_for("the page of the box", || emulated.page("/"));
+    assert!(page.contains("Coffer"), "{page}");
+    emulated.command("system_powerdown");
+    assert_eq!(emulated.process.wait(), Some(0));
 }
