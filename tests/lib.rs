@@ -5,15 +5,19 @@
 
 mod archive;
 mod folder;
+mod page;
 mod process;
 mod samples;
+mod self_signed;
 mod small_disk;
 mod smtp_client;
 
 pub use archive::{Archive, Hit, Serving, coffer, digest_of, verify_export};
 pub use folder::Folder;
+pub use page::Page;
 pub use process::{Process, Ran, python_with, run, run_with_input};
 pub use samples::{Sample, files_under, is_long, office, read_samples, theme, with_crlf};
+pub use self_signed::SelfSigned;
 pub use small_disk::{DISK_MIB, SmallDisk};
 pub use smtp_client::{Client, Reply};
 

@@ -10,7 +10,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use tests::{
-    Archive, Client, Folder, Serving, is_root, office, read_samples, run, skip, wait_for, with_crlf,
+    Archive, Client, Folder, Page, SelfSigned, Serving, is_root, office, read_samples, run, skip,
+    wait_for, with_crlf,
 };
 
 /// Messages of the corpus that go through Postfix.
@@ -285,4 +286,56 @@ fn recipients_that_postfix_prepends_find_the_message() {
         assert!(archive.show(found[0].number).ends_with(message));
     }
     serving.stop();
+}
+
+/// Coffer hands its own mail to Postfix, by STARTTLS and only once somebody has confirmed the certificate that Postfix made itself.
+#[test]
+fn own_mail_goes_out_by_a_certificate_that_was_confirmed() {
+    let folder = Folder::new("postfix-outgoing");
+    let archive = Archive::at(folder.join("data"));
+    let serving = archive.serve(&[&"--web", &"127.0.0.1:0"]);
+    let Some(page) = Page::new(&folder, &archive, &serving) else {
+        return;
+    };
+    let Some(made) = SelfSigned::new(&folder) else {
+        return;
+    };
+    let settings = format!(
+        "smtpd_tls_key_file = {}\nsmtpd_tls_cert_file = {}\nsmtpd_tls_security_level = encrypt\n",
+        made.key.display(),
+        made.certificate.display()
+    );
+    let digest = made.fingerprint();
+    let Some(postfix) = Postfix::start(&folder, &serving, &settings) else {
+        return;
+    };
+    page.claim(&serving);
+    let port = postfix.address.port().to_string();
+    let server = [
+        ("server", "127.0.0.1"),
+        ("port", port.as_str()),
+        ("security", "starttls"),
+        ("from", "coffer@office.example"),
+        ("to", "anna@office.example"),
+    ];
+    let ended = |values: &[(&str, &str)]| {
+        let begun = page.send("/setup/outgoing", "/setup/outgoing/test", values);
+        assert!(begun.contains("Location: /setup/outgoing/test"), "{begun}");
+        wait_for("the end of the test", || {
+            let shown = page.get("/setup/outgoing/test");
+            (!shown.contains("Refresh: ")).then_some(shown)
+        })
+    };
+    let refused = ended(&server);
+    let shown = refused.replace("<wbr>", "");
+    assert!(shown.contains(&digest), "{digest}: {refused}");
+    assert_eq!(archive.stat("messages"), 0, "nothing went out");
+    let again = [("tested", "yes"), ("certificate", digest.as_str())];
+    let taken = ended(&again);
+    assert!(taken.contains("has taken the test mail over"), "{taken}");
+    wait_for_copies(&archive, &postfix, 1);
+    let found = archive.search("subject:\"Coffer: test mail\"");
+    assert_eq!(found.len(), 1);
+    serving.stop();
+    archive.verify();
 }

@@ -3,107 +3,23 @@
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use tests::{Archive, Folder, Ran, Serving, run, skip};
-
-const PASSWORD: &str = "drei Igel im Regen";
+use tests::{Archive, Folder, Page, SelfSigned, run};
 
 /// 64 MiB above what an idle program takes: 1,000 connections that say nothing must not cost more.
 const IDLE_BYTES_MAX: u64 = 64 << 20;
 
-/// A minute for an answer; what takes longer hangs.
-const ANSWER_SECONDS: &str = "60";
-
-fn has_curl() -> bool {
-    let is_there = Command::new("curl").arg("--version").output().is_ok();
-    if !is_there {
-        skip("curl is not installed");
-    }
-    is_there
-}
-
-/// A served page, and a browser's memory.
-struct Page {
-    address: String,
-    certificate: PathBuf,
-    cookies: PathBuf,
-}
-
-impl Page {
-    fn new(folder: &Folder, archive: &Archive, serving: &Serving) -> Self {
-        let certificate = archive.run("certificate", &[]);
-        Self {
-            address: serving.said("web").to_owned(),
-            certificate: folder.write("coffer.crt", certificate),
-            cookies: folder.join("cookies"),
-        }
-    }
-
-    fn address(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
-    }
-
-    /// Asks as a browser that trusts the box; gives status line, fields and body.
-    fn curl(&self, path: &str, arguments: &[&dyn AsRef<OsStr>]) -> Ran {
-        let address = self.address(path);
-        let head: [&dyn AsRef<OsStr>; 11] = [
-            &"--silent",
-            &"--show-error",
-            &"--include",
-            &"--max-time",
-            &ANSWER_SECONDS,
-            &"--cacert",
-            &self.certificate,
-            &"--cookie",
-            &self.cookies,
-            &"--cookie-jar",
-            &self.cookies,
-        ];
-        let all: Vec<_> = head
-            .into_iter()
-            .chain(arguments.iter().copied())
-            .chain([&address as &dyn AsRef<OsStr>])
-            .collect();
-        run("curl", &all)
-    }
-
-    fn get(&self, path: &str) -> String {
-        self.curl(path, &[]).text()
-    }
-
-    /// Sends a form that the page at a path holds.
-    fn send(&self, at: &str, path: &str, values: &[(&str, &str)]) -> String {
-        let form = self.get(at);
-        let (_, rest) = form.split_once("name=\"token\" value=\"").expect("a form");
-        let token = rest.split('"').next().unwrap_or_default();
-        let token = ("token", token);
-        let values = values.iter().chain([&token]);
-        let values: Vec<_> = values
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let arguments: Vec<&dyn AsRef<OsStr>> = values
-            .iter()
-            .flat_map(|value| [&"--data-urlencode" as &dyn AsRef<OsStr>, value])
-            .collect();
-        self.curl(path, &arguments).text()
-    }
-}
-
 #[test]
 fn a_new_archive_is_claimed_and_set_up_in_a_browser() {
-    if !has_curl() {
-        return;
-    }
     let folder = Folder::new("web-setup");
     let archive = Archive::at(folder.join("data"));
     let serving = archive.serve(&[&"--web", &"127.0.0.1:0", &"--web-redirect", &"127.0.0.1:0"]);
-    let page = Page::new(&folder, &archive, &serving);
+    let Some(page) = Page::new(&folder, &archive, &serving) else {
+        return;
+    };
     let plain = run(
         "curl",
         &[
@@ -123,15 +39,7 @@ fn a_new_archive_is_claimed_and_set_up_in_a_browser() {
         first.contains("Claim code") && first.contains("Content-Security-Policy: "),
         "{first}"
     );
-    let code = serving.said("claim code");
-    let values = [
-        ("code", code),
-        ("name", "chef"),
-        ("password", PASSWORD),
-        ("password-again", PASSWORD),
-    ];
-    let claimed = page.send("/", "/claim", &values);
-    assert!(claimed.contains("Location: /setup\r\n"), "{claimed}");
+    page.claim(&serving);
     assert!(page.get("/setup/mail?wait=0").contains("Refresh: 3\r\n"));
     let (number, _) = serving
         .connect()
@@ -184,45 +92,20 @@ fn a_new_archive_is_claimed_and_set_up_in_a_browser() {
     archive.verify();
 }
 
-/// A certificate that an authority of the office issued, with its key: text files.
-fn certificate_of_others(folder: &Folder) -> Option<(PathBuf, PathBuf)> {
-    let (certificate, key) = (folder.join("others.crt"), folder.join("others.key"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
-        .args(["ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
-        .args(["-subj", "/CN=archive", "-addext"])
-        .arg("subjectAltName=IP:127.0.0.1")
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output();
-    let is_made = made.is_ok_and(|made| made.status.success());
-    if !is_made {
-        skip("openssl is not installed");
-    }
-    is_made.then_some((certificate, key))
-}
-
 #[test]
 fn a_certificate_of_others_is_used_at_once_and_after_a_start() {
     let folder = Folder::new("web-certificate");
-    let Some((certificate, key)) = certificate_of_others(&folder).filter(|_| has_curl()) else {
+    let Some(others) = SelfSigned::new(&folder) else {
         return;
     };
     let archive = Archive::at(folder.join("data"));
     let serving = archive.serve(&[&"--web", &"127.0.0.1:0"]);
-    let page = Page::new(&folder, &archive, &serving);
-    let values = [
-        ("code", serving.said("claim code")),
-        ("name", "chef"),
-        ("password", PASSWORD),
-        ("password-again", PASSWORD),
-    ];
-    let claimed = page.send("/", "/claim", &values);
-    assert!(claimed.contains("Location: /setup\r\n"), "{claimed}");
+    let Some(page) = Page::new(&folder, &archive, &serving) else {
+        return;
+    };
+    page.claim(&serving);
     let text = |path| std::fs::read_to_string(path).expect("text");
-    let (chain, secret) = (text(&certificate), text(&key));
+    let (chain, secret) = (text(&others.certificate), text(&others.key));
     let values = [("certificate", chain.as_str()), ("key", secret.as_str())];
     let put_in = page.send("/setup/certificate", "/setup/certificate", &values);
     let done = "Location: /setup/certificate\r\n";
@@ -230,7 +113,7 @@ fn a_certificate_of_others_is_used_at_once_and_after_a_start() {
     let (of_the_box, page) = (
         page.certificate.clone(),
         Page {
-            certificate,
+            certificate: others.certificate,
             ..page
         },
     );
@@ -279,13 +162,12 @@ fn trusting(archive: &Archive) -> Arc<ClientConfig> {
 
 #[test]
 fn a_thousand_idle_connections_cost_little_and_keep_nobody_out() {
-    if !has_curl() {
-        return;
-    }
     let folder = Folder::new("web-idle");
     let archive = Archive::at(folder.join("data"));
     let serving = archive.serve(&[&"--web", &"127.0.0.1:0"]);
-    let page = Page::new(&folder, &archive, &serving);
+    let Some(page) = Page::new(&folder, &archive, &serving) else {
+        return;
+    };
     let config = trusting(&archive);
     let web = page.address["https://".len()..]
         .parse()

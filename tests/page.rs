@@ -1,0 +1,109 @@
+//! The page as a browser asks for it, by curl: cookies, forms with their token, and trust in the box alone.
+
+use crate::{Archive, Folder, Ran, Serving, run, skip};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The operator's password.
+const PASSWORD: &str = "drei Igel im Regen";
+
+/// A minute for an answer; what takes longer hangs.
+const ANSWER_SECONDS: &str = "60";
+
+/// A served page, and a browser's memory.
+#[derive(Clone)]
+pub struct Page {
+    /// Where it is served.
+    pub address: String,
+    /// The authority that the browser trusts (PEM).
+    pub certificate: PathBuf,
+    /// Where its cookies are kept.
+    pub cookies: PathBuf,
+}
+
+impl Page {
+    /// Makes a browser that trusts the box; none, and a word about it, where there is no curl.
+    pub fn new(folder: &Folder, archive: &Archive, serving: &Serving) -> Option<Self> {
+        if Command::new("curl").arg("--version").output().is_err() {
+            skip("curl is not installed");
+            return None;
+        }
+        let certificate = archive.run("certificate", &[]);
+        Some(Self {
+            address: serving.said("web").to_owned(),
+            certificate: folder.write("coffer.crt", certificate),
+            cookies: folder.join("cookies"),
+        })
+    }
+
+    /// Claims the archive as the operator `chef`, and is signed in then.
+    ///
+    /// # Panics
+    /// When it cannot be claimed.
+    #[track_caller]
+    pub fn claim(&self, serving: &Serving) {
+        let values = [
+            ("code", serving.said("claim code")),
+            ("name", "chef"),
+            ("password", PASSWORD),
+            ("password-again", PASSWORD),
+        ];
+        let claimed = self.send("/", "/claim", &values);
+        assert!(claimed.contains("Location: /setup\r\n"), "{claimed}");
+    }
+
+    /// The whole address of a path.
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
+    /// Asks with more arguments of curl; gives status line, fields and body.
+    pub fn curl(&self, path: &str, arguments: &[&dyn AsRef<OsStr>]) -> Ran {
+        let address = self.address(path);
+        let head: [&dyn AsRef<OsStr>; 11] = [
+            &"--silent",
+            &"--show-error",
+            &"--include",
+            &"--max-time",
+            &ANSWER_SECONDS,
+            &"--cacert",
+            &self.certificate,
+            &"--cookie",
+            &self.cookies,
+            &"--cookie-jar",
+            &self.cookies,
+        ];
+        let all: Vec<_> = head
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .chain([&address as &dyn AsRef<OsStr>])
+            .collect();
+        run("curl", &all)
+    }
+
+    /// Asks for a path; gives status line, fields and body.
+    pub fn get(&self, path: &str) -> String {
+        self.curl(path, &[]).text()
+    }
+
+    /// Sends a form that the page at a path holds.
+    ///
+    /// # Panics
+    /// When there is no form.
+    pub fn send(&self, at: &str, path: &str, values: &[(&str, &str)]) -> String {
+        let form = self.get(at);
+        let (_, rest) = form.split_once("name=\"token\" value=\"").expect("a form");
+        let token = rest.split('"').next().unwrap_or_default();
+        let token = ("token", token);
+        let values = values.iter().chain([&token]);
+        let values: Vec<_> = values
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let arguments: Vec<&dyn AsRef<OsStr>> = values
+            .iter()
+            .flat_map(|value| [&"--data-urlencode" as &dyn AsRef<OsStr>, value])
+            .collect();
+        self.curl(path, &arguments).text()
+    }
+}
