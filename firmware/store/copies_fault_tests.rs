@@ -23,7 +23,7 @@ use std::path::Path;
 const RUNS: u64 = 6;
 
 /// What was acknowledged.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Kept {
     messages: Vec<(Receipt, Vec<u8>)>,
     settings: Vec<String>,
@@ -49,12 +49,24 @@ impl Kept {
     }
 }
 
-/// Lives through everything; what fails is not kept and the next thing is tried.
-fn scenario(one: &SimDisk, two: &SimDisk, kept: &mut Kept) {
-    for (round, copy) in [Some(two), None, Some(two)].into_iter().enumerate() {
+/// Whether the second disk is there, in each round.
+const ROUNDS: [bool; 3] = [true, false, true];
+
+/// Both disks and what was acknowledged, while the archive is closed.
+#[derive(Default)]
+struct Scenario {
+    disks: [SimDisk; 2],
+    kept: Kept,
+}
+
+impl Scenario {
+    /// Lives through a round; what fails is not kept and the next thing is tried.
+    fn live_through(&mut self, round: usize) {
+        let [one, two] = &self.disks;
+        let copy = ROUNDS[round].then_some(two);
         if let Ok(store) = try_open(one, copy) {
             let first = round as u32 * 10;
-            kept.put(&store, first..first + 7);
+            self.kept.put(&store, first..first + 7);
             // The last volume holds text alone, which becomes smaller.
             let _ = store.recompress(true, &mut |_, _| {});
             // The other disk has what is spoiled here.
@@ -62,6 +74,26 @@ fn scenario(one: &SimDisk, two: &SimDisk, kept: &mut Kept) {
                 let _ = store.mend_in_step(&mut |_, _| {});
             }
         }
+    }
+
+    /// Another one that is as this one is now.
+    fn fork(&self) -> Self {
+        let [one, two] = &self.disks;
+        Self {
+            disks: [one.fork(), two.fork()],
+            kept: self.kept.clone(),
+        }
+    }
+
+    /// Lives through all rounds without a fault; gives it as it was before each of them, and at the end.
+    fn states() -> Vec<Self> {
+        let mut scenario = Self::default();
+        let mut states = vec![scenario.fork()];
+        for round in 0..ROUNDS.len() {
+            scenario.live_through(round);
+            states.push(scenario.fork());
+        }
+        states
     }
 }
 
@@ -126,13 +158,23 @@ fn recompressed(disk: &SimDisk) -> usize {
     headers.filter(|header| header.recompressed).count()
 }
 
-/// Walks with a fault on the disk of this number.
+/// Lives through the scenario with a fault, from the round on in which it befalls a disk; tells whether it did.
+fn with_fault(states: &[Scenario], faulty: usize, fault: Fault) -> (Scenario, bool) {
+    let is_before = |state: &&Scenario| state.disks[faulty].steps() < fault.at_step;
+    let before = states[1..].iter().take_while(is_before).count();
+    let mut scenario = states[before].fork();
+    scenario.disks[faulty].set_fault(Some(fault));
+    (before..ROUNDS.len()).for_each(|round| scenario.live_through(round));
+    let hit = scenario.disks[faulty].fault_was_hit();
+    (scenario, hit)
+}
+
+/// Walks with a fault on either disk.
 fn walk(kind: FaultKind) {
-    let disks = [SimDisk::new(), SimDisk::new()];
-    let mut kept = Kept::default();
-    scenario(&disks[0], &disks[1], &mut kept);
+    let states = Scenario::states();
+    let Scenario { disks, kept } = states.last().expect("the end");
     assert_eq!((kept.messages.len(), kept.settings.len()), (21, 21));
-    for disk in &disks {
+    for disk in disks {
         assert!(recompressed(disk) >= 3);
     }
     let (mut runs, mut hits) = (0, 0);
@@ -141,11 +183,8 @@ fn walk(kind: FaultKind) {
         let long = std::env::var_os("COFFER_TEST_LONG").is_some();
         let stride = if long { 1 } else { (steps / RUNS).max(1) };
         for at_step in (1 + kind as u64..=steps).step_by(stride as usize) {
-            let two = [SimDisk::new(), SimDisk::new()];
-            two[faulty].set_fault(Some(Fault { at_step, kind }));
-            let mut kept = Kept::default();
-            scenario(&two[0], &two[1], &mut kept);
-            let hit = two[faulty].fault_was_hit();
+            let fault = Fault { at_step, kind };
+            let (Scenario { disks: two, kept }, hit) = with_fault(&states, faulty, fault);
             // Shown when an assertion fails.
             println!("{kind:?} at step {at_step} of disk {faulty}, hit: {hit}");
             runs += 1;

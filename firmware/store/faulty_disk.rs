@@ -8,13 +8,14 @@
 //! and is as strict as POSIX allows: a new file that was synced is gone when its folder was not. It does not model time, the
 //! loss of what was durable, or memory that the file system needs for itself. Length counts as taken room, holes included.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Bytes, Disk, DiskFile, Open, Room, check_name, folder_of};
+use crate::pages::{PAGE_BYTES, Pages};
 
 /// Bytes that reach a disk together or not at all; the smallest sector in use.
 pub const SECTOR_BYTES: usize = 512;
@@ -78,6 +79,14 @@ impl SimDisk {
         let disk = Self::default();
         disk.set_capacity(capacity_bytes);
         disk
+    }
+
+    /// Makes another disk that is as this one is now, steps included; files that are open here stay open here alone.
+    pub fn fork(&self) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(self.state().clone())),
+            gate: Arc::default(),
+        }
     }
 
     /// Changes the size; what lies on the disk stays, even if it is more.
@@ -316,9 +325,8 @@ impl DiskFile for OpenFile {
         let mut state = self.state()?;
         let live = &state.file(self.file).live;
         let range = range(offset, bytes.len())?;
-        let found = live.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
-        bytes.copy_from_slice(found);
-        Ok(())
+        let read = live.read(range.start, bytes);
+        read.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -340,7 +348,9 @@ impl DiskFile for OpenFile {
                 let carrying = bytes.iter().rposition(|byte| *byte != 0);
                 let end = carrying.map_or(bytes.len(), |last| last + 1);
                 let bit = Random(state.steps).below(end as u64 * 8) as usize;
-                state.file(self.file).live[range.start + bit / 8] ^= 1 << (bit % 8);
+                let flipped = bytes[bit / 8] ^ 1 << (bit % 8);
+                let live = &mut state.file(self.file).live;
+                live.write(range.start + bit / 8, &[flipped]);
                 state.hit();
                 Ok(())
             }
@@ -399,6 +409,7 @@ type Change = Vec<(PathBuf, Option<Entry>)>;
 
 type Names = BTreeMap<PathBuf, Entry>;
 
+#[derive(Clone)]
 struct State {
     names: Names,
     durable_names: Names,
@@ -604,12 +615,15 @@ impl State {
     }
 }
 
-#[derive(Default)]
+/// Sectors of a page: a bit each.
+const PAGE_SECTORS: usize = PAGE_BYTES / SECTOR_BYTES;
+
+#[derive(Clone, Default)]
 struct SimFile {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    /// Numbers of the sectors that the next sync makes durable.
-    unsynced: BTreeSet<usize>,
+    live: Pages,
+    durable: Pages,
+    /// The sectors that the next sync makes durable, by page.
+    unsynced: BTreeMap<usize, u8>,
     /// The lengths since the last sync, in order: a write lets the file grow from one to the other, sector by sector;
     /// another change of the length happens at once, from and to are the same.
     unsynced_lengths: Vec<(usize, usize)>,
@@ -624,8 +638,8 @@ impl SimFile {
         if self.live.len() < range.end {
             self.grow(range.end);
         }
-        self.unsynced.extend(sectors(&range));
-        self.live[range].copy_from_slice(bytes);
+        self.mark(&range);
+        self.live.write(start, bytes);
     }
 
     fn grow(&mut self, len: usize) {
@@ -634,15 +648,27 @@ impl SimFile {
             Some((_, to)) if *to == old => *to = len,
             _ => self.unsynced_lengths.push((old, len)),
         }
-        self.live.resize(len, 0);
+        self.live.resize(len);
     }
 
     fn set_len(&mut self, len: usize) {
         // What is cut off must not come back when the file grows again.
         let cut = len..self.live.len().max(len);
-        self.unsynced.extend(sectors(&cut));
+        self.mark(&cut);
         self.unsynced_lengths.push((len, len));
-        self.live.resize(len, 0);
+        self.live.resize(len);
+    }
+
+    /// Notes that a range of bytes is not durable.
+    fn mark(&mut self, bytes: &Range<usize>) {
+        let sectors = sectors(bytes);
+        for page in sectors.start / PAGE_SECTORS..sectors.end.div_ceil(PAGE_SECTORS) {
+            let first = page * PAGE_SECTORS;
+            let from = sectors.start.max(first) - first;
+            let until = sectors.end.min(first + PAGE_SECTORS) - first;
+            let bits = (1_u16 << until) - (1 << from);
+            *self.unsynced.entry(page).or_default() |= bits as u8;
+        }
     }
 
     fn forget_unsynced(&mut self) {
@@ -651,19 +677,21 @@ impl SimFile {
     }
 
     fn sync(&mut self) {
-        self.durable.resize(self.live.len(), 0);
-        for sector in std::mem::take(&mut self.unsynced) {
-            self.keep(sector);
+        self.durable.resize(self.live.len());
+        for (page, sectors) in std::mem::take(&mut self.unsynced) {
+            let first = page * PAGE_SECTORS;
+            match sectors {
+                u8::MAX => self.keep(first..first + PAGE_SECTORS),
+                some => sectors_of(page, some).for_each(|one| self.keep(one..one + 1)),
+            }
         }
         self.unsynced_lengths.clear();
     }
 
-    /// Makes a sector durable as far as it lies within both lengths.
-    fn keep(&mut self, sector: usize) {
-        let end = self.live.len().min(self.durable.len());
-        let start = (sector * SECTOR_BYTES).min(end);
-        let range = start..(start + SECTOR_BYTES).min(end);
-        self.durable[range.clone()].copy_from_slice(&self.live[range]);
+    /// Makes sectors durable as far as they lie within both lengths.
+    fn keep(&mut self, sectors: Range<usize>) {
+        let bytes = sectors.start * SECTOR_BYTES..sectors.end * SECTOR_BYTES;
+        self.durable.take_over(&self.live, bytes);
     }
 
     /// Makes some of the unsynced `sectors`, and one of the lengths since the last sync, durable.
@@ -674,15 +702,26 @@ impl SimFile {
         if let Some((from, to)) = lengths.get(picked) {
             let steps = (to - from).div_ceil(SECTOR_BYTES) as u64;
             let grown = random.below(steps + 1) as usize * SECTOR_BYTES;
-            self.durable.resize((from + grown).min(*to), 0);
+            self.durable.resize((from + grown).min(*to));
         }
-        let unsynced: Vec<_> = self.unsynced.range(sectors).copied().collect();
+        let pages = sectors.start / PAGE_SECTORS..sectors.end.div_ceil(PAGE_SECTORS);
+        let unsynced = self.unsynced.range(pages);
+        let unsynced: Vec<_> = unsynced
+            .flat_map(|(page, some)| sectors_of(*page, *some))
+            .filter(|sector| sectors.contains(sector))
+            .collect();
         for sector in unsynced {
             if random.coin() {
-                self.keep(sector);
+                self.keep(sector..sector + 1);
             }
         }
     }
+}
+
+/// Gives the numbers of the sectors of a page whose bits are set, ascending.
+fn sectors_of(page: usize, bits: u8) -> impl Iterator<Item = usize> {
+    let set = (0..PAGE_SECTORS).filter(move |sector| bits >> sector & 1 == 1);
+    set.map(move |sector| page * PAGE_SECTORS + sector)
 }
 
 fn apply(names: &mut Names, change: &Change) {
@@ -735,6 +774,8 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;

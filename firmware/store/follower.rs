@@ -81,7 +81,7 @@ enum Next {
     Closed,
 }
 
-/// How long the follower's thread waits for a step before it looks after other things: joining ends within this time.
+/// How often the follower's thread looks after other things while there is no step: joining ends within this time.
 const IDLE: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -187,8 +187,8 @@ impl Lane {
         waiting.done == waiting.handed && waiting.trouble.is_none()
     }
 
-    /// Takes the next step, or none when there was nothing to do for a moment.
-    fn next(&self) -> Next {
+    /// Takes the next step, or none when there is nothing to do; it waits for a moment first if `was_idle`.
+    fn next(&self, was_idle: bool) -> Next {
         let mut waiting = self.waiting();
         loop {
             if waiting.closed {
@@ -197,6 +197,9 @@ impl Lane {
             if let Some(step) = waiting.steps.pop_front() {
                 waiting.weight_bytes -= step.weight_bytes();
                 return Next::Step(step);
+            }
+            if !was_idle {
+                return Next::Idle;
             }
             let (woken, timed_out) = self
                 .0
@@ -224,18 +227,21 @@ impl Lane {
         waiting.trouble.is_none()
     }
 
-    /// Does the steps until the lane is closed or one fails; `idle` is called when there was nothing to do for a moment.
+    /// Does the steps until the lane is closed or one fails; `idle` is called when there is nothing to do, and then now and again.
     pub(crate) fn follow(&self, followed: &mut Followed, mut idle: impl FnMut()) {
         let _at_end = AtEnd(self);
+        let mut was_idle = false;
         loop {
-            let result = match self.next() {
+            let result = match self.next(was_idle) {
                 Next::Step(step) => followed.take(step),
                 Next::Closed => return,
                 Next::Idle => {
                     idle();
+                    was_idle = true;
                     continue;
                 }
             };
+            was_idle = false;
             if !self.acknowledge(result) {
                 return;
             }

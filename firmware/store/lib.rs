@@ -8,6 +8,8 @@
 pub mod disk;
 #[cfg(any(test, feature = "simulated-disk"))]
 pub mod faulty_disk;
+#[cfg(any(test, feature = "simulated-disk"))]
+mod pages;
 mod room;
 
 mod digest;

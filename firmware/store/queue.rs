@@ -19,8 +19,8 @@ const BATCH_BYTES_MAX: u64 = 8 << 20;
 /// Weight at which bulk work is committed without waiting for more, in bytes: sixteen full frames a sync.
 const BULK_BYTES: u64 = 4 << 20;
 
-/// How long bulk work waits for more: an import's last messages are not kept longer than this.
-const BULK_WAIT: Duration = Duration::from_millis(30);
+/// How long bulk work waits for more: an import's last messages are not kept longer than this. In tests it mostly comes alone.
+const BULK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 30 });
 
 /// Something that is answered later.
 pub struct Pending<T>(Arc<Mutex<Asked<T>>>);
