@@ -97,6 +97,8 @@ pub(crate) struct Copies {
 struct Standing {
     /// None until the second disk was looked at.
     state: Option<CopyState>,
+    /// How many sealed volumes became other files on the own disk, each before the turn ended in which it did.
+    swaps: u64,
     closing: bool,
     /// The follower's thread has ended.
     ended: bool,
@@ -114,8 +116,6 @@ struct Inner {
     position: Watermark,
     /// What is to be told in the archive.
     news: Vec<Event>,
-    /// How many sealed volumes became other files on the own disk.
-    swaps: u64,
 }
 
 impl Copies {
@@ -133,7 +133,6 @@ impl Copies {
             owed: None,
             position: Watermark::default(),
             news: Vec::new(),
-            swaps: 0,
         };
         Self {
             own,
@@ -231,6 +230,15 @@ impl Copies {
         self.moved.notify_all();
     }
 
+    /// Waits, for a limited time, until so many sealed volumes have become other files.
+    #[cfg(test)]
+    pub(crate) fn wait_for_swaps(&self, limit: Duration, count: u64) -> bool {
+        let is_there = self.wait(limit, |standing| standing.swaps >= count);
+        // The last one ends with its turn.
+        drop(self.turn());
+        is_there
+    }
+
     fn wait(&self, limit: Duration, is_there: impl Fn(&Standing) -> bool) -> bool {
         let standing = self.standing();
         let waited = self
@@ -285,12 +293,13 @@ impl Turn<'_> {
 
     /// How many sealed volumes became other files on the own disk: a follower that caught up beside one has to look again.
     pub(crate) fn swaps(&self) -> u64 {
-        self.inner.swaps
+        self.copies.standing().swaps
     }
 
     /// Says that a sealed volume of the own disk becomes another file before the turn ends.
     pub(crate) fn swaps_a_volume(&mut self) {
-        self.inner.swaps += 1;
+        self.copies.standing().swaps += 1;
+        self.copies.moved.notify_all();
     }
 
     /// The way to the follower, while there is one.

@@ -792,6 +792,16 @@ impl Store {
         assert!(shared.leaves() >= leaves, "nothing comes");
     }
 
+    /// Waits until so many sealed volumes have become other files.
+    #[cfg(test)]
+    pub(crate) fn wait_for_swaps(&self, count: u64) {
+        let limit = std::time::Duration::from_secs(60);
+        assert!(
+            self.copies.wait_for_swaps(limit, count),
+            "nothing is swapped"
+        );
+    }
+
     /// Copies catalog and index to the follower now, as upkeep does at times.
     #[cfg(test)]
     pub(crate) fn copy_derived(&self) -> Result<bool> {
