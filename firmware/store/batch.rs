@@ -6,6 +6,7 @@ use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::index::Document;
 use crate::leaf::{Leaf, LeafBody, LeafHead, Moment, encode_event, encode_reception};
+use crate::lost::Lost;
 use crate::merkle::{self, Appender, Tile};
 use crate::note::Signer;
 use crate::prepare::{Prepared, PreparedContent, PreparedFrames, SpooledContent};
@@ -168,8 +169,11 @@ impl<'a> Batch<'a> {
         let digest = prepared.message.digest;
         let bytes = encode_reception(&prepared.reception).len();
         check_length("what is known of an arrival", bytes)?;
-        let receipt = match self.around.view.message(&digest)? {
+        let known = self.around.view.message(&digest)?;
+        let is_lost = known.is_some() && known == prepared.lost.message;
+        let receipt = match known.filter(|_| !is_lost) {
             None => self.new_message(prepared)?,
+            Some(number) if self.brings_lost(&prepared)? => self.restored(number, prepared)?,
             Some(number) => match self.known_reception(number, &prepared.reception)? {
                 Some(reception) => Receipt {
                     number,
@@ -192,19 +196,23 @@ impl<'a> Batch<'a> {
             contents,
             frames,
             left_out,
+            lost,
             actor,
             ..
         } = prepared;
         self.check_left_out(&left_out)?;
-        self.contents(contents, frames)?;
+        self.contents(contents, frames, &lost)?;
         let (digest, size_bytes) = (message.digest, message.size_bytes);
         let number = self.leaf(actor, LeafBody::Message(message));
         facts.arrived(number, self.around.moment.at_us, &reception);
         self.built.entries.messages.push((number, digest));
         self.built.entries.summaries.push((number, facts.summary));
         self.built.documents.push(facts.document);
-        self.built.entries.totals.messages += 1;
-        self.built.entries.totals.message_bytes += size_bytes;
+        // One whose record was lost is the same message.
+        if lost.message.is_none() {
+            self.built.entries.totals.messages += 1;
+            self.built.entries.totals.message_bytes += size_bytes;
+        }
         let reception = self.reception(number, digest, size_bytes, actor, reception);
         Ok(Receipt {
             number,
@@ -221,12 +229,13 @@ impl<'a> Batch<'a> {
             contents,
             frames,
             left_out,
+            lost,
             actor,
             ..
         } = prepared;
         self.check_left_out(&left_out)?;
-        // Of the message itself everything is there; a journal report's own pieces may be new.
-        self.contents(contents, frames)?;
+        // Of the message itself mostly everything is there; a journal report's own pieces may be new.
+        self.contents(contents, frames, &lost)?;
         let origin = origin(&reception);
         let reception =
             self.reception(number, message.digest, message.size_bytes, actor, reception);
@@ -244,6 +253,32 @@ impl<'a> Batch<'a> {
             digest: message.digest,
             novelty: Novelty::NewReception,
         })
+    }
+
+    /// Tells whether a message brings contents that the archive lacks though it knows the message: they are lost, or a journal report's.
+    fn brings_lost(&self, prepared: &Prepared) -> Result<bool> {
+        for content in prepared.brought() {
+            if !self.is_kept(&content.digest, &prepared.lost)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the contents of a known message in once more, with this arrival; a rebuild meanwhile could not read what lists show of it.
+    fn restored(&mut self, number: u64, mut prepared: Prepared) -> Result<Receipt> {
+        let Surroundings { view, reader, .. } = self.around;
+        if view.summary(number)?.is_none()
+            && let Ok(stored) = reader.leaf(view, number)
+        {
+            let first = reader.reception(view, number + 1);
+            let first = first.map_or_else(|_| prepared.reception.clone(), |(_, first)| first);
+            let at_us = stored.leaf.head.moment.at_us;
+            prepared.facts.arrived(number, at_us, &first);
+            let summary = std::mem::take(&mut prepared.facts.summary);
+            self.built.entries.summaries.push((number, summary));
+        }
+        self.further_reception(number, prepared)
     }
 
     fn reception(
@@ -320,27 +355,28 @@ impl<'a> Batch<'a> {
     /// What a message leaves out must still be there: a catalog that was rebuilt meanwhile may lack what lies in damage.
     fn check_left_out(&self, left_out: &[Digest]) -> Result<()> {
         for digest in left_out {
-            if !self.is_known(digest)? {
+            if !self.is_kept(digest, &Lost::default())? {
                 return Err(Error::Rebuilding);
             }
         }
         Ok(())
     }
 
-    /// Takes in those contents that the archive does not have.
+    /// Takes in those contents that the archive does not have, or has lost.
     fn contents(
         &mut self,
         contents: Vec<PreparedContent>,
         frames: Option<PreparedFrames>,
+        lost: &Lost,
     ) -> Result<()> {
         for prepared in contents {
-            if !self.is_known(&prepared.content.digest)? {
+            if !self.is_kept(&prepared.content.digest, lost)? {
                 self.contents_seen.insert(prepared.content.digest);
                 let slot = self
                     .packer
                     .content(prepared.content, &prepared.bytes, &mut self.run);
                 self.contents.push((prepared.content, slot));
-                self.count_content(prepared.content);
+                self.count_content(prepared.content, lost);
             }
         }
         let Some(mut frames) = frames else {
@@ -348,19 +384,19 @@ impl<'a> Batch<'a> {
         };
         let mut new = Vec::new();
         for spooled in std::mem::take(&mut frames.contents) {
-            if !self.is_known(&spooled.content.digest)? {
+            if !self.is_kept(&spooled.content.digest, lost)? {
                 new.push(spooled);
             }
         }
         new.retain(|spooled| self.contents_seen.insert(spooled.content.digest));
         // Other work may have brought the rest meanwhile; what shares a frame with something new is copied and keeps its old place.
         frames.keep(&new);
-        self.spool_places(&frames, new);
+        self.spool_places(&frames, new, lost);
         self.built.spooled.push(frames);
         Ok(())
     }
 
-    fn spool_places(&mut self, frames: &PreparedFrames, new: Vec<SpooledContent>) {
+    fn spool_places(&mut self, frames: &PreparedFrames, new: Vec<SpooledContent>, lost: &Lost) {
         let Watermark { volume, offset, .. } = self.around.position;
         let base = offset + self.spooled_bytes();
         for SpooledContent { content, first, .. } in new {
@@ -370,7 +406,7 @@ impl<'a> Batch<'a> {
                 inner: first.inner,
             };
             self.built.entries.contents.push((content, place));
-            self.count_content(content);
+            self.count_content(content, lost);
         }
     }
 
@@ -379,11 +415,19 @@ impl<'a> Batch<'a> {
         spooled.map(PreparedFrames::length_bytes).sum()
     }
 
-    fn is_known(&self, digest: &Digest) -> Result<bool> {
-        Ok(self.contents_seen.contains(digest) || self.around.view.content(digest)?.is_some())
+    /// Tells whether the archive has a content, elsewhere than where it was lost.
+    fn is_kept(&self, digest: &Digest, lost: &Lost) -> Result<bool> {
+        if self.contents_seen.contains(digest) {
+            return Ok(true);
+        }
+        let known = self.around.view.content(digest)?;
+        Ok(known.is_some_and(|(_, place)| lost.contents.get(digest) != Some(&place)))
     }
 
-    fn count_content(&mut self, content: ContentRef) {
+    fn count_content(&mut self, content: ContentRef, lost: &Lost) {
+        if lost.contents.contains_key(&content.digest) {
+            return;
+        }
         self.built.entries.totals.contents += 1;
         self.built.entries.totals.content_bytes += content.length_bytes;
     }

@@ -21,14 +21,14 @@ const SMALL: u64 = 4_000;
 const LARGE: u64 = 256 << 20;
 
 /// Ends the program without letting it close anything, as a power cut does that keeps what was synced.
-fn cut_power(disk: &SimDisk, store: Store) {
+pub(crate) fn cut_power(disk: &SimDisk, store: Store) {
     let (at_step, kind) = (disk.steps() + 1, FaultKind::Error);
     disk.set_fault(Some(Fault { at_step, kind }));
     drop(store);
     disk.crash(Crash::LoseUnsynced);
 }
 
-fn forget_catalog(disk: &SimDisk) {
+pub(crate) fn forget_catalog(disk: &SimDisk) {
     let name = crate::catalog::file_name();
     disk.remove(Path::new(&name)).expect("it was there");
 }
@@ -40,7 +40,7 @@ fn forget_index(disk: &SimDisk) {
 }
 
 /// Where each frame of a volume begins and ends, with its batch.
-fn frames(disk: &SimDisk, number: u64) -> Vec<(u64, u64, u64)> {
+pub(crate) fn frames(disk: &SimDisk, number: u64) -> Vec<(u64, u64, u64)> {
     let volume = Volume::open(disk, number, false).expect("a volume");
     let (mut at, mut frames) = (volume::HEADER_BYTES, Vec::new());
     while let Found::Frame(frame) = volume.find_at(at).expect("readable") {
@@ -57,7 +57,7 @@ fn spoil(disk: &SimDisk, name: &str, at: u64, count: usize) {
     file.sync_data().expect("synced");
 }
 
-fn spoil_frame(disk: &SimDisk, number: u64, frame: (u64, u64, u64)) {
+pub(crate) fn spoil_frame(disk: &SimDisk, number: u64, frame: (u64, u64, u64)) {
     let count = (frame.1 - frame.0) as usize;
     spoil(disk, &volume::file_name(number), frame.0, count);
 }

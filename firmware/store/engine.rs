@@ -7,8 +7,8 @@ use crate::disk::{BESIDE_SUFFIX, Disk, beside};
 use crate::error::{DiskContext, Error, Result};
 use crate::index::{DiskDirectory, Document, Index};
 use crate::indexer::Indexer;
+use crate::known_damage::{self, KnownDamage};
 use crate::leaf::Moment;
-use crate::mend::KnownDamage;
 use crate::note::Signer;
 use crate::queue::Queue;
 use crate::reader::Reader;
@@ -79,7 +79,7 @@ pub(crate) struct Shared {
     pub(crate) boot_id: [u8; 16],
     pub(crate) options: Options,
     pub(crate) upkeep: upkeep::Control,
-    pub(crate) damage: KnownDamage,
+    pub(crate) damage: Arc<KnownDamage>,
     progress: Mutex<Progress>,
     moved: Condvar,
     /// Why nothing more is taken until the archive is opened again.
@@ -395,8 +395,9 @@ impl Engine {
         // What is read ahead of the index comes while the catalog is opened.
         let index = open_index(&disk)?;
         let catalog = Catalog::open(&*disk, files.clone())?;
+        let damage = Arc::new(KnownDamage::default());
         let shared = Arc::new(Shared {
-            reader: Reader::new(files.clone()),
+            reader: Reader::new(files.clone(), damage.clone()),
             files,
             disk,
             archive_id,
@@ -407,7 +408,7 @@ impl Engine {
             boot_id: options.boot_id,
             options,
             upkeep: upkeep::Control::default(),
-            damage: KnownDamage::default(),
+            damage,
             progress: Mutex::default(),
             moved: Condvar::new(),
             latched: OnceLock::new(),
@@ -425,6 +426,7 @@ impl Engine {
         };
         let (shared, queue) = (engine.shared.clone(), engine.queue.clone());
         let position = recovery::catch_up(&shared, archive_id, durable, watch)?;
+        known_damage::recall(&shared)?;
         let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         shared.publish(position.leaves, Vec::new());
         engine.committer = Some(thread("committer", move || committer.run())?);

@@ -41,6 +41,8 @@ mod facts;
 mod follower;
 mod indexer;
 mod joining;
+mod known_damage;
+mod lost;
 mod membership;
 mod mend;
 mod patient;
@@ -76,6 +78,8 @@ mod format_tests;
 #[cfg(test)]
 mod journal_tests;
 #[cfg(test)]
+mod lost_tests;
+#[cfg(test)]
 mod mend_tests;
 #[cfg(test)]
 mod recompress_tests;
@@ -90,11 +94,12 @@ pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
 pub use error::{Error, Result, chain};
 pub use identity::{Id, Identity, hex};
 pub use joining::Opening;
+pub use known_damage::Damaged;
 pub use leaf::{
     Leaf, LeafBody, LeafHead, Moment, decode_event, decode_reception, encode_event,
     encode_reception,
 };
-pub use mend::{Damaged, MendReport, Mended, Side};
+pub use mend::{MendReport, Mended, Side};
 pub use prepare::Deposit;
 pub use queue::{Novelty, Pending, Receipt};
 pub use reader::StoredLeaf;

@@ -19,10 +19,9 @@ use crate::verify::Finding;
 use crate::volume::{self, Volume};
 use crate::volume_check::{Checked, Damage, Expected, Step};
 use archive::{Event, EventKind};
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Bytes copied at once.
 const COPY_BYTES: usize = 1 << 20;
@@ -32,9 +31,6 @@ const SYNC_BYTES: u64 = 8 << 20;
 
 /// Length at which the list of ranges in one entry of the audit log ends, in characters.
 const RANGES_CHARS_MAX: usize = 1000;
-
-/// Places of damage that are told at most: more of them are not read one by one.
-const KNOWN_MAX: usize = 1000;
 
 /// Which of the two disks.
 #[derive(
@@ -73,59 +69,6 @@ pub struct MendReport {
     pub left_on_copy: Vec<Finding>,
     /// The catalog was made while bytes were lost that are there again: `rebuild` finds what was in them.
     pub wants_rebuild: bool,
-}
-
-/// Something that does not hold, and on which disk.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Damaged {
-    /// The disk.
-    pub side: Side,
-    /// What does not hold there.
-    pub finding: Finding,
-}
-
-/// What does not hold, as far as it was read since the archive was opened, by disk and file.
-#[derive(Default)]
-pub(crate) struct KnownDamage(Mutex<BTreeMap<(Side, String), Vec<Finding>>>);
-
-impl KnownDamage {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<(Side, String), Vec<Finding>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says what a file on a disk is like now.
-    fn note(&self, side: Side, place: String, findings: &[Finding]) {
-        match findings {
-            [] => drop(self.known().remove(&(side, place))),
-            _ => drop(self.known().insert((side, place), findings.to_vec())),
-        }
-    }
-
-    /// Says that this is all that does not hold on the own disk.
-    pub(crate) fn note_own(&self, findings: &[Finding]) {
-        let mut known = self.known();
-        known.retain(|(side, _), _| *side == Side::Copy);
-        for finding in findings {
-            let place = (Side::Own, finding.place.clone());
-            known.entry(place).or_default().push(finding.clone());
-        }
-    }
-
-    /// Gives what is known, up to a number that people and messages can take.
-    pub(crate) fn list(&self) -> Vec<Damaged> {
-        let damaged = |side: Side| {
-            move |finding: &Finding| Damaged {
-                side,
-                finding: finding.clone(),
-            }
-        };
-        let known = self.known();
-        known
-            .iter()
-            .flat_map(|((side, _), findings)| findings.iter().map(damaged(*side)))
-            .take(KNOWN_MAX)
-            .collect()
-    }
 }
 
 /// The other copy of the archive.

@@ -8,6 +8,7 @@ use crate::digest::{GroupDigest, Hasher};
 use crate::disk::DiskFile;
 use crate::error::{DiskContext, Error, Result};
 use crate::facts::Facts;
+use crate::lost::Lost;
 use crate::record::{FrameRun, RecordKind, RecordPacker, SEGMENT_BYTES_MAX, Segment, Slot};
 use crate::spool::{Body, FOLDER, Spool};
 use crate::workroom::Share;
@@ -42,6 +43,8 @@ pub(crate) struct Prepared {
     pub(crate) frames: Option<PreparedFrames>,
     /// What the archive had by then and is therefore not in the frames.
     pub(crate) left_out: Vec<Digest>,
+    /// What of it the archive knows but cannot give back.
+    pub(crate) lost: Lost,
     pub(crate) actor: u64,
     pub(crate) prompt: bool,
     /// The memory that a large message takes until the committer has taken it in.
@@ -110,7 +113,7 @@ fn sum_bytes(frames: &[Range<u64>]) -> u64 {
 #[derive(Clone, Copy)]
 pub(crate) struct Means<'a> {
     pub(crate) spool: &'a Spool,
-    /// Tells whether the archive has a content already.
+    /// Tells whether the archive has a content already, and can give it back.
     pub(crate) is_kept: &'a dyn Fn(&Digest) -> Result<bool>,
 }
 
@@ -328,6 +331,7 @@ fn prepare_message(
         contents,
         frames,
         left_out,
+        lost: Lost::default(),
         actor,
         prompt,
         _share: share,
@@ -373,6 +377,14 @@ impl Prepared {
         writer.end(open)?;
         self.frames = Some(writer.finish()?);
         Ok(())
+    }
+
+    /// The contents that it brings.
+    pub(crate) fn brought(&self) -> impl Iterator<Item = ContentRef> {
+        let spooled = self.frames.iter().flat_map(|frames| &frames.contents);
+        let spooled = spooled.map(|spooled| spooled.content);
+        let in_memory = self.contents.iter().map(|prepared| prepared.content);
+        in_memory.chain(spooled)
     }
 
     fn drop_doubles(&mut self) {

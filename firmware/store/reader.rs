@@ -3,6 +3,7 @@
 use crate::catalog::{CatalogView, Place};
 use crate::digest::{GroupDigest, Hasher};
 use crate::error::{Error, Result};
+use crate::known_damage::KnownDamage;
 use crate::leaf::{BadLeaf, Leaf, LeafBody};
 use crate::prepare::READING_BYTES_MAX;
 use crate::recently_used::RecentlyUsed;
@@ -27,6 +28,8 @@ type Frames = RecentlyUsed<(u64, u64), Arc<Vec<u8>>>;
 pub(crate) struct Reader {
     files: Arc<VolumeFiles>,
     frames: Mutex<Frames>,
+    /// Is told what cannot be read.
+    damage: Arc<KnownDamage>,
 }
 
 /// A leaf with the bytes that its hash covers.
@@ -51,15 +54,22 @@ impl StoredLeaf {
 }
 
 impl Reader {
-    pub(crate) fn new(files: Arc<VolumeFiles>) -> Self {
+    pub(crate) fn new(files: Arc<VolumeFiles>, damage: Arc<KnownDamage>) -> Self {
         Self {
             files,
             frames: Mutex::new(RecentlyUsed::new(CACHE_BYTES_MAX)),
+            damage,
         }
     }
 
+    /// Lets go of the frames in memory: what is read next is what the disk has.
+    pub(crate) fn forget_frames(&self) {
+        *self.frames() = RecentlyUsed::new(CACHE_BYTES_MAX);
+    }
+
     fn volume(&self, view: &CatalogView, number: u64) -> Result<Arc<OpenVolume>> {
-        self.files.file(view.volumes(), number)
+        let file = self.files.file(view.volumes(), number);
+        file.inspect_err(|error| self.damage.note_unreadable(number, 0, error))
     }
 
     /// The payload of the frame at an offset of a volume, from memory if it was read just before.
@@ -69,7 +79,11 @@ impl Reader {
         if let Some(payload) = kept {
             return Ok(payload);
         }
-        let payload = Arc::new(volume.frame_at(offset)?.payload);
+        let frame = volume.frame_at(offset).inspect_err(|error| {
+            let number = volume.header.number;
+            self.damage.note_unreadable(number, offset, error);
+        })?;
+        let payload = Arc::new(frame.payload);
         self.frames().put(key, payload.clone(), payload.len());
         Ok(payload)
     }
@@ -123,8 +137,20 @@ impl Reader {
         })
     }
 
-    /// Reads a message's recipe.
+    /// Reads a message's recipe; one whose record is lost by the record that it got when it came again.
     pub(crate) fn message(&self, view: &CatalogView, sequence: u64) -> Result<Message> {
+        match self.message_record(view, sequence) {
+            Err(lost @ (Error::Damaged { .. } | Error::Disk { .. })) => {
+                match stored_anew(view, sequence)? {
+                    Some(number) => self.message_record(view, number),
+                    None => Err(lost),
+                }
+            }
+            read => read,
+        }
+    }
+
+    fn message_record(&self, view: &CatalogView, sequence: u64) -> Result<Message> {
         match self.leaf(view, sequence)?.leaf.body {
             LeafBody::Message(message) => Ok(message),
             _ => Err(Error::NotFound(format!("number {sequence} is no message"))),
@@ -157,6 +183,26 @@ impl Reader {
     ) -> Result<()> {
         self.pieces(view, content)?
             .copy(self, content.length_bytes, out)
+    }
+
+    /// Reads a whole content and compares it with its digest.
+    ///
+    /// # Errors
+    /// `Damaged` when it is not whole, or is another one.
+    pub(crate) fn check_content(&self, view: &CatalogView, content: ContentRef) -> Result<()> {
+        let mut hashing = HashingWriter {
+            out: &mut io::sink(),
+            hasher: Hasher::new(),
+        };
+        self.content(view, content, &mut hashing)?;
+        if hashing.hasher.finish() == content.digest {
+            return Ok(());
+        }
+        Err(Error::Damaged {
+            name: format!("content {}", content.digest),
+            offset: 0,
+            how: "its bytes do not have its digest".to_owned(),
+        })
     }
 
     /// Opens a content for reading it piece by piece.
@@ -281,6 +327,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// The number of the newest message with the bytes of this one, if that is another.
+fn stored_anew(view: &CatalogView, sequence: u64) -> Result<Option<u64>> {
+    let digest = view.summary(sequence)?.and_then(|summary| summary.digest);
+    let newest = digest.map(|digest| view.message(&digest)).transpose()?;
+    Ok(newest.flatten().filter(|number| *number != sequence))
 }
 
 /// Damage at a place.

@@ -17,8 +17,8 @@ use crate::merkle::{Appender, Hash};
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
 use crate::volume::{self, Found, Frame, Volume, VolumeHeader, next_header};
 use crate::volume_check::Expected;
-use archive::{ContentRef, Digest};
-use std::collections::{BTreeMap, HashSet};
+use archive::{ContentRef, Digest, Message};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 /// Messages taken over in one step: bounds memory, and makes few commits of the catalog.
@@ -74,6 +74,7 @@ pub(crate) fn catch_up(
         walk.position = position;
     }
     walk.flush(watch)?;
+    walk.read_again()?;
     shared
         .catalog
         .apply(&Entries::default(), &[], walk.position, true)?;
@@ -236,6 +237,12 @@ struct Walk<'a> {
     new_messages: BTreeMap<u64, u64>,
     /// Contents of this step.
     new_contents: HashSet<Digest>,
+    /// Digests of the messages of this step.
+    new_digests: HashSet<Digest>,
+    /// Long contents of which not all segments have come: where they begin, and how many bytes have.
+    open_contents: HashMap<Digest, (Place, u64)>,
+    /// Messages that could not be read in their step: what was lost of them may have been stored anew, further behind.
+    unread: BTreeSet<u64>,
     /// The seal of the volume in which damage was found last.
     seal: Option<(u64, Option<Seal>)>,
 }
@@ -301,6 +308,9 @@ impl<'a> Walk<'a> {
             entries: Entries::default(),
             new_messages: BTreeMap::new(),
             new_contents: HashSet::new(),
+            new_digests: HashSet::new(),
+            open_contents: HashMap::new(),
+            unread: BTreeSet::new(),
             seal: None,
         })
     }
@@ -537,13 +547,24 @@ impl<'a> Walk<'a> {
             digest,
             length_bytes,
         } = segment.content;
-        // A second copy, as in frames that came whole from the spool, means nothing.
-        if self.view.content(&digest)?.is_some() || !self.new_contents.insert(digest) {
+        let begun = match segment.offset {
+            0 => Some((place, 0)),
+            _ => self.open_contents.remove(&digest),
+        };
+        let Some((first, done)) = begun.filter(|(_, done)| *done == segment.offset) else {
+            return Ok(());
+        };
+        let done = done + segment.bytes.len() as u64;
+        if done < length_bytes {
+            self.open_contents.insert(digest, (first, done));
             return Ok(());
         }
-        self.entries.contents.push((segment.content, place));
-        self.entries.totals.contents += 1;
-        self.entries.totals.content_bytes += length_bytes;
+        // The last whole copy counts: there is another one where the first was lost, or in frames that came whole from the spool.
+        self.entries.contents.push((segment.content, first));
+        if self.view.content(&digest)?.is_none() && self.new_contents.insert(digest) {
+            self.entries.totals.contents += 1;
+            self.entries.totals.content_bytes += length_bytes;
+        }
         Ok(())
     }
 
@@ -571,9 +592,8 @@ impl<'a> Walk<'a> {
         match leaf.map(|leaf| leaf.body) {
             Ok(LeafBody::Message(message)) => {
                 self.entries.messages.push((sequence, message.digest));
-                self.entries.totals.messages += 1;
-                self.entries.totals.message_bytes += message.size_bytes;
                 self.new_messages.insert(sequence, message.size_bytes);
+                self.count_message(&message)?;
             }
             Ok(LeafBody::Reception {
                 message, reception, ..
@@ -606,6 +626,16 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Counts a message, unless it was stored anew.
+    fn count_message(&mut self, message: &Message) -> Result<()> {
+        let is_known = self.view.message(&message.digest)?.is_some();
+        if !is_known && self.new_digests.insert(message.digest) {
+            self.entries.totals.messages += 1;
+            self.entries.totals.message_bytes += message.size_bytes;
+        }
+        Ok(())
+    }
+
     /// A frame of a recompressed volume may hold leaves from before the watermark beside newer ones.
     fn is_known(&self, sequence: u64) -> bool {
         sequence <= self.begin.leaves && self.position.volume == self.begin.volume
@@ -617,6 +647,10 @@ impl<'a> Walk<'a> {
             return Ok(*size_bytes);
         }
         let summary = self.view.summary(message)?;
+        if summary.is_none() {
+            // With this arrival it may have been stored anew.
+            self.unread.insert(message);
+        }
         Ok(summary.map_or(0, |summary| summary.size_bytes))
     }
 
@@ -788,13 +822,29 @@ impl<'a> Walk<'a> {
             arrivals,
             ..Entries::default()
         };
+        let known: HashSet<u64> = summaries.summaries.iter().map(|(n, _)| *n).collect();
+        self.unread
+            .extend(numbers.iter().filter(|number| !known.contains(number)));
         catalog.apply(&summaries, &[], self.position, false)?;
         self.view = catalog.read()?;
         self.new_contents.clear();
+        self.new_digests.clear();
         self.shared.publish(self.position.leaves, read.documents);
         self.shared.wait_for_indexer();
         watch(self.position);
         Ok(())
+    }
+
+    /// Makes the summaries of messages that could not be read before all of the archive was taken in; the index hears of them by the
+    /// arrival with which they came again.
+    fn read_again(&mut self) -> Result<()> {
+        let numbers: Vec<u64> = std::mem::take(&mut self.unread).into_iter().collect();
+        let entries = Entries {
+            summaries: read_messages(self.shared, &self.view, &numbers)?.summaries,
+            ..Entries::default()
+        };
+        let catalog = &self.shared.catalog;
+        catalog.apply(&entries, &[], self.position, false)
     }
 }
 

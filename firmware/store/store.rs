@@ -11,8 +11,10 @@ use crate::identity::{self, Identity};
 use crate::index::{Found, Index, Page, Person};
 use crate::indexer::read_document;
 use crate::joining::{Following, Meeting, Opening, meet, stay_apart};
+use crate::known_damage::{self, Damaged};
 use crate::leaf::{LeafBody, LeafHead, Moment};
-use crate::mend::{self, Damaged, MendReport, Other};
+use crate::lost::{self, Lost};
+use crate::mend::{self, MendReport, Other};
 use crate::merkle::inclusion_proof;
 use crate::note::{Note, Signer, Verifier};
 use crate::patient::Patient;
@@ -291,18 +293,23 @@ impl Store {
             spool: &self.spool,
             is_kept: &|digest| self.keeps(digest),
         };
-        let prepared = prepare::prepare(means, body, deposit)?;
+        let mut prepared = prepare::prepare(means, body, deposit)?;
         let (answer, pending) = Answer::new();
-        self.engine()?
+        let engine = self.engine()?;
+        let digest = prepared.message.digest;
+        prepared.lost = Lost::find(&engine.shared, &digest, prepared.brought())?;
+        engine
             .queue
             .put(Work::Deposit(Box::new(prepared), answer));
         Ok(pending)
     }
 
-    /// Tells whether a content is durable.
+    /// Tells whether a content is durable and, as far as damage is known, whole.
     fn keeps(&self, digest: &Digest) -> Result<bool> {
-        let view = self.engine()?.shared.catalog.read()?;
-        Ok(view.content(digest)?.is_some())
+        let engine = self.engine()?;
+        let view = engine.shared.catalog.read()?;
+        Ok(view.content(digest)?.is_some()
+            && lost::place_of_lost(&engine.shared, &view, digest)?.is_none())
     }
 
     /// Writes an entry of the audit log.
@@ -532,15 +539,14 @@ impl Store {
         let engine = self.engine()?;
         let view = engine.shared.catalog.read()?;
         let reader = &engine.shared.reader;
-        let message = match reader.leaf(&view, number)?.leaf.body {
-            LeafBody::Message(message) => message,
-            LeafBody::Reception { message, .. } => reader.message(&view, message)?,
-            _ => {
-                return Err(Error::NotFound(format!(
-                    "number {number} is an event, not a message"
-                )));
-            }
+        let number = match view.leaf(number)? {
+            Some((RecordKind::Reception, _)) => match reader.leaf(&view, number)?.leaf.body {
+                LeafBody::Reception { message, .. } => message,
+                _ => number,
+            },
+            _ => number,
         };
+        let message = reader.message(&view, number)?;
         self.hand_out(|writer| reader.write_message(&view, &message, writer))
     }
 
@@ -814,7 +820,7 @@ impl Store {
         Ok(self.engine()?.shared.damage.list())
     }
 
-    /// Reads the whole archive and checks it; it changes nothing.
+    /// Reads the whole archive and checks it; it changes nothing but what is known of damage.
     pub fn verify(
         &self,
         how: &crate::verify::VerifyOptions,
@@ -829,6 +835,9 @@ impl Store {
             watch,
         )?;
         engine.shared.damage.note_own(&report.findings);
+        if let Err(error) = known_damage::keep(&engine.shared) {
+            tracing::warn!(%error, "damage that was found is known only until the archive is closed");
+        }
         report.findings.extend(index_findings(&engine.index));
         Ok(report)
     }

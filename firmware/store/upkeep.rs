@@ -230,14 +230,15 @@ impl Upkeep {
 }
 
 impl Upkeep {
-    /// Reads the sealed volumes that were not read for a month.
+    /// Reads the sealed volumes that were not read for a month, or in which something was found not to hold since.
     fn read_what_is_due(&mut self) -> Result<()> {
         let view = self.shared.catalog.read()?;
         for number in 1..view.watermark()?.volume {
             let due = (self.shared.clock)().at_us - READ_EVERY_US;
             let is_due = view
                 .volume(number)?
-                .is_some_and(|entry| entry.read_at_us <= due);
+                .is_some_and(|entry| entry.read_at_us <= due)
+                || self.shared.damage.is_in(number);
             if is_due && !self.is_given_up(number) && !self.read(number)? {
                 return Ok(());
             }
