@@ -3,7 +3,8 @@
 //! Volumes are copied in order, so that what is there is always the beginning of the archive. A volume that ends early on the
 //! other disk is continued in place, and what a failed sync may have left undurable there is written again; one that differs inside,
 //! as after recompression, is copied beside and renamed. A sealed volume counts as equal when its length and both of its ends are:
-//! what is damaged inside is found and mended by reading. Damage is not copied over what holds.
+//! what is damaged inside is found and mended by reading. Damage is not copied over what holds, and a sealed volume whose file is missing
+//! is passed over: what the other disk has of it stays.
 
 use crate::disk::{Disk, DiskFile, Open, beside};
 use crate::error::{DiskContext, Error, Result};
@@ -87,14 +88,17 @@ impl<'a> CatchingUp<'a> {
         Ok(lengths.sum::<Result<u64>>()? - self.known)
     }
 
-    /// Length that a volume is to have.
+    /// Length that a volume is to have; 0 for a sealed one whose file is missing.
     pub(crate) fn length(&self, number: u64, end: End) -> Result<u64> {
         if number == end.volume {
             return Ok(end.offset);
         }
         let name = file_name(number);
-        let file = open(self.from, &name, Open::Read)?;
-        file.len().on("read", &name)
+        match open(self.from, &name, Open::Read) {
+            Ok(file) => file.len().on("read", &name),
+            Err(error) if error.is_missing_file() => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Bytes of a volume that need not be copied, as far as a glance tells.
@@ -133,10 +137,12 @@ impl<'a> CatchingUp<'a> {
     /// Copies what is missing up to the end, durably.
     pub(crate) fn go_on(&mut self, end: End, watch: Watch<'_>) -> Result<()> {
         while self.next <= end.volume {
-            let length = self.length(self.next, end)?;
-            self.volume(self.next, length, self.next < end.volume, watch)?;
+            match self.length(self.next, end)? {
+                0 => tracing::error!(volume = self.next, "damage: the volume is missing"),
+                length => self.volume(self.next, length, self.next < end.volume, watch)?,
+            }
             if self.next == end.volume {
-                self.known = length;
+                self.known = end.offset;
                 break;
             }
             self.next += 1;

@@ -638,6 +638,69 @@ fn the_copy_takes_over_with_the_catalog_and_index_it_was_given() {
 }
 
 #[test]
+fn a_catalog_that_was_copied_before_volumes_were_packed_anew_finds_everything() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let store = open_two(&one, &two);
+    wait_in_step(&store);
+    let mut kept = Vec::new();
+    for to in ["anna", "bert", "carla"] {
+        let mails = (1..12).map(|id| on_its_way(to, id));
+        kept.extend(mails.map(|mail| (put(&store, &mail, smtp(&["x@y.example"])), mail)));
+    }
+    store.flush().expect("indexed");
+    let answers = |store: &Store| ["gemeinsam", "14", "to:x@y.example"].map(|q| find(store, q));
+    let before = answers(&store);
+    assert!(store.copy_derived().expect("copied"));
+    assert!(recompress(&store, true).volumes >= 1);
+    one.crash(Crash::LoseUnsynced);
+    two.crash(Crash::LoseUnsynced);
+    drop(store);
+    let store = open_one(&two);
+    check_kept(&store, &kept);
+    assert_eq!(answers(&store), before);
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    check_kept(&store, &kept);
+    assert_eq!(answers(&store), before);
+}
+
+#[test]
+fn a_missing_volume_comes_back_from_the_other_disk() {
+    let remove = |disk: &SimDisk| {
+        let name = volume::file_name(2);
+        disk.remove(Path::new(&name)).expect("there");
+        disk.sync_dir(Path::new(volume::FOLDER)).expect("synced");
+    };
+    for side in [Side::Own, Side::Copy] {
+        let (one, two) = (SimDisk::new(), SimDisk::new());
+        let hurt = if side == Side::Own { &one } else { &two };
+        let store = open_two(&one, &two);
+        wait_in_step(&store);
+        let mut kept = put_texts(&store, 0..60);
+        remove(hurt);
+        let report = store.mend_in_step(&mut |_, _| {}).expect("readable");
+        let sides: Vec<Side> = report.mended.iter().map(|mended| mended.side).collect();
+        assert_eq!(sides, [side], "{report:?}");
+        assert_eq!(store.known_damage().expect("open"), []);
+        check_kept(&store, &kept);
+        drop(store);
+        check_same_volumes(&one, &two);
+        // While nobody looks; catching up gives the copy its own back.
+        remove(hurt);
+        let store = open_with_upkeep(&one, &two, &Arc::default());
+        wait_in_step(&store);
+        if side == Side::Own {
+            wait_for_events(&store, EventKind::Mended, 2);
+        }
+        kept.extend(put_texts(&store, 70..72));
+        check_kept(&store, &kept);
+        assert_eq!(store.copy_state(), Some(CopyState::InStep));
+        drop(store);
+        check_same_volumes(&one, &two);
+        check_kept(&open_one(&two), &kept);
+    }
+}
+
+#[test]
 fn a_half_copied_catalog_or_index_is_never_believed() {
     let steps = {
         let (one, two) = (SimDisk::new(), SimDisk::new());

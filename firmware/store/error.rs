@@ -152,6 +152,11 @@ impl Error {
         }
     }
 
+    /// Returns true when a file is not there.
+    pub(crate) fn is_missing_file(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Returns true when the same may succeed later without anybody's doing anything wrong.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })

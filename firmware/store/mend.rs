@@ -3,8 +3,8 @@
 //! Where both have the volume in the same form, it lies there to the byte, so damage on one disk is healed by the same range of the other.
 //! Before anything is written, the volume is read as it would be then ([`Patched`]): only ranges that hold in it are touched, and
 //! afterwards the volume is read again. Where one has it recompressed, the whole volume is taken over, if all of it holds there: it is
-//! written beside, read back and renamed. Nothing is mended that both disks have lost, and no volume that is missing as a whole:
-//! copying what is not there is catching up.
+//! written beside, read back and renamed; so it is where the file of a sealed volume is missing. Nothing is mended that both disks have
+//! lost, nor the file of the volume that is written: copying what is not there is catching up.
 
 use crate::catalog::{CatalogView, Packing, VolumeEntry};
 use crate::disk::{Disk, DiskFile};
@@ -256,6 +256,12 @@ fn knows_all(view: &CatalogView, shared: &Shared, number: u64) -> Result<bool> {
 
 type MendedAndLeft = (Vec<Damage>, Vec<Finding>);
 
+const NO_COPY: &str = "there is no copy to mend it from";
+
+fn no_help(error: &Error) -> String {
+    format!("the other copy does not help: {}", chain(error))
+}
+
 /// One volume of one disk, to be mended from the other disk.
 struct Mending<'a> {
     shared: &'a Shared,
@@ -282,16 +288,19 @@ impl<'a> Mending<'a> {
     /// Gives what was mended and what is left; none when `step` broke the reading off.
     fn run(&self, step: Step) -> Result<Option<MendedAndLeft>> {
         let number = self.expected.number;
-        let target = Volume::open_unread(self.to(), number, false)?;
+        let target = match Volume::open_unread(self.to(), number, false) {
+            Err(error) if error.is_missing_file() => return self.make_again().map(Some),
+            opened => opened?,
+        };
         let Some(before) = self.expected.check(&target, step)? else {
             return Ok(None);
         };
         if before.damage.is_empty() {
             return Ok(Some(MendedAndLeft::default()));
         }
-        let left = |why: &str| Ok(Some(self.all_left(&before, why)));
+        let left = |why: &str| Ok(Some(self.all_left(&before.damage, why)));
         let Some(from) = self.from() else {
-            return left("there is no copy to mend it from");
+            return left(NO_COPY);
         };
         // Sound bytes that are other ones are no damage: they may be mail that only this disk has.
         if before.damage.iter().any(|damage| damage.differs) {
@@ -299,7 +308,7 @@ impl<'a> Mending<'a> {
         }
         let source = match Volume::open(from, number, false) {
             Ok(source) => Arc::new(source),
-            Err(error) => return left(&format!("the other copy does not help: {}", chain(&error))),
+            Err(error) => return left(&no_help(&error)),
         };
         let same_form = match &before.header {
             Some(header) => header.recompressed == source.header.recompressed,
@@ -307,17 +316,36 @@ impl<'a> Mending<'a> {
         };
         match same_form {
             true => self.mend_ranges(&before, &source).map(Some),
-            false => self.take_whole(&before, &source).map(Some),
+            false => self.take_whole(&before.damage, &source).map(Some),
         }
     }
 
-    fn all_left(&self, before: &Checked, why: &str) -> MendedAndLeft {
+    /// Takes a volume over whose file is missing.
+    fn make_again(&self) -> Result<MendedAndLeft> {
+        let missing = [Damage {
+            bytes: 0..u64::MAX,
+            what: "the file is missing".to_owned(),
+            differs: false,
+        }];
+        if self.expected.until.is_some() {
+            return Ok(self.all_left(&missing, "it is the volume that is written"));
+        }
+        let Some(from) = self.from() else {
+            return Ok(self.all_left(&missing, NO_COPY));
+        };
+        match Volume::open(from, self.expected.number, false) {
+            Ok(source) => self.take_whole(&missing, &source),
+            Err(error) => Ok(self.all_left(&missing, &no_help(&error))),
+        }
+    }
+
+    fn all_left(&self, damage: &[Damage], why: &str) -> MendedAndLeft {
         let number = self.expected.number;
         let left = |damage: &Damage| {
             let what = format!("{}; {why}", damage.what);
             finding(number, Some(damage.bytes.start), what)
         };
-        (Vec::new(), before.damage.iter().map(left).collect())
+        (Vec::new(), damage.iter().map(left).collect())
     }
 
     /// Writes the ranges that hold on the other disk.
@@ -342,7 +370,8 @@ impl<'a> Mending<'a> {
             bytes: range.clone(),
             ..damage.clone()
         });
-        let (_, left) = self.all_left(&after, "the other copy does not hold there, either");
+        let why = "the other copy does not hold there, either";
+        let (_, left) = self.all_left(&after.damage, why);
         Ok((mended.collect(), left))
     }
 
@@ -360,13 +389,12 @@ impl<'a> Mending<'a> {
         self.side == Side::Copy && matches!(self.other, Some(Other::Follower(_)))
     }
 
-    /// Lets a volume that holds in another form take the place of the one that does not.
-    fn take_whole(&self, before: &Checked, source: &Volume) -> Result<MendedAndLeft> {
+    /// Lets a volume that holds take the place of one that is missing, or has another form and does not hold.
+    fn take_whole(&self, damage: &[Damage], source: &Volume) -> Result<MendedAndLeft> {
         let whole = check(&self.expected, source)?;
         if !is_whole(&whole) {
-            let why =
-                "the other copy has the volume in another form, and not all of it holds there";
-            return Ok(self.all_left(before, why));
+            let why = "only the whole volume of the other copy could help, and not all of it holds";
+            return Ok(self.all_left(damage, why));
         }
         let length = source.length()?;
         let swapped = match self.is_on_follower() {
@@ -375,13 +403,13 @@ impl<'a> Mending<'a> {
         };
         match swapped {
             Ok(()) => {}
-            Err(error) if error.is_full() => return Ok(self.all_left(before, &chain(&error))),
+            Err(error) if error.is_full() => return Ok(self.all_left(damage, &chain(&error))),
             Err(error) => return Err(error),
         }
-        let what = before.damage.first().map_or("", |damage| &damage.what);
+        let what = damage.first().map_or("", |damage| &damage.what);
         let mended = Damage {
             bytes: 0..length,
-            what: format!("{what}; taken over whole, in the other copy's form"),
+            what: format!("{what}; taken over whole, as the other copy has it"),
             differs: false,
         };
         Ok((vec![mended], Vec::new()))

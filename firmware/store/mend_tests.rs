@@ -51,6 +51,12 @@ fn spoil(disk: &SimDisk, number: u64, at: u64, count: usize) {
     file.sync_data().expect("synced");
 }
 
+fn remove(disk: &SimDisk, number: u64) {
+    let name = volume::file_name(number);
+    disk.remove(Path::new(&name)).expect("there");
+    disk.sync_dir(Path::new(volume::FOLDER)).expect("synced");
+}
+
 fn frames(disk: &SimDisk, number: u64) -> Vec<(u64, u64)> {
     let volume = Volume::open(disk, number, false).expect("there");
     let (mut at, mut frames) = (volume::HEADER_BYTES, Vec::new());
@@ -98,7 +104,7 @@ fn damage_is_found_by_itself_after_a_month() {
 /// What happens to a disk before it is mended.
 type Harm = fn(&SimDisk);
 
-const HARMS: [(&str, Harm); 8] = [
+const HARMS: [(&str, Harm); 9] = [
     ("a byte", |disk| spoil(disk, 2, 700, 1)),
     ("the header", |disk| spoil(disk, 2, 20, 60)),
     ("header and first frame", |disk| spoil(disk, 2, 0, 400)),
@@ -121,6 +127,7 @@ const HARMS: [(&str, Harm); 8] = [
         let file = disk.open(Path::new(&name), Open::Write).expect("there");
         file.set_len(at + 7).expect("cut");
     }),
+    ("a whole file", |disk| remove(disk, 2)),
     ("the open volume", |disk| {
         let last = *volume::numbers(disk).expect("listed").last().expect("some");
         let (at, _) = frames(disk, last)[0];
@@ -205,7 +212,7 @@ fn pack_anew(store: &Store, disk: &SimDisk) -> u64 {
 }
 
 /// The own disk has its volumes packed anew; damage on one of the disks is mended from the other one's form.
-fn check_other_form(hurt: Side) {
+fn check_other_form(hurt: Side, harm: fn(&SimDisk, u64)) {
     let (disk, copy) = two_disks();
     let store = open_with(&disk, VOLUME_BYTES_MAX);
     let number = pack_anew(&store, &disk);
@@ -213,19 +220,17 @@ fn check_other_form(hurt: Side) {
         Side::Own => (&disk, &copy),
         Side::Copy => (&copy, &disk),
     };
-    for at in [20, 400] {
-        spoil(hurt_disk, number, at, 30);
-        let report = mend(&store, &copy);
-        assert_eq!((&report.left, &report.left_on_copy), (&vec![], &vec![]));
-        assert_eq!(report.mended.len(), 1, "{report:?}");
-        assert_eq!(report.mended[0].side, hurt);
-        assert!(volumes(&disk)[number as usize - 1] == volumes(&copy)[number as usize - 1]);
-        assert_eq!(
-            is_packed_anew(hurt_disk, number),
-            is_packed_anew(whole, number)
-        );
-        assert_eq!(verify(&store).findings, []);
-    }
+    harm(hurt_disk, number);
+    let report = mend(&store, &copy);
+    assert_eq!((&report.left, &report.left_on_copy), (&vec![], &vec![]));
+    assert_eq!(report.mended.len(), 1, "{report:?}");
+    assert_eq!(report.mended[0].side, hurt);
+    assert!(volumes(&disk)[number as usize - 1] == volumes(&copy)[number as usize - 1]);
+    assert_eq!(
+        is_packed_anew(hurt_disk, number),
+        is_packed_anew(whole, number)
+    );
+    assert_eq!(verify(&store).findings, []);
     let mail = message(2, &"2 gemeinsam ".repeat(60));
     let check = |store: &Store| {
         let number = store.number_of(&crate::sha256(&mail)).expect("there");
@@ -242,8 +247,38 @@ fn check_other_form(hurt: Side) {
 
 #[test]
 fn a_volume_in_another_form_is_taken_over_whole() {
-    check_other_form(Side::Own);
-    check_other_form(Side::Copy);
+    let harms: [fn(&SimDisk, u64); 3] = [
+        |disk, number| spoil(disk, number, 20, 30),
+        |disk, number| spoil(disk, number, 400, 30),
+        remove,
+    ];
+    for harm in harms {
+        check_other_form(Side::Own, harm);
+        check_other_form(Side::Copy, harm);
+    }
+}
+
+#[test]
+fn a_missing_volume_that_the_other_copy_lacks_or_that_is_written_is_named() {
+    let (disk, copy) = two_disks();
+    let store = open_with(&disk, VOLUME_BYTES_MAX);
+    let last = *volume::numbers(&disk)
+        .expect("listed")
+        .last()
+        .expect("some");
+    remove(&disk, 2);
+    remove(&copy, 2);
+    remove(&copy, last);
+    let report = mend(&store, &copy);
+    assert_eq!((report.left.len(), report.left_on_copy.len()), (1, 2));
+    assert!(report.left[0].what.contains("the file is missing"));
+    assert!(report.left_on_copy[1].what.contains("is written"));
+    assert!(report.mended.is_empty(), "{report:?}");
+    // It costs what was in it, and nothing else.
+    assert!(!verify(&store).findings.is_empty());
+    let mail = message(20, &"20 gemeinsam ".repeat(60));
+    let number = store.number_of(&crate::sha256(&mail)).expect("there");
+    assert_eq!(bytes(&store, number), mail);
 }
 
 #[test]

@@ -56,10 +56,13 @@ pub(crate) fn waiting(shared: &Shared) -> Result<Vec<u64>> {
 /// How many bytes [`recompress`] reads of these volumes at most: twice the old files, and as much again of the new ones.
 pub(crate) fn bytes_to_read(shared: &Shared, numbers: &[u64]) -> Result<u64> {
     let view = shared.catalog.read()?;
-    let lengths = numbers.iter().map(|number| {
-        let volume = shared.files.file(view.volumes(), *number)?;
-        Ok(3 * volume.length()?)
-    });
+    let lengths = numbers
+        .iter()
+        .map(|number| match shared.files.file(view.volumes(), *number) {
+            Ok(volume) => Ok(3 * volume.length()?),
+            Err(error) if error.is_missing_file() => Ok(0),
+            Err(error) => Err(error),
+        });
     lengths.sum()
 }
 
@@ -72,6 +75,8 @@ pub(crate) fn recompress(shared: &Shared, number: u64, step: Step) -> Result<Out
     }
     match outcome {
         Err(error) if error.is_full() => Ok(Outcome::NoRoom),
+        // Of the volume itself: it is mended like any other damage.
+        Err(error) if error.is_missing_file() => Ok(Outcome::Damaged),
         other => other,
     }
 }

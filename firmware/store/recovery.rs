@@ -58,7 +58,7 @@ pub(crate) fn catch_up(
             leaves: 0,
         };
     }
-    check_numbers(&numbers, last, position)?;
+    check_numbers(shared, &numbers, last, position)?;
     volume::remove_left_over(&*shared.disk)?;
     // Neither catalog nor index may know of what is read back from memory, and would not be there after a power cut.
     volume::sync_number(&*shared.disk, last)?;
@@ -177,9 +177,10 @@ fn packing_of(header: &VolumeHeader, volume: &Volume) -> Result<Packing> {
 }
 
 /// Refuses to go on without the volume that is written; another one that is missing costs what was in it.
-fn check_numbers(numbers: &[u64], last: u64, position: Watermark) -> Result<()> {
+fn check_numbers(shared: &Shared, numbers: &[u64], last: u64, position: Watermark) -> Result<()> {
     for missing in (1..=last).filter(|number| numbers.binary_search(number).is_err()) {
         tracing::error!(volume = missing, "damage: the volume is missing");
+        shared.damage.note_missing(missing);
     }
     if position.volume > last {
         let how = format!(
@@ -539,8 +540,7 @@ impl<'a> Walk<'a> {
     }
 
     fn content(&mut self, record: Record, place: Place) -> Result<()> {
-        let Some(segment) = Segment::decode(record.body).filter(|segment| segment.offset == 0)
-        else {
+        let Some(segment) = Segment::decode(record.body) else {
             return Ok(());
         };
         let ContentRef {
@@ -641,8 +641,8 @@ impl<'a> Walk<'a> {
         sequence <= self.begin.leaves && self.position.volume == self.begin.volume
     }
 
-    /// Size of a message in bytes; 0 when damage took it.
-    fn size_of(&self, message: u64) -> Result<u64> {
+    /// Size of a message in bytes, of which another arrival is there; 0 when damage took it.
+    fn size_of(&mut self, message: u64) -> Result<u64> {
         if let Some(size_bytes) = self.new_messages.get(&message) {
             return Ok(*size_bytes);
         }

@@ -114,13 +114,21 @@ impl VolumeFiles {
         rename: impl FnOnce() -> Result<()>,
         commit: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let old = self.file(&self.with_set(|| ()).1, number)?;
+        let old = match self.file(&self.with_set(|| ()).1, number) {
+            Ok(file) => Some(file),
+            // Nobody could read a file that was missing.
+            Err(error) if error.is_missing_file() => None,
+            Err(error) => return Err(error),
+        };
         let mut newest = self.newest();
         newest.open.remove(&number);
         if let Err(error) = rename().and_then(|()| commit()) {
-            newest.kept.insert(number, old);
+            newest.kept.extend(old.map(|old| (number, old)));
             return Err(error);
         }
+        let Some(old) = old else {
+            return Ok(());
+        };
         let next = Arc::new(VolumeSet::default());
         let swapped = Swapped {
             number,
