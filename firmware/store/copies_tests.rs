@@ -5,6 +5,7 @@ use crate::copies::CopyState;
 use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::identity::Identity;
+use crate::recompress_tests::on_its_way;
 use crate::store_tests::{bytes, find, message, options, put, smtp, verify, with_attachment};
 use crate::volume::{self, Volume};
 use crate::volume_files::VolumeFiles;

@@ -5,6 +5,7 @@
     reason = "a test that fails shows which run it was"
 )]
 
+use crate::catalog::{Catalog, Packing};
 use crate::digest::sha256;
 use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
@@ -14,6 +15,7 @@ use crate::store_tests::{
 };
 use crate::survey::{Piece, RecordPiece, survey};
 use crate::volume::{self, Found, Volume};
+use crate::volume_files::VolumeFiles;
 use crate::{Receipt, Recompressed, Store};
 use std::path::Path;
 use std::sync::Arc;
@@ -141,19 +143,18 @@ fn frames_say_which_batches_end_in_them() {
     assert!(batch > 20 && open_frames < 4, "{batch} {open_frames}");
 }
 
+/// A message as it comes to one of several people: recompression puts such copies together.
+pub(crate) fn on_its_way(to: &str, id: u32) -> Vec<u8> {
+    let numbers = (0..400).map(|n| format!("{} ", n * id + 7));
+    let text = format!("gemeinsam {}", numbers.collect::<String>());
+    let way = format!("Received: from there by {to} with SMTP\r\n").into_bytes();
+    [way, message(id, &text)].concat()
+}
+
 #[test]
 fn contents_stand_before_what_names_them_and_copies_together() {
     let disk = SimDisk::new();
     let store = open_with(&disk, 1 << 30);
-    let text = |i: u32| {
-        (0..400)
-            .map(|n| format!("{} ", n * i + 7))
-            .collect::<String>()
-    };
-    let on_its_way = |to: &str, i| {
-        let way = format!("Received: from there by {to} with SMTP\r\n").into_bytes();
-        [way, message(i, &text(i))].concat()
-    };
     let mut kept: Kept = Vec::new();
     for to in ["anna", "bert", "carla"] {
         for mail in (1..30).map(|i| on_its_way(to, i)) {
@@ -256,6 +257,53 @@ fn a_catalog_that_missed_the_swap_follows_it() {
     all_there(&store, &kept);
     assert_eq!(verify(&store).findings, []);
     assert_eq!(recompress(&store).volumes, 0);
+}
+
+/// A sealed volume in which recompression moves contents, and what is in it.
+fn with_copies(disk: &SimDisk) -> (Store, Kept) {
+    let store = open_with(disk, 1 << 30);
+    let mut kept = Kept::new();
+    for to in ["anna", "bert", "carla"] {
+        for mail in (1..8).map(|id| on_its_way(to, id)) {
+            kept.push((put(&store, &mail, smtp(&["x@y.example"])), mail));
+        }
+    }
+    store.flush().expect("flushed");
+    (store, kept)
+}
+
+/// Whether the first volume has become another file, of which its catalog does not know.
+fn has_missed_a_swap(disk: &SimDisk) -> bool {
+    let disk = Arc::new(disk.fork());
+    let catalog = Catalog::open(&*disk, Arc::new(VolumeFiles::new(disk.clone())));
+    let view = catalog.expect("opens").read().expect("readable");
+    let entry = view.volume(1).expect("readable").unwrap_or_default();
+    recompressed(&disk)[0] && entry.packing == Packing::AsWritten
+}
+
+#[test]
+fn a_power_cut_between_the_new_name_and_the_catalog_loses_no_place() {
+    let steps = {
+        let disk = SimDisk::new();
+        let (store, _) = with_copies(&disk);
+        let before = disk.steps();
+        recompress(&store);
+        disk.steps() - before
+    };
+    let mut missed = 0;
+    for at in 1..=steps {
+        let disk = SimDisk::new();
+        let (store, kept) = with_copies(&disk);
+        let before = answers(&store);
+        let (at_step, kind) = (disk.steps() + at, FaultKind::LostUnsynced);
+        disk.set_fault(Some(Fault { at_step, kind }));
+        let _ = store.recompress(true, &mut |_, _| {});
+        drop(store);
+        disk.crash(Crash::LoseUnsynced);
+        missed += u64::from(has_missed_a_swap(&disk));
+        check_after(&disk, &kept, &before);
+    }
+    assert!(missed > 0, "no step of {steps} is between");
 }
 
 #[test]
