@@ -257,7 +257,10 @@ impl Committer {
         // Damage is that of a message in the spool: only this batch had it.
         let passes = error.is_full() || matches!(error, Error::Damaged { .. });
         if cut.is_err() || !passes {
-            self.shared.latch(chain(error));
+            self.shared.latch(match &cut {
+                Err(cut) => cut,
+                Ok(()) => error,
+            });
         }
     }
 
@@ -279,7 +282,7 @@ impl Committer {
                     error = &error as &dyn std::error::Error,
                     "the catalog cannot follow"
                 );
-                self.shared.latch(chain(&error));
+                self.shared.latch(&error);
                 answers.for_each(|answer| answer.give_without_catalog(repeat(&error)));
                 built
                     .wants_seal

@@ -4,7 +4,7 @@ use crate::catalog::{Catalog, Watermark};
 use crate::committer::Committer;
 use crate::copies::Copies;
 use crate::disk::{BESIDE_SUFFIX, Disk, beside};
-use crate::error::{DiskContext, Error, Result};
+use crate::error::{DiskContext, Error, Result, chain};
 use crate::index::{DiskDirectory, Document, Index};
 use crate::indexer::Indexer;
 use crate::known_damage::{self, KnownDamage};
@@ -83,7 +83,14 @@ pub(crate) struct Shared {
     progress: Mutex<Progress>,
     moved: Condvar,
     /// Why nothing more is taken until the archive is opened again.
-    latched: OnceLock<String>,
+    latched: OnceLock<Latch>,
+}
+
+/// Why nothing more is taken.
+struct Latch {
+    why: String,
+    /// The catalog failed for want of room.
+    for_room: bool,
 }
 
 /// How far the archive and the index have come.
@@ -154,8 +161,17 @@ impl Shared {
     }
 
     /// Says that nothing more is taken; the first reason is the one that counts.
-    pub(crate) fn latch(&self, why: String) {
-        let _ = self.latched.set(why);
+    pub(crate) fn latch(&self, error: &Error) {
+        let _ = self.latched.set(Latch {
+            why: chain(error),
+            for_room: error.is_full_database()
+                || error.is_database_latched() && self.catalog.has_lacked_room(),
+        });
+    }
+
+    /// Tells whether work is taken again once there is room and catalog and index were opened anew.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.latched.get().is_some_and(|latch| latch.for_room)
     }
 
     /// Tells whether work is taken.
@@ -164,7 +180,7 @@ impl Shared {
     /// `Latched` when it is not.
     pub(crate) fn check_latch(&self) -> Result<()> {
         match self.latched.get() {
-            Some(why) => Err(Error::Latched(why.clone())),
+            Some(latch) => Err(Error::Latched(latch.why.clone())),
             None => Ok(()),
         }
     }

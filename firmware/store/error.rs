@@ -152,6 +152,22 @@ impl Error {
         }
     }
 
+    /// Returns true when a database failed for want of room: it goes on once there is some and it was opened again.
+    pub(crate) fn is_full_database(&self) -> bool {
+        let (Self::Catalog { source, .. } | Self::State { source, .. }) = self else {
+            return false;
+        };
+        matches!(&**source, redb::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull)
+    }
+
+    /// Returns true when a database refuses everything because something failed before.
+    pub(crate) fn is_database_latched(&self) -> bool {
+        let (Self::Catalog { source, .. } | Self::State { source, .. }) = self else {
+            return false;
+        };
+        matches!(&**source, redb::Error::PreviousIo)
+    }
+
     /// Returns true when a file is not there.
     pub(crate) fn is_missing_file(&self) -> bool {
         matches!(self, Self::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -11,13 +11,13 @@
     reason = "a test that fails shows which run it was"
 )]
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Open};
 use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::store_tests::{
     file, find, journal_report, message, options, smtp, verify, with_attachment,
 };
 use crate::verify::VerifyOptions;
-use crate::{Body, Deposit, Error, LeafBody, Pending, Receipt, Result, Store};
+use crate::{Body, Deposit, Error, LeafBody, Pending, Receipt, Result, StateTable, Store};
 use archive::{Event, EventKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -366,4 +366,144 @@ fn a_flipped_bit_is_named_or_mended() {
         hits > 0 && named > 0,
         "{hits} bits flipped, {named} were named"
     );
+}
+
+fn small(id: u32) -> Vec<u8> {
+    message(id, &format!("wort{id} "))
+}
+
+fn take(store: &Store, id: u32) -> Result<Receipt> {
+    begin(store, &small(id), smtp(&["x@y.example"])).and_then(Pending::wait)
+}
+
+fn give_room(disk: &SimDisk) {
+    disk.set_fault(None);
+    disk.set_capacity(1 << 40);
+}
+
+fn fill_up(disk: &SimDisk, steps_ahead: u64) {
+    let (at_step, kind) = (disk.steps() + steps_ahead, FaultKind::Full);
+    disk.set_fault(Some(Fault { at_step, kind }));
+}
+
+/// All that was acknowledged is there and found.
+fn check_goes_on(store: &Store, kept: &[(u32, Receipt)]) {
+    for (id, receipt) in kept {
+        assert!(
+            bytes_of(store.message(receipt.number)) == small(*id),
+            "{id}"
+        );
+    }
+    assert_eq!(verify(store).findings, []);
+    store.wait_for_index();
+    assert_eq!(find(store, "wort9999").len(), 1);
+}
+
+/// Takes messages in until the catalog's file grows; gives the steps before and behind the message that made it grow, and its number.
+fn until_the_catalog_grows(disk: &SimDisk, store: &Store, first: u32) -> (u64, u64, u32) {
+    let length = || {
+        let file = disk.open(Path::new(&crate::catalog::file_name()), Open::Read);
+        file.and_then(|file| file.len()).expect("there")
+    };
+    let before = length();
+    for id in first.. {
+        let steps = disk.steps();
+        take(store, id).expect("taken");
+        if length() > before {
+            return (steps, disk.steps(), id);
+        }
+    }
+    unreachable!("each message takes room")
+}
+
+#[test]
+fn a_catalog_that_finds_no_room_goes_on_once_there_is_some() {
+    let open = crate::store_tests::open;
+    let begun = SimDisk::new();
+    let store = open(&begun);
+    let (.., grown_by) = until_the_catalog_grows(&begun, &store, 0);
+    drop(store);
+    let begun = SimDisk::new();
+    let store = open(&begun);
+    let first_id = grown_by.saturating_sub(30);
+    let taken = (0..first_id).map(|id| (id, take(&store, id).expect("taken")));
+    let before: Vec<_> = taken.collect();
+    drop(store);
+    let disk = begun.fork();
+    let (first, last, _) = until_the_catalog_grows(&disk, &open(&disk), first_id);
+    let mut latched = 0;
+    for at_step in first..=last {
+        let disk = begun.fork();
+        let store = open(&disk);
+        let kind = FaultKind::Full;
+        disk.set_fault(Some(Fault { at_step, kind }));
+        let mut kept = before.clone();
+        for id in first_id..grown_by + 60 {
+            match take(&store, id) {
+                Ok(receipt) => kept.push((id, receipt)),
+                Err(Error::Full { .. } | Error::Latched(_)) => break,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        let takes = store.takes_mail();
+        assert!(matches!(takes, Err(Error::Full { .. } | Error::Latched(_))));
+        latched += u32::from(matches!(takes, Err(Error::Latched(_))));
+        give_room(&disk);
+        kept.push((9999, take(&store, 9999).expect("there is room again")));
+        check_goes_on(&store, &kept);
+    }
+    assert!(latched > 0, "the catalog always had room");
+}
+
+#[test]
+fn a_rebuild_that_finds_no_room_goes_on_once_there_is_some() {
+    let disk = SimDisk::new();
+    let store = crate::store_tests::open(&disk);
+    let mut kept: Vec<_> = (0..40)
+        .map(|id| (id, take(&store, id).expect("taken")))
+        .collect();
+    let before = disk.steps();
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    let steps = disk.steps() - before;
+    let mut failed = 0;
+    for (at, id) in (1..=steps).step_by(3).zip(100..) {
+        fill_up(&disk, at);
+        // Threads take some steps in another order, and the last ones may not come.
+        if store.rebuild(&mut |_| {}).is_err() {
+            failed += 1;
+            assert!(store.takes_mail().is_err(), "the disk is full");
+        }
+        give_room(&disk);
+        kept.push((id, take(&store, id).expect("there is room again")));
+    }
+    kept.push((9999, take(&store, 9999).expect("taken")));
+    assert!(failed > 5, "{failed} of {steps}");
+    check_goes_on(&store, &kept);
+}
+
+#[test]
+fn a_state_that_finds_no_room_goes_on_once_there_is_some() {
+    let disk = SimDisk::new();
+    let store = crate::store_tests::open(&disk);
+    let put = |name: &str, length: usize| {
+        let value = vec![7; length];
+        store.state().put(StateTable::Settings, name, Some(&value))
+    };
+    let has = |name: &str| {
+        let value = store.state().get(StateTable::Settings, name);
+        value.expect("readable").is_some()
+    };
+    put("before", 1).expect("room");
+    let mut failed = 0;
+    for steps_ahead in 1..12 {
+        let name = format!("large {steps_ahead}");
+        fill_up(&disk, steps_ahead);
+        // More than the file has pages for.
+        let is_kept = put(&name, 4 << 20).is_ok();
+        give_room(&disk);
+        failed += u32::from(!is_kept);
+        assert_eq!((has("before"), has(&name)), (true, is_kept));
+        put("after", 1).expect("there is room again");
+    }
+    assert!(failed > 0, "the state always had room");
 }

@@ -89,9 +89,11 @@ impl SimDisk {
         }
     }
 
-    /// Changes the size; what lies on the disk stays, even if it is more.
+    /// Changes the size; what lies on the disk stays, even if it is more. A disk that was filled up has the room then.
     pub fn set_capacity(&self, capacity_bytes: u64) {
-        self.state().capacity_bytes = capacity_bytes;
+        let mut state = self.state();
+        state.capacity_bytes = capacity_bytes;
+        state.full = false;
     }
 
     /// Gives the count of steps so far.

@@ -1,14 +1,18 @@
 //! `state.redb`: ground that is not mail: settings, accounts and keys. Every commit is durable.
 //!
-//! Nothing of it ever enters a volume. What is written here is on the follower, too, before the call returns.
+//! Nothing of it ever enters a volume. What is written here is on the follower, too, before the call returns. Want of room passes: redb then
+//! refuses everything until the file is opened again, which the next call does.
 
 use crate::copies::Copies;
 use crate::disk::Disk;
 use crate::error::{DiskContext, Error, Result};
 use crate::redb_backend::open_database;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 const FILE: &str = "state.redb";
 
@@ -55,7 +59,10 @@ const ALL: [StateTable; 5] = [
 
 /// The open state file.
 pub struct State {
-    database: Database,
+    /// None when it could not be opened again.
+    database: RwLock<Option<Database>>,
+    /// A commit failed for want of room, and the file is to be opened again.
+    lacked_room: AtomicBool,
     /// The disks of the archive; none for the file on a follower.
     copies: Option<Arc<Copies>>,
 }
@@ -86,12 +93,61 @@ impl State {
     }
 
     fn open_named(disk: &dyn Disk, name: &str, copies: Option<Arc<Copies>>) -> Result<Self> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = open_database(&builder, disk, Path::new(name)).doing("open")?;
-        let state = Self { database, copies };
+        let state = Self {
+            database: RwLock::new(Some(open_file(disk, name)?)),
+            lacked_room: AtomicBool::new(false),
+            copies,
+        };
         state.make_tables()?;
         Ok(state)
+    }
+
+    /// Does something with the file, which is opened again first if it had no room before.
+    fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        self.open_again_if_due()?;
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let done = act(database.as_ref().ok_or(Error::Closed)?);
+        done.inspect_err(|error| {
+            if error.is_full_database() {
+                self.lacked_room.store(true, Ordering::SeqCst);
+            }
+        })
+    }
+
+    /// Only the own file: a follower that fails is detached, and opened anew when it comes back.
+    fn open_again_if_due(&self) -> Result<()> {
+        let Some(copies) = &self.copies else {
+            return Ok(());
+        };
+        if !self.lacked_room.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.lacked_room.load(Ordering::SeqCst) {
+            // There is one at a time.
+            drop(database.take());
+            *database = Some(open_file(&**copies.own(), FILE)?);
+            self.lacked_room.store(false, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    fn reading<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        self.with(|database| read(&database.begin_read().doing("read")?))
+    }
+
+    /// Commits what `write` did, unless that failed.
+    fn writing<T>(&self, write: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
+        self.with(|database| {
+            let mut transaction = database.begin_write().doing("write")?;
+            transaction.set_two_phase_commit(true);
+            let written = write(&transaction)?;
+            transaction.commit().doing("write")?;
+            Ok(written)
+        })
     }
 
     /// Makes the file anew with these values, whatever was there: after a failed sync nobody knows what of it is durable.
@@ -108,29 +164,32 @@ impl State {
     }
 
     fn make_tables(&self) -> Result<()> {
-        let transaction = self.database.begin_write().doing("write")?;
-        for table in ALL {
-            transaction.open_table(table.definition()).doing("write")?;
-        }
-        transaction.commit().doing("write")
+        self.writing(|transaction| {
+            for table in ALL {
+                transaction.open_table(table.definition()).doing("write")?;
+            }
+            Ok(())
+        })
     }
 
     /// Reads a value.
     pub fn get(&self, table: StateTable, name: &str) -> Result<Option<Vec<u8>>> {
-        let transaction = self.database.begin_read().doing("read")?;
-        let table = transaction.open_table(table.definition()).doing("read")?;
-        let value = table.get(name).doing("read")?;
-        Ok(value.map(|value| value.value().to_vec()))
+        self.reading(|transaction| {
+            let table = transaction.open_table(table.definition()).doing("read")?;
+            let value = table.get(name).doing("read")?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
     }
 
     /// Lists the names of a table, in order.
     pub fn names(&self, table: StateTable) -> Result<Vec<String>> {
-        let transaction = self.database.begin_read().doing("read")?;
-        let table = transaction.open_table(table.definition()).doing("read")?;
-        let entries = table.iter().doing("read")?;
-        entries
-            .map(|entry| Ok(entry.doing("read")?.0.value().to_owned()))
-            .collect()
+        self.reading(|transaction| {
+            let table = transaction.open_table(table.definition()).doing("read")?;
+            let entries = table.iter().doing("read")?;
+            entries
+                .map(|entry| Ok(entry.doing("read")?.0.value().to_owned()))
+                .collect()
+        })
     }
 
     /// Writes a value, or removes it; durable afterwards. Tells whether there was one before.
@@ -152,15 +211,16 @@ impl State {
 
     /// Reads all values of a table with their names, in order.
     pub fn entries(&self, table: StateTable) -> Result<Vec<(String, Vec<u8>)>> {
-        let transaction = self.database.begin_read().doing("read")?;
-        let open = transaction.open_table(table.definition()).doing("read")?;
-        let entries = open.iter().doing("read")?;
-        entries
-            .map(|entry| {
-                let (name, value) = entry.doing("read")?;
-                Ok((name.value().to_owned(), value.value().to_vec()))
-            })
-            .collect()
+        self.reading(|transaction| {
+            let open = transaction.open_table(table.definition()).doing("read")?;
+            let entries = open.iter().doing("read")?;
+            entries
+                .map(|entry| {
+                    let (name, value) = entry.doing("read")?;
+                    Ok((name.value().to_owned(), value.value().to_vec()))
+                })
+                .collect()
+        })
     }
 
     /// Reads everything.
@@ -178,37 +238,35 @@ impl State {
         if self.values()? == *values {
             return Ok(());
         }
-        let mut transaction = self.database.begin_write().doing("write")?;
-        transaction.set_two_phase_commit(true);
-        for table in ALL {
-            transaction
-                .delete_table(table.definition())
-                .doing("write")?;
-            let mut open = transaction.open_table(table.definition()).doing("write")?;
-            for (_, name, value) in values.iter().filter(|(of, ..)| *of == table) {
-                open.insert(name.as_str(), value.as_slice())
-                    .doing("write")?;
+        self.writing(|transaction| {
+            for table in ALL {
+                let definition = table.definition();
+                transaction.delete_table(definition).doing("write")?;
+                let mut open = transaction.open_table(definition).doing("write")?;
+                for (_, name, value) in values.iter().filter(|(of, ..)| *of == table) {
+                    open.insert(name.as_str(), value.as_slice())
+                        .doing("write")?;
+                }
             }
-        }
-        transaction.commit().doing("write")
+            Ok(())
+        })
     }
 
     fn put_here(&self, changes: &[StateChange]) -> Result<bool> {
-        let mut transaction = self.database.begin_write().doing("write")?;
-        transaction.set_two_phase_commit(true);
-        let mut existed = false;
-        for (table, name, value) in changes {
-            let mut table = transaction.open_table(table.definition()).doing("write")?;
-            existed |= match value {
-                Some(value) => table
-                    .insert(name.as_str(), value.as_slice())
-                    .doing("write")?
-                    .is_some(),
-                None => table.remove(name.as_str()).doing("write")?.is_some(),
-            };
-        }
-        transaction.commit().doing("write")?;
-        Ok(existed)
+        self.writing(|transaction| {
+            let mut existed = false;
+            for (table, name, value) in changes {
+                let mut table = transaction.open_table(table.definition()).doing("write")?;
+                existed |= match value {
+                    Some(value) => table
+                        .insert(name.as_str(), value.as_slice())
+                        .doing("write")?
+                        .is_some(),
+                    None => table.remove(name.as_str()).doing("write")?.is_some(),
+                };
+            }
+            Ok(existed)
+        })
     }
 
     /// Reads a value, or makes and keeps it the first time; tells whether it was made.
@@ -225,4 +283,10 @@ impl State {
         self.put(table, name, Some(&value))?;
         Ok((value, true))
     }
+}
+
+fn open_file(disk: &dyn Disk, name: &str) -> Result<Database> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    open_database(&builder, disk, Path::new(name)).doing("open")
 }

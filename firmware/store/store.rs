@@ -33,7 +33,9 @@ use archive::query::Query;
 use archive::{Digest, Event, EventKind, Reception};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 const SIGNING_KEY: &str = "archive signing key";
 const MAC_KEY: &str = "archive mac key";
@@ -48,6 +50,9 @@ const FETCHED_SUMMARIES_MAX: usize = 500;
 /// of long messages must not cost a second.
 const BEGINNING_BYTES_MAX: usize = 128 << 10;
 
+/// How long it takes at least until catalog and index are opened anew once more: what keeps them from it may take long to find out.
+const START_AGAIN_AFTER: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 5 });
+
 /// An open archive.
 pub struct Store {
     disk: Arc<dyn Disk>,
@@ -57,8 +62,12 @@ pub struct Store {
     spool: Spool,
     signer: Arc<Signer>,
     options: Options,
-    /// None while catalog and index are being rebuilt.
+    /// None while catalog and index are being rebuilt, and after that failed.
     engine: RwLock<Option<Engine>>,
+    /// How many leaves are known to have been durable when catalog and index were closed last.
+    durable: AtomicU64,
+    /// When catalog and index were opened anew last, or that was tried.
+    started: Mutex<Option<Instant>>,
     /// Ends after the engine, whose last batches go to the follower, too.
     _following: Option<Following>,
 }
@@ -184,6 +193,8 @@ impl Store {
             signer,
             options,
             engine: RwLock::new(Some(engine)),
+            durable: AtomicU64::new(0),
+            started: Mutex::default(),
             _following: following,
         };
         store.first_events(key_made)?;
@@ -231,12 +242,70 @@ impl Store {
     }
 
     fn engine(&self) -> Result<EngineGuard<'_>> {
-        // A writer holds the lock only while it rebuilds: nobody waits for that.
+        self.start_again_if_due()?;
+        // A writer holds the lock only while it opens or rebuilds: nobody waits for that.
         let guard = self.engine.try_read().map_err(|_| Error::Rebuilding)?;
         if guard.is_none() {
             return Err(Error::Rebuilding);
         }
         Ok(EngineGuard(guard))
+    }
+
+    /// Opens catalog and index anew, once there is room, after the catalog failed for want of it, and after a rebuild that failed.
+    ///
+    /// Whoever reads meanwhile keeps it waiting; the next one who asks tries again.
+    fn start_again_if_due(&self) -> Result<()> {
+        let is_due = |engine: &Option<Engine>| match engine {
+            Some(engine) => engine.shared.waits_for_room(),
+            None => true,
+        };
+        let looked = self.engine.try_read();
+        if !looked.is_ok_and(|engine| is_due(&engine)) || !self.may_start_again()? {
+            return Ok(());
+        }
+        let Ok(mut engine) = self.engine.try_write() else {
+            return Ok(());
+        };
+        if is_due(&engine) {
+            *self.last_start() = Some(Instant::now());
+            self.stop(&mut engine);
+            *engine = Some(self.start_engine(&mut |_| {})?);
+            tracing::info!("catalog and index were opened again");
+        }
+        Ok(())
+    }
+
+    fn may_start_again(&self) -> Result<bool> {
+        let is_soon = |at: Instant| at.elapsed() < START_AGAIN_AFTER;
+        if self.last_start().is_some_and(is_soon) {
+            return Ok(false);
+        }
+        let room = self.disk.room().on("ask for the room of", "the disk")?;
+        Ok(room::for_mail(&room, 0).is_ok())
+    }
+
+    fn last_start(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the threads. Once catalog and index are gone, nothing but what is noted here tells a last batch that was damaged from one
+    /// that a crash tore.
+    fn stop(&self, engine: &mut Option<Engine>) {
+        let leaves = engine.as_ref().map_or(0, |engine| engine.shared.leaves());
+        self.durable.fetch_max(leaves, Ordering::SeqCst);
+        drop(engine.take());
+    }
+
+    fn start_engine(&self, watch: &mut dyn FnMut(Watermark)) -> Result<Engine> {
+        Engine::start(
+            self.disk.clone(),
+            self.copies.clone(),
+            self.identity.archive,
+            self.signer.clone(),
+            self.options.clone(),
+            self.durable.load(Ordering::SeqCst),
+            watch,
+        )
     }
 
     /// Where large mail waits on its way in.
@@ -716,22 +785,11 @@ impl Store {
             .engine
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Once catalog and index are gone, nothing else tells a last batch that was damaged from one that a crash tore.
-        let durable = engine.as_ref().map_or(0, |engine| engine.shared.leaves());
-        drop(engine.take());
+        self.stop(&mut engine);
         remove_catalog(&*self.disk)?;
         remove_index(&*self.disk)?;
         let mut watch = |position: Watermark| watch(position.leaves);
-        let (disk, signer) = (self.disk.clone(), self.signer.clone());
-        let new = Engine::start(
-            disk,
-            self.copies.clone(),
-            self.identity.archive,
-            signer,
-            self.options.clone(),
-            durable,
-            &mut watch,
-        )?;
+        let new = self.start_engine(&mut watch)?;
         let indexed = new.shared.wait_indexed();
         *engine = Some(new);
         drop(engine);
@@ -796,6 +854,15 @@ impl Store {
         let limit = std::time::Duration::from_secs(60);
         shared.wait_for(Some(limit), |progress| progress.leaves >= leaves);
         assert!(shared.leaves() >= leaves, "nothing comes");
+    }
+
+    /// Waits until searches find everything, also when the index had no room before.
+    #[cfg(test)]
+    pub(crate) fn wait_for_index(&self) {
+        let shared = self.engine().expect("open").shared.clone();
+        let (limit, leaves) = (Duration::from_secs(60), shared.leaves());
+        shared.wait_for(Some(limit), |progress| progress.indexed >= leaves);
+        assert!(shared.indexed() >= leaves, "the index does not follow");
     }
 
     /// Waits until so many sealed volumes have become other files.

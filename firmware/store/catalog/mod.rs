@@ -50,7 +50,7 @@ use archive::{ContentRef, Digest};
 use pending::Pending;
 use redb::{Database, ReadableDatabase, WriteTransaction};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tables::Tables;
 
@@ -279,6 +279,8 @@ pub(crate) struct Catalog {
     writing: Mutex<()>,
     database: Database,
     commits: AtomicU64,
+    /// A commit failed for want of room: the database refuses everything until it is opened again.
+    lacked_room: AtomicBool,
     files: Arc<VolumeFiles>,
 }
 
@@ -339,6 +341,7 @@ impl Catalog {
             writing: Mutex::default(),
             database,
             commits: AtomicU64::new(0),
+            lacked_room: AtomicBool::new(false),
             files,
         })
     }
@@ -435,17 +438,32 @@ impl Catalog {
 
     fn prepare(&self, pending: &Pending, replaced: Option<&Pending>) -> Result<WriteTransaction> {
         self.commits.fetch_add(1, Ordering::SeqCst);
-        let transaction = begin_write(&self.database)?;
-        tables::put(&transaction, pending)?;
-        if let Some(replaced) = replaced {
-            tables::put(&transaction, replaced)?;
+        let prepare = || {
+            let transaction = begin_write(&self.database)?;
+            tables::put(&transaction, pending)?;
+            if let Some(replaced) = replaced {
+                tables::put(&transaction, replaced)?;
+            }
+            tables::put_meta(&transaction, pending)?;
+            Ok(transaction)
+        };
+        prepare().inspect_err(|error| self.note(error))
+    }
+
+    fn note(&self, error: &Error) {
+        if error.is_full_database() {
+            self.lacked_room.store(true, Ordering::SeqCst);
         }
-        tables::put_meta(&transaction, pending)?;
-        Ok(transaction)
+    }
+
+    /// Tells whether a commit has failed for want of room.
+    pub(crate) fn has_lacked_room(&self) -> bool {
+        self.lacked_room.load(Ordering::SeqCst)
     }
 
     fn commit(&self, transaction: WriteTransaction, pending: &Pending) -> Result<()> {
-        transaction.commit().doing("write")?;
+        let committed = transaction.commit().doing("write");
+        committed.inspect_err(|error| self.note(error))?;
         let transaction = self.database.begin_read().doing("read")?;
         let tables = Arc::new(Tables::open(&transaction)?);
         let next = Pending::behind(pending.totals, pending.watermark);
