@@ -3,10 +3,11 @@
 //!
 //! Nothing half copied can be believed (FORMAT.md, "catalog and index"): files come beside and take their names when they are whole,
 //! and the index's `meta.json`, which alone says what counts, comes last. The catalog is copied between two of its commits, or not at
-//! all. What is copied holds only what both disks have. It is given up as soon as somebody needs the machine.
+//! all, and as a whole only the first time (`changes`). What is copied holds only what both disks have. It is given up as soon as somebody needs the machine.
 
 use crate::catalog;
-use crate::disk::{Disk, DiskFile, Open};
+use crate::changes;
+use crate::disk::{Disk, DiskFile, Open, beside};
 use crate::engine::Shared;
 use crate::error::{DiskContext, Result};
 use crate::index::{self, Index};
@@ -14,6 +15,8 @@ use crate::patient::Patient;
 use crate::shipping::{Passed, Passing};
 use crate::volume_check::Step;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The file of the index whose replacement is a commit, and the list of the files that tantivy may remove.
@@ -47,17 +50,76 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Copies the catalog as it stands, unless it moves meanwhile.
+    /// Copies the catalog as it stands, unless it moves meanwhile; of one that the follower has, only what changed.
     fn catalog(&self, shared: &Shared, step: Step) -> Result<bool> {
         let name = PathBuf::from(catalog::file_name());
+        // A copy may have been given up after the list was written.
+        if !self.take_changes_over(&name, step)? {
+            return Ok(false);
+        }
         let commits = shared.catalog.make_durable()?;
         let mut still = |at| shared.catalog.commits() == commits && step(at);
         let file = self.disk.open(&name, Open::Read);
         let file = file.on("open", name.display())?;
-        if !self.beside(&name, &*file, &mut still)? || !still(0) {
+        let copy = match self.follower.open(&name, Open::Read) {
+            Ok(copy) if copy.len().on("read", name.display())? <= length_of(&name, &*file)? => copy,
+            // There is none, or it would have to be cut.
+            Ok(_) => return self.whole_catalog(&name, &*file, &mut still),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return self.whole_catalog(&name, &*file, &mut still);
+            }
+            Err(error) => return Err(error).on("open", name.display()),
+        };
+        match changes::find(&name, &*file, &*copy, &mut still)? {
+            Some(ranges) if ranges.is_empty() => Ok(still(0)),
+            Some(ranges) => self.changes(&name, &*file, &ranges, &mut still),
+            None => Ok(false),
+        }
+    }
+
+    fn whole_catalog(&self, name: &Path, file: &dyn DiskFile, still: Step) -> Result<bool> {
+        let is_there = self.beside(name, file, still)? && still(0);
+        Ok(is_there && self.passing.take_name(name)?)
+    }
+
+    /// Writes what changed beside, and once it is all there, into the catalog.
+    fn changes(
+        &self,
+        name: &Path,
+        file: &dyn DiskFile,
+        ranges: &[Range<u64>],
+        still: Step,
+    ) -> Result<bool> {
+        let read = &mut |offset, bytes: &mut [u8]| {
+            file.read_exact_at(offset, bytes).on("read", name.display())
+        };
+        let passed = self.passing.parts_beside(name, ranges, still, read)?;
+        if passed != Passed::Whole || !still(0) {
             return Ok(false);
         }
-        self.passing.take_name(&name)
+        let list = changes::list_name();
+        Ok(self.passing.replace(&list, changes::encode(ranges))?
+            && self.take_changes_over(name, still)?)
+    }
+
+    /// Writes the ranges that are listed on the follower into its catalog.
+    fn take_changes_over(&self, name: &Path, step: Step) -> Result<bool> {
+        let ranges = changes::listed(&self.follower)?;
+        if ranges.is_empty() {
+            return Ok(true);
+        }
+        let beside = beside(name);
+        let file = self.follower.open(&beside, Open::Read);
+        let file = file.on("open", beside.display())?;
+        let read = &mut |offset, bytes: &mut [u8]| {
+            file.read_exact_at(offset, bytes)
+                .on("read", beside.display())
+        };
+        let passed = self.passing.parts(name, &ranges, step, read)?;
+        // An empty list, since nothing may be written beside before the old one is gone for good.
+        Ok(passed == Passed::Whole
+            && self.passing.replace(&changes::list_name(), Vec::new())?
+            && self.passing.remove(&beside)?)
     }
 
     /// Copies the files of the last commit that are not there yet, then says that they count.
@@ -81,7 +143,7 @@ impl Copying<'_> {
                 Ok(file) if self.beside(name, &*file, step)? && self.passing.take_name(name)? => {}
                 // A merge took it away, or somebody needs the machine.
                 Ok(_) => return Ok(false),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(error).on("open", name.display()),
             }
         }
@@ -107,10 +169,14 @@ impl Copying<'_> {
 
     /// Copies a file beside the name that it will have.
     fn beside(&self, name: &Path, file: &dyn DiskFile, step: Step) -> Result<bool> {
-        let length = file.len().on("read", name.display())?;
+        let length = length_of(name, file)?;
         let read = &mut |offset, bytes: &mut [u8]| {
             file.read_exact_at(offset, bytes).on("read", name.display())
         };
         Ok(self.passing.beside(name, length, step, read)? == Passed::Whole)
     }
+}
+
+fn length_of(name: &Path, file: &dyn DiskFile) -> Result<u64> {
+    file.len().on("read", name.display())
 }

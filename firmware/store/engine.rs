@@ -1,6 +1,7 @@
 //! The running archive: what the threads share, and how they are started and stopped.
 
 use crate::catalog::{Catalog, Watermark};
+use crate::changes;
 use crate::committer::Committer;
 use crate::copies::Copies;
 use crate::disk::{BESIDE_SUFFIX, Disk, beside};
@@ -406,6 +407,7 @@ impl Engine {
         durable: u64,
         watch: &mut dyn FnMut(Watermark),
     ) -> Result<Self> {
+        changes::finish(&*disk)?;
         remove_half_copied(&*disk)?;
         let files = Arc::new(VolumeFiles::new(disk.clone()));
         // What is read ahead of the index comes while the catalog is opened.

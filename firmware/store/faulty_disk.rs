@@ -101,6 +101,11 @@ impl SimDisk {
         self.state().steps
     }
 
+    /// Gives the count of bytes written to files so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.state().written_bytes
+    }
+
     /// Plans a fault in place of the one before; opening the disk again calls it off.
     pub fn set_fault(&self, fault: Option<Fault>) {
         let mut state = self.state();
@@ -337,6 +342,7 @@ impl DiskFile for OpenFile {
         let range = range(offset, bytes.len())?;
         let fitting = state.fitting(self.file, range.end);
         let written = bytes.len().min(fitting.saturating_sub(range.start));
+        state.written_bytes += written as u64;
         let file = state.file(self.file);
         file.write(range.start, &bytes[..written]);
         if written < bytes.len() {
@@ -421,6 +427,7 @@ struct State {
     file_count: u64,
     capacity_bytes: u64,
     steps: u64,
+    written_bytes: u64,
     fault: Option<Fault>,
     fault_was_hit: bool,
     full: bool,
@@ -441,6 +448,7 @@ impl Default for State {
             file_count: 0,
             capacity_bytes: CAPACITY_BYTES,
             steps: 0,
+            written_bytes: 0,
             fault: None,
             fault_was_hit: false,
             full: false,

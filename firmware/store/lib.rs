@@ -33,6 +33,7 @@ mod state;
 
 mod batch;
 mod catching_up;
+mod changes;
 mod committer;
 mod copies;
 mod derived;

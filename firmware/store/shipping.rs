@@ -138,10 +138,22 @@ impl Passing<'_> {
         go_on: GoOn<'_>,
         read: Read<'_>,
     ) -> Result<Passed> {
+        let whole = 0..length_bytes;
+        self.parts_beside(name, std::slice::from_ref(&whole), go_on, read)
+    }
+
+    /// Writes ranges of a file beside the one that they belong to, if there is room.
+    pub(crate) fn parts_beside(
+        &self,
+        name: &Path,
+        ranges: &[Range<u64>],
+        go_on: GoOn<'_>,
+        read: Read<'_>,
+    ) -> Result<Passed> {
         let name = beside(name);
         let begin = Step::Begin {
             name: name.clone(),
-            length_bytes,
+            length_bytes: ranges.iter().map(|range| range.end - range.start).sum(),
         };
         if !self.pass(begin)? {
             return Ok(Passed::Gone);
@@ -149,7 +161,24 @@ impl Passing<'_> {
         if self.lane.lacks_room() {
             return Ok(Passed::NoRoom);
         }
-        self.bytes(&name, 0..length_bytes, go_on, read)
+        self.parts(&name, ranges, go_on, read)
+    }
+
+    /// Writes ranges of a file.
+    pub(crate) fn parts(
+        &self,
+        name: &Path,
+        ranges: &[Range<u64>],
+        go_on: GoOn<'_>,
+        read: Read<'_>,
+    ) -> Result<Passed> {
+        for range in ranges {
+            match self.bytes(name, range.clone(), go_on, read)? {
+                Passed::Whole => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Passed::Whole)
     }
 
     /// Gives what was written beside its name; false when the follower does not follow any more, as the others.

@@ -367,9 +367,7 @@ impl Store {
         let engine = self.engine()?;
         let digest = prepared.message.digest;
         prepared.lost = Lost::find(&engine.shared, &digest, prepared.brought())?;
-        engine
-            .queue
-            .put(Work::Deposit(Box::new(prepared), answer));
+        engine.queue.put(Work::Deposit(Box::new(prepared), answer));
         Ok(pending)
     }
 

@@ -376,7 +376,13 @@ impl Catalog {
     pub(crate) fn make_durable(&self) -> Result<u64> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = self.current().pending.clone();
-        self.write(&pending, None)?;
+        let has_news = {
+            let pending = pending.read().unwrap_or_else(PoisonError::into_inner);
+            pending.has_news
+        };
+        if has_news {
+            self.write(&pending, None)?;
+        }
         Ok(self.commits())
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Pending {
     pub(super) totals: Totals,
     pub(super) watermark: Watermark,
     summary_bytes: usize,
+    /// Whether anything was added since the file was written.
+    pub(super) has_news: bool,
 }
 
 impl Pending {
@@ -47,6 +49,7 @@ impl Pending {
     }
 
     pub(super) fn add(&mut self, entries: &Entries, tiles: &[Tile]) {
+        self.has_news = true;
         let leaves = entries.leaves.iter();
         self.leaves
             .extend(leaves.map(|(sequence, kind, place)| (*sequence, (*kind, *place))));
