@@ -80,7 +80,13 @@ pub struct BodyReader {
 impl BodyReader {
     /// Begins at the first byte.
     pub fn new(body: Body) -> Self {
-        Self { body, at: 0 }
+        Self::starting_at(body, 0)
+    }
+
+    /// Begins at another byte; at the end when there are not so many.
+    pub fn starting_at(body: Body, offset: u64) -> Self {
+        let at = offset.min(body.length_bytes());
+        Self { body, at }
     }
 }
 

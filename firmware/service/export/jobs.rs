@@ -256,7 +256,7 @@ impl Exports {
     pub fn list(&self, owner: &Owner) -> Vec<Job> {
         let jobs = self.shared.jobs();
         let own = jobs.values().rev().filter(|kept| kept.is_of(owner));
-        own.map(Kept::job).collect()
+        own.map(|kept| kept.job(owner)).collect()
     }
 
     /// Gives a job of somebody; none also when it is another's.
@@ -265,7 +265,7 @@ impl Exports {
         let own = jobs
             .values()
             .find(|kept| kept.is_of(owner) && kept.id == id);
-        own.map(Kept::job)
+        own.map(|kept| kept.job(owner))
     }
 
     /// Ends a job of somebody, or gives its file up; tells whether there was one.
@@ -281,7 +281,7 @@ impl Exports {
     /// Begins a job of somebody anew that was broken off; tells whether there was one.
     pub fn again(&self, owner: &Owner, id: &str) -> bool {
         let found = self.change(owner, id, |kept| {
-            if matches!(kept.state, Standing::BrokenOff(_)) {
+            if matches!(kept.standing_for(owner), Standing::BrokenOff(_)) {
                 kept.owner = owner.clone();
                 kept.state = Standing::Waiting;
                 kept.since = Instant::now();
@@ -302,9 +302,8 @@ impl Exports {
             let kept = jobs
                 .values()
                 .find(|kept| kept.is_of(owner) && kept.id == id);
-            let kept = kept.filter(|kept| kept.owner.asker == owner.asker);
             let kept = kept.ok_or_else(not_found)?;
-            let Standing::Done(finished) = &kept.state else {
+            let Standing::Done(finished) = kept.standing_for(owner) else {
                 return Err(not_found());
             };
             let file = finished.file.try_clone();
@@ -377,11 +376,21 @@ impl Kept {
         self.owner.account == owner.account
     }
 
-    fn job(&self) -> Job {
+    /// Where it is for its owner, who gets nothing that was made when he saw something else.
+    fn standing_for(&self, owner: &Owner) -> &Standing {
+        match &self.state {
+            Standing::Done(_) if self.owner.asker != owner.asker => {
+                &Standing::BrokenOff(JobTrouble::SignedOut)
+            }
+            state => state,
+        }
+    }
+
+    fn job(&self, owner: &Owner) -> Job {
         Job {
             id: self.id.clone(),
             order: self.order.clone(),
-            state: match &self.state {
+            state: match self.standing_for(owner) {
                 Standing::Waiting => JobState::Waiting,
                 Standing::Running => JobState::Running {
                     done: self.watch.done.load(Ordering::Relaxed),

@@ -9,7 +9,7 @@ use super::messages::{SessionFacts, Token, Visitor};
 use crate::keeper::Failure;
 use archive::people::AccountId;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::{State, StateChange, StateTable};
 
@@ -64,9 +64,9 @@ pub(super) struct Kept {
     /// The message on his page, and since when.
     #[serde(skip)]
     shown: Option<(u64, i64)>,
-    /// What he takes along, by the number of its entry in the log.
+    /// What he takes along, ascending, by the number of its entry in the log.
     #[serde(skip)]
-    exports: BTreeMap<u64, BTreeSet<u64>>,
+    exports: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Sessions {
@@ -180,11 +180,10 @@ impl Sessions {
         }
     }
 
-    /// Notes what a session takes along.
+    /// Notes what a session takes along, ascending.
     pub(super) fn exports(&self, token: Token, export: u64, numbers: &[u64]) {
         if let Some(kept) = self.all().get_mut(&digest(token)) {
-            kept.exports
-                .insert(export, numbers.iter().copied().collect());
+            kept.exports.insert(export, numbers.to_vec());
             while kept.exports.len() > EXPORTS_MAX {
                 kept.exports.pop_first();
             }
@@ -195,7 +194,7 @@ impl Sessions {
     pub(super) fn is_taken_along(&self, token: Token, number: u64) -> bool {
         let all = self.all();
         let exports = all.get(&digest(token)).map(|kept| &kept.exports);
-        exports.is_some_and(|exports| exports.values().any(|numbers| numbers.contains(&number)))
+        exports.is_some_and(|exports| exports.values().any(|numbers| has(numbers, number)))
     }
 
     /// Tells whether a session takes a message along by this export.
@@ -203,7 +202,7 @@ impl Sessions {
         let all = self.all();
         let exports = all.get(&digest(token)).map(|kept| &kept.exports);
         let numbers = exports.and_then(|exports| exports.get(&export));
-        numbers.is_some_and(|numbers| numbers.contains(&number))
+        numbers.is_some_and(|numbers| has(numbers, number))
     }
 
     /// Ends the session of a token.
@@ -301,6 +300,11 @@ impl Kept {
     pub(super) fn is_of(&self, account: AccountId, now: i64) -> bool {
         self.account == account.0 && self.is_open(now)
     }
+}
+
+/// Tells whether a number is among ascending ones.
+fn has(numbers: &[u64], number: u64) -> bool {
+    numbers.binary_search(&number).is_ok()
 }
 
 const TABLE: StateTable = StateTable::Secrets;

@@ -13,6 +13,7 @@ mod pages;
 mod plot;
 mod qr_code;
 mod query_words;
+mod range;
 mod request;
 mod response;
 mod site;

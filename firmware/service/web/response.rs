@@ -30,6 +30,15 @@ pub enum Content {
     Memory(Cow<'static, [u8]>),
     /// A message or a part of it, which may be large.
     Body(Body),
+    /// So many bytes of one, from a byte on.
+    Part {
+        /// The whole.
+        body: Body,
+        /// The first byte.
+        from: u64,
+        /// How many.
+        length_bytes: u64,
+    },
 }
 
 /// A response.

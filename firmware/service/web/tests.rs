@@ -189,6 +189,7 @@ impl Got {
                 body.write_to(&mut bytes).expect("memory");
                 bytes
             }
+            Content::Part { .. } => panic!("parts are made behind the edge"),
         };
         Self {
             status: response.status,

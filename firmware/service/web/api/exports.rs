@@ -93,10 +93,11 @@ pub(super) fn show(call: &Call<'_>) -> Result<Response, Problem> {
 /// Hands its file out.
 pub(super) fn file(call: &Call<'_>) -> Result<Response, Problem> {
     let (body, name) = call.site.exports.fetch(&call.owner(), call.value)?;
-    let mut response = Response::new(200, "application/octet-stream", &b""[..]).with(
+    let response = Response::new(200, "application/octet-stream", &b""[..]).with(
         "Content-Disposition",
         format!("attachment; filename=\"{name}\""),
     );
+    let mut response = response.with("ETag", format!("\"{name}\""));
     response.content = Content::Body(body);
     Ok(response)
 }

@@ -157,7 +157,7 @@ fn reopen(shared: &Shared) {
 
 fn respond(shared: &Shared, mut request: tiny_http::Request) {
     let response = match translated(&mut request) {
-        Ok(ours) => shared.answer(&ours),
+        Ok(ours) => shared.answer(&ours).in_range(&ours),
         Err(refusal) => *refusal,
     };
     if let Err(error) = send(request, response.finished()) {
@@ -224,6 +224,14 @@ fn send(request: tiny_http::Request, response: Response) -> io::Result<()> {
         Content::Body(body) => {
             let length = body.length_bytes();
             (Box::new(BodyReader::new(body)), length)
+        }
+        Content::Part {
+            body,
+            from,
+            length_bytes,
+        } => {
+            let reader = BodyReader::starting_at(body, from).take(length_bytes);
+            (Box::new(reader), length_bytes)
         }
     };
     let length = usize::try_from(length).map_err(io::Error::other)?;

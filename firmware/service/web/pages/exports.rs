@@ -245,6 +245,7 @@ pub(in super::super) fn file(visit: &Visit, id: &str) -> Response {
                     "Content-Disposition",
                     format!("attachment; filename=\"{name}\""),
                 )
+                .with("ETag", format!("\"{name}\""))
                 .with("Content-Security-Policy", "default-src 'none'; sandbox");
             response.content = Content::Body(body);
             response
