@@ -620,3 +620,90 @@ fn told(failure: &Failure) -> JobTrouble {
         _ => JobTrouble::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANNA: AccountId = AccountId(1024);
+    const BERND: AccountId = AccountId(1025);
+
+    fn kept(account: AccountId, state: Standing) -> Kept {
+        let owner = Owner {
+            account,
+            asker: WireAsker::Nobody,
+            token: Token([0; 32]),
+            peer: String::new(),
+        };
+        let order = Order {
+            query: String::new(),
+            numbers: None,
+            format: JobFormat::Zip,
+        };
+        Kept {
+            id: String::new(),
+            owner,
+            order,
+            since: Instant::now(),
+            state,
+            watch: Arc::default(),
+        }
+    }
+
+    fn over() -> Standing {
+        Standing::BrokenOff(JobTrouble::Cancelled)
+    }
+
+    #[test]
+    fn one_more_takes_the_place_of_ones_own_oldest_that_is_over() {
+        let mut jobs = BTreeMap::new();
+        jobs.insert(0, kept(BERND, over()));
+        jobs.insert(1, kept(ANNA, Standing::Waiting));
+        for number in 2..=ACCOUNT_JOBS_MAX as u64 {
+            jobs.insert(number, kept(ANNA, over()));
+        }
+        assert_eq!(make_room(&mut jobs, ANNA), Ok(()));
+        assert!(jobs.contains_key(&0), "another's stays");
+        assert!(jobs.contains_key(&1), "what waits stays");
+        assert!(!jobs.contains_key(&2));
+        assert_eq!(make_room(&mut jobs, BERND), Ok(()));
+        assert!(jobs.contains_key(&0), "he has room");
+    }
+
+    #[test]
+    fn no_more_wait_than_are_written_before_long() {
+        let mut jobs = BTreeMap::new();
+        for number in 0..=WAITING_MAX as u64 {
+            let account = AccountId(2_000 + number);
+            assert_eq!(make_room(&mut jobs, account), Ok(()), "{number}");
+            jobs.insert(number, kept(account, Standing::Waiting));
+        }
+        assert_eq!(make_room(&mut jobs, ANNA), Err(NotBegun::Busy));
+        let mut mine: BTreeMap<u64, Kept> = (0..ACCOUNT_JOBS_MAX as u64)
+            .map(|number| (number, kept(ANNA, Standing::Running)))
+            .collect();
+        assert_eq!(make_room(&mut mine, ANNA), Err(NotBegun::Busy));
+    }
+
+    #[test]
+    fn a_file_is_for_who_sees_what_was_seen_when_it_was_made() {
+        let job = kept(ANNA, over());
+        let narrower = Owner {
+            asker: WireAsker::Person(Vec::new()),
+            ..job.owner.clone()
+        };
+        let done = Kept {
+            state: Standing::Done(Finished {
+                file: tempfile::tempfile().expect("a file"),
+                file_bytes: 1,
+                entry: 7,
+                exported: Exported::default(),
+            }),
+            ..job
+        };
+        let owner = done.owner.clone();
+        assert!(matches!(done.job(&owner).state, JobState::Done { .. }));
+        let state = done.job(&narrower).state;
+        assert_eq!(state, JobState::BrokenOff(JobTrouble::SignedOut));
+    }
+}
