@@ -278,7 +278,7 @@ mod tests {
         let response = NoArchive::new(Arc::new(FourDisks)).answer(&request);
         let html = match response.content {
             Content::Memory(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Content::Body(_) => String::new(),
+            Content::Body(_) | Content::Part { .. } => String::new(),
         };
         (response.status, html)
     }

@@ -64,11 +64,6 @@ impl Request {
         self
     }
 
-    /// Tells whether programs ask it, which send JSON and no cookies.
-    pub fn is_for_programs(&self) -> bool {
-        self.path.starts_with("/api/") || self.path == "/metrics"
-    }
-
     /// Gives a header field by its name in lower case; none unless there is exactly one.
     pub fn field(&self, name: &str) -> Option<&str> {
         only(&self.fields, name)
@@ -94,6 +89,11 @@ impl Request {
         });
         found.next().filter(|_| found.next().is_none())
     }
+}
+
+/// Tells whether programs ask for this path: they send JSON and no cookies.
+pub(super) fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/") || path == "/metrics"
 }
 
 /// Two of the same name are none: whoever checks one and whoever uses one would not take the same.

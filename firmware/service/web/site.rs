@@ -7,6 +7,7 @@ use super::pages::{
     account, certificate, claim, exports, layout, log, log_file, message, metrics, outgoing,
     people, people_table, search, second_factor, setup, sign_in, state, tokens, trust,
 };
+use super::request::is_for_programs;
 use super::time_zone::TimeZone;
 use super::visit::{Visit, language_cookie};
 use super::words::{Catalogues, Language};
@@ -119,7 +120,7 @@ impl Site {
         if let Some(asset) = self.assets.find(&request.path) {
             return asset;
         }
-        if request.is_for_programs() && self.is_claimed() {
+        if is_for_programs(&request.path) && self.is_claimed() {
             return api::answer(self, request);
         }
         let visit = Visit::new(self, request);

@@ -12,6 +12,9 @@ use serde_json::{Value, json as value};
 /// 5,000 numbers an order: more do not fit into a request's body of 64 KiB.
 const NUMBERS_MAX: usize = 5_000;
 
+/// 5 seconds until a program should ask again for what is being made.
+const SOON_S: u64 = 5;
+
 /// What a program orders.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +95,14 @@ pub(super) fn show(call: &Call<'_>) -> Result<Response, Problem> {
 
 /// Hands its file out.
 pub(super) fn file(call: &Call<'_>) -> Result<Response, Problem> {
+    let job = call.site.exports.job(&call.owner(), call.value);
+    match job.ok_or_else(Problem::not_found)?.state {
+        JobState::Done { .. } => {}
+        JobState::BrokenOff(trouble) => return Err(Problem::new(409, why(trouble))),
+        JobState::Waiting | JobState::Running { .. } => {
+            return Err(Problem::new(409, "it is not finished yet").retry_after(SOON_S));
+        }
+    }
     let (body, name) = call.site.exports.fetch(&call.owner(), call.value)?;
     let response = Response::new(200, "application/octet-stream", &b""[..]).with(
         "Content-Disposition",

@@ -5,7 +5,7 @@
 use super::super::{Method, Request, Site};
 use super::health::{SECOND_DISK, WARNINGS, kind, second_disk};
 use super::problem::Problem;
-use super::{Response, access};
+use super::{Response, access, wrong_method};
 use crate::health::warnings;
 use crate::settings::Setting;
 use archive::people::ApiScope;
@@ -23,7 +23,7 @@ pub(super) fn metrics(site: &Site, request: &Request) -> Result<Response, Proble
         return Err(Problem::new(403, "the token is not for this"));
     }
     if request.method != Method::Get {
-        return Err(Problem::new(405, "this method is not spoken here"));
+        return Err(wrong_method(&request.path));
     }
     let mut text = Text::default();
     archive(&mut text, site)?;

@@ -146,7 +146,7 @@ fn called(site: &Site, request: &Request, path: &str) -> Result<Response, Proble
     let (token, access) = access(site, request, &peer)?;
     let (route, value) = routes
         .find(|(route, _)| route.method == request.method)
-        .ok_or_else(|| Problem::new(405, "this method is not spoken here"))?;
+        .ok_or_else(|| wrong_method(&request.path))?;
     if access.scope != route.scope {
         return Err(Problem::new(403, "the token is not for this"));
     }
@@ -157,6 +157,29 @@ fn called(site: &Site, request: &Request, path: &str) -> Result<Response, Proble
         peer,
         access,
         value,
+    })
+}
+
+/// Refuses a method that nothing here speaks, in the words of what programs ask.
+pub(super) fn refuse_method(path: &str) -> Response {
+    wrong_method(path).into_response()
+}
+
+fn wrong_method(path: &str) -> Problem {
+    let path = path.strip_prefix(ROOT).unwrap_or_default();
+    let spoken = ROUTES
+        .iter()
+        .filter(|route| value_in(path, route.path).is_some())
+        .map(|route| match route.method {
+            Method::Get => "GET, HEAD",
+            Method::Post => "POST",
+        });
+    let spoken: Vec<_> = spoken.collect();
+    // What is no route is the description or the figures, which are only read.
+    Problem::method(if spoken.is_empty() {
+        "GET, HEAD".to_owned()
+    } else {
+        spoken.join(", ")
     })
 }
 

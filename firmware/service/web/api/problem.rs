@@ -14,6 +14,8 @@ pub(super) struct Problem {
     status: u16,
     detail: String,
     retry_after_s: Option<u64>,
+    /// The methods that are spoken there.
+    allow: Option<String>,
 }
 
 impl Problem {
@@ -22,6 +24,7 @@ impl Problem {
             status,
             detail: detail.into(),
             retry_after_s: None,
+            allow: None,
         }
     }
 
@@ -32,6 +35,14 @@ impl Problem {
 
     pub(super) fn no_token() -> Self {
         Self::new(401, "a token that counts is needed: Authorization: Bearer")
+    }
+
+    /// Another method is spoken there: one of these.
+    pub(super) fn method(allow: String) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(405, "this method is not spoken here")
+        }
     }
 
     pub(super) fn retry_after(self, seconds: u64) -> Self {
@@ -54,9 +65,12 @@ impl Problem {
             Some(seconds) => response.with("Retry-After", seconds.to_string()),
             None => response,
         };
+        let response = match self.allow {
+            Some(allow) => response.with("Allow", allow),
+            None => response,
+        };
         match self.status {
             401 => response.with("WWW-Authenticate", "Bearer"),
-            405 => response.with("Allow", "GET, HEAD, POST"),
             _ => response,
         }
     }

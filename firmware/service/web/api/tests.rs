@@ -317,7 +317,7 @@ fn an_export_is_made_fetched_and_checked_by_its_owner_alone() {
     assert_eq!(operator.get(&scene, &format!("/exports/{id}")).status, 404);
     let cancelled = request(Method::Post, &format!("{path}/cancel"), &staff);
     assert_eq!(send(&scene, cancelled).status, 200);
-    assert_eq!(get(&scene, &format!("{path}/file"), &staff).status, 404);
+    assert_eq!(get(&scene, &format!("{path}/file"), &staff).status, 409);
     let log = scene.log();
     assert!(
         log.iter()

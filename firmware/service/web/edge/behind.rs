@@ -3,6 +3,8 @@
 //! It sees whole requests only, one a connection, each of which the edge has read and bounded; so it needs no limits of its own but that of the
 //! work done at once. tiny_http's types stay in this file.
 
+use super::super::api::refuse_method;
+use super::super::request::is_for_programs;
 use super::super::response::Content;
 use super::super::{Method, Request, Response};
 use super::{BODY_BYTES_MAX, Handler, SOCKET};
@@ -168,9 +170,11 @@ fn respond(shared: &Shared, mut request: tiny_http::Request) {
 /// Makes our request of tiny_http's.
 fn translated(request: &mut tiny_http::Request) -> Result<Request, Box<Response>> {
     let refuse = |status, text: &str| Box::new(Response::text(status, text));
+    let path = request.url().split('?').next().unwrap_or_default();
     let method = match request.method() {
         tiny_http::Method::Get | tiny_http::Method::Head => Method::Get,
         tiny_http::Method::Post => Method::Post,
+        _ if is_for_programs(path) => return Err(Box::new(refuse_method(path))),
         _ => {
             let refusal = refuse(405, "this method is not spoken");
             return Err(Box::new(refusal.with("Allow", "GET, HEAD, POST")));
@@ -186,7 +190,7 @@ fn translated(request: &mut tiny_http::Request) -> Result<Request, Box<Response>
     }
     if method == Method::Post {
         let form = "application/x-www-form-urlencoded";
-        let is_for_programs = ours.is_for_programs();
+        let is_for_programs = is_for_programs(&ours.path);
         if !is_for_programs && ours.field("content-type").map(media_type) != Some(form.to_owned()) {
             return Err(refuse(415, "only forms are taken"));
         }
