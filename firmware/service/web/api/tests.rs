@@ -208,10 +208,16 @@ fn answers_are_as_described_whatever_is_asked() {
     assert_eq!(send(&scene, as_form).status, 415);
     let wrong = request(Method::Post, "/api/v1/search?q=x", &staff);
     let wrong = send(&scene, wrong);
-    assert_eq!(
-        (wrong.status, wrong.field("Allow")),
-        (405, "GET, HEAD, POST")
-    );
+    assert_eq!((wrong.status, wrong.field("Allow")), (405, "GET, HEAD"));
+    for (path, allow) in [
+        ("/api/v1/exports", "GET, HEAD, POST"),
+        ("/api/v1/exports/x/cancel", "POST"),
+        ("/api/v1/openapi.json", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+    ] {
+        let refused = Got::of(refuse_method(path));
+        assert_eq!((refused.status, refused.field("Allow")), (405, allow));
+    }
     let raw = get(&scene, &format!("/api/v1/messages/{own}/raw"), &staff);
     assert_eq!(raw.text(), mail(1).replace('\n', "\r\n"));
 }

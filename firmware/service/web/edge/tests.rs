@@ -1,5 +1,6 @@
 //! Requests over loopback, under TLS, to handlers that do what the test wants.
 
+use super::super::response::Content;
 use super::conversation::{Conversation, Kind};
 use super::*;
 use crate::tls::{Stream, Timeouts, TlsIdentity, testing};
@@ -8,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
+use store::Body;
 use tempfile::TempDir;
 
 /// A minute: a test that waits that long has failed.
@@ -75,6 +77,12 @@ fn answer(request: &Request) -> Response {
         "/panic" => panic!("on purpose"),
         "/large" => Response::new(200, "application/octet-stream", large()),
         "/form" => Response::text(200, request.form_value("text")),
+        "/api/json" => Response::text(200, String::from_utf8_lossy(&request.body)),
+        "/file" => {
+            let mut response = Response::text(200, "");
+            response.content = Content::Body(Body::Memory(large()));
+            response
+        }
         _ => {
             let text = format!("{:?} {} for {}", request.method, request.path, request.peer);
             Response::text(200, text)
@@ -213,6 +221,33 @@ fn what_handlers_do_not_take_is_refused_behind_the_edge() {
         assert!(got.head.contains("Content-Security-Policy"), "{}", got.head);
     }
     assert_eq!(scene.handled(), 0);
+}
+
+#[test]
+fn programs_send_what_they_like_and_are_refused_in_their_words() {
+    let scene = Scene::new(WebOptions::default());
+    let mut client = scene.client();
+    let json = "Content-Type: application/json\r\n";
+    let got = ask(&mut client, &post("/api/json", json, "{\"a\": 1}"));
+    assert_eq!((got.status, got.text().as_str()), (200, "{\"a\": 1}"));
+    let put = get("/api/v1/search?q=x").replace("GET", "PUT");
+    let refused = ask(&mut client, &put);
+    assert_eq!(refused.status, 405);
+    for field in ["Allow: GET, HEAD\r\n", "application/problem+json"] {
+        assert!(refused.head.contains(field), "{field} in {}", refused.head);
+    }
+    assert_eq!(scene.handled(), 1);
+}
+
+#[test]
+fn a_file_is_given_from_a_byte_on() {
+    let scene = Scene::new(WebOptions::default());
+    let request = get("/file").replace("Host", "Range: bytes=2999990-\r\nHost");
+    let got = ask(&mut scene.client(), &request);
+    assert_eq!(got.status, 206);
+    let range = "Content-Range: bytes 2999990-2999999/3000000\r\n";
+    assert!(got.head.contains(range), "{}", got.head);
+    assert_eq!(got.body, large()[2_999_990..]);
 }
 
 /// The machine's own tests have all variants; here that a refusal ends the connection and reaches no handler.
