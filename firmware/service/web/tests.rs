@@ -844,8 +844,24 @@ fn results_have_pages_to_their_end() {
         "{first}"
     );
     assert_eq!(first.matches("<li><span class=\"from\"").count(), 25);
+    let next = between(&first, "rel=\"next\" href=\"", "\"").replace("&amp;", "&");
+    // What comes meanwhile moves nothing: going on begins behind the last result shown.
+    let late = "From: pat@partner.example\nTo: kim@office.example\nSubject: Brief zuletzt\n\nx\n";
+    scene.deposit("kim@office.example", late);
+    let behind = kim.get(&scene, &next).text();
+    assert!(behind.contains("Page 2 of 2"), "{behind}");
+    assert_eq!(behind.matches("<li><span class=\"from\"").count(), 5);
+    for odd in [
+        "0",
+        "x.y",
+        "-5.",
+        "9223372036854775807.18446744073709551615",
+    ] {
+        let got = kim.get(&scene, &format!("/search?q=brief&behind={odd}&page=7"));
+        assert_eq!(got.status, 200, "{odd}");
+    }
     let last = kim.get(&scene, "/search?q=brief&page=2").text();
-    assert_eq!(last.matches("<li><span class=\"from\"").count(), 5);
+    assert_eq!(last.matches("<li><span class=\"from\"").count(), 6);
     for page in ["3", "0", "x", "18446744073709551615"] {
         let got = kim.get(&scene, &format!("/search?q=brief&page={page}"));
         assert_eq!(got.status, 200, "{page}");

@@ -46,9 +46,9 @@ fn page(visit: &Visit, status: u16, table: &str, above: Markup) -> Response {
         (visit.form("/people/table", html! {
             label for="table" { (words.text("table-field")) }
             p.hint #table-hint { (words.text("table-field-hint")) }
+            textarea #table name="table" rows="12" required spellcheck="false" autocapitalize="none" aria-describedby="table-hint" { (table) }
             // The script shows it, and puts the file's text into the field.
             div hidden { label for="file" { (words.text("table-file")) } input #file type="file" accept=".csv,.txt,text/csv" data-into="table"; }
-            textarea #table name="table" rows="12" required spellcheck="false" autocapitalize="none" aria-describedby="table-hint" { (table) }
             div.deeds {
                 button type="submit" { (words.text("table-try")) }
                 a.button.second href="/people" { (words.text("later")) }

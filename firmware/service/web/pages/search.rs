@@ -215,18 +215,17 @@ fn suggestions(
 /// The senders of a page that has several.
 fn senders(visit: &Visit, entries: &[&Entry]) -> Vec<(String, String)> {
     let mut seen = BTreeSet::new();
-    let addresses = entries.iter().map(|entry| address_of(&entry.from));
-    let is_plain = |address: &&str| {
+    let is_plain = |address: &str| {
         let is_odd = |c: char| c.is_whitespace() || c.is_control() || "\"()*".contains(c);
         !address.is_empty() && !address.contains(is_odd)
     };
-    let mut each_once: Vec<&str> = addresses.filter(is_plain).collect();
-    each_once.retain(|address| seen.insert(*address));
+    let mut each_once: Vec<(&str, &str)> = entries.iter().map(|entry| author(entry)).collect();
+    each_once.retain(|(_, address)| is_plain(address) && seen.insert(*address));
     if each_once.len() < 2 {
         return Vec::new();
     }
-    let filter = |address: &str| {
-        let name = ("name", address.to_owned().into());
+    let filter = |(name, address): (&str, &str)| {
+        let name = ("name", name.to_owned().into());
         (
             visit.words.filled("filter-from", &[name]),
             format!("from:{address}"),
@@ -236,12 +235,16 @@ fn senders(visit: &Visit, entries: &[&Entry]) -> Vec<(String, String)> {
     first.map(filter).collect()
 }
 
-/// The address in what lists show of an author.
-fn address_of(shown: &str) -> &str {
-    let between = shown
-        .rsplit_once('<')
-        .and_then(|(_, rest)| rest.strip_suffix('>'));
-    between.unwrap_or(shown)
+/// Name and address in what lists show of an author.
+fn author(entry: &Entry) -> (&str, &str) {
+    let shown = entry.from.as_str();
+    let parts = shown.rsplit_once('<');
+    let parts = parts.and_then(|(name, rest)| Some((name.trim(), rest.strip_suffix('>')?)));
+    match parts {
+        Some(("", address)) => (address, address),
+        Some(parts) => parts,
+        None => (shown, shown),
+    }
 }
 
 /// The years of a page that has several, and what is older than it when more follows.
