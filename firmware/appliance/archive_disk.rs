@@ -61,7 +61,8 @@ pub(crate) enum ArchiveDiskError {
     },
 }
 
-fn io(what: &'static str) -> impl FnOnce(io::Error) -> ArchiveDiskError {
+/// Names what failed.
+pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> ArchiveDiskError {
     move |source| ArchiveDiskError::Io { what, source }
 }
 
@@ -189,13 +190,31 @@ pub(crate) fn make(
         copy(from, to, sectors * SECTOR_BYTES as u64).map_err(io("copy the boot files"))?;
     }
     tools::make_luks(archive, &uuid_text(uuid), &key.key)?;
-    with_recovery_key(archive, &key, &recovery)?;
+    add_key(archive, &key.key, recovery_key::plain(&recovery).as_bytes())?;
     let name = format!("{}.new", uuid_text(uuid));
     tools::open_luks(archive, &name, &key.key)?;
     let made = tools::make_ext4(&format!("/dev/mapper/{name}"));
     tools::close_luks(&name)?;
     made?;
     Ok(recovery)
+}
+
+/// Adds a new key to a disk that another one opens; once it is kept it opens the disk, too.
+///
+/// # Errors
+/// When cryptsetup fails.
+pub(crate) fn add_new_key(
+    device: &str,
+    uuid: &str,
+    recovery: &str,
+) -> Result<DiskKey, ArchiveDiskError> {
+    let unknown = || io("read the name of the disk")(io::ErrorKind::InvalidData.into());
+    let key = DiskKey {
+        disk: uuid_bytes(uuid).ok_or_else(unknown)?,
+        key: random().map_err(io("make a key"))?,
+    };
+    add_key(device, recovery.as_bytes(), &key.key)?;
+    Ok(key)
 }
 
 /// The table of an archive disk; none where there is too little room. The numbers become GUIDs of disk and partitions.
@@ -305,18 +324,18 @@ fn copy(from: &str, to: &str, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Adds the recovery key, which has to stand in a file for a moment: in memory, and readable by nobody else.
-fn with_recovery_key(device: &str, key: &DiskKey, recovery: &str) -> Result<(), ArchiveDiskError> {
+/// Adds a key to one that opens the disk. It has to stand in a file for a moment: in memory, and readable by nobody else.
+fn add_key(device: &str, key: &[u8], new: &[u8]) -> Result<(), ArchiveDiskError> {
     const FILE: &str = "/run/coffer/new-key";
     let written = (|| {
         let _ = fs::remove_file(FILE); // of a try that was broken off
         let mut how = OpenOptions::new();
         let mut file = how.write(true).create_new(true).mode(0o600).open(FILE)?;
-        file.write_all(recovery_key::plain(recovery).as_bytes())
+        file.write_all(new)
     })();
-    written.map_err(io("write the recovery key"))?;
-    let added = tools::add_key(device, &key.key, FILE);
-    fs::remove_file(FILE).map_err(io("remove the recovery key"))?;
+    written.map_err(io("write a key"))?;
+    let added = tools::add_key(device, key, FILE);
+    fs::remove_file(FILE).map_err(io("remove a key"))?;
     Ok(added?)
 }
 

@@ -41,6 +41,9 @@ const HOSTNAME: &str = "coffer";
 /// 20 seconds for the last sync: a disk that hangs would hold it up for ever.
 const SYNC_PATIENCE: Duration = Duration::from_secs(20);
 
+/// Half a second: workers report what belongs together one after the other.
+const SETTLES_IN: Duration = Duration::from_millis(500);
+
 /// 40 lines of a worker's log on the console within a minute; all of them are in the log.
 const CONSOLE_LINES_MAX: u32 = 40;
 
@@ -104,8 +107,9 @@ struct Machine {
     supervisor: Supervisor,
     ears: Vec<Ear>,
     facts: Facts,
-    /// What the console showed last.
+    /// What the console showed last, and since when there is something else to show.
     shown: Status,
+    changed_at: Option<Instant>,
     /// Where the archive is that the running worker has opened.
     in_use: Option<Places>,
     end: Option<End>,
@@ -143,6 +147,7 @@ impl Machine {
             ears: TABLE.iter().map(|_| Ear::new()).collect(),
             facts: Facts::default(),
             shown: Status::default(),
+            changed_at: None,
             in_use: None,
             end: None,
         })
@@ -211,7 +216,8 @@ impl Machine {
 
     /// Waits until something happens or is due.
     fn wait(&self) {
-        let due = self.supervisor.next_at();
+        let due = self.supervisor.next_at().into_iter();
+        let due = due.chain(self.changed_at.map(|at| at + SETTLES_IN)).min();
         let left = due.map_or(FEED_EVERY, |at| {
             at.saturating_duration_since(Instant::now())
         });
@@ -386,9 +392,14 @@ impl Machine {
         }
     }
 
-    /// Shows the status again when it has changed.
+    /// Shows the status again when it has changed, all that changes in one go at once.
     fn show(&mut self) {
-        if self.facts.status != self.shown {
+        if self.facts.status == self.shown {
+            return;
+        }
+        let now = Instant::now();
+        if now - *self.changed_at.get_or_insert(now) >= SETTLES_IN {
+            self.changed_at = None;
             self.shown = self.facts.status.clone();
             for line in self.shown.lines() {
                 self.console.line(&line);

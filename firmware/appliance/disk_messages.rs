@@ -4,7 +4,7 @@
 //! each confirmation itself: a page that was taken over can format no disk that nobody confirmed.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use service::machine::{DiskSeen, Machine, NewDisk, Refusal};
+use service::machine::{DiskSeen, Machine, MachineEnd, NewDisk, Refusal};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) enum Request {
     Disks,
     /// Make an archive disk of this one; all that is on it is lost.
     Format(NewDisk),
+    /// End the machine.
+    End(MachineEnd),
     /// Open the archive disks of another box, or of this one without its boot medium.
     Unlock {
         /// What was shown when the disk was made.
@@ -42,6 +44,8 @@ pub(crate) enum Answer {
         /// What to print and to keep.
         recovery_key: String,
     },
+    /// PID 1 was told.
+    Ends,
     /// That many disks were opened.
     Unlocked(usize),
     /// It was not done.
@@ -62,6 +66,13 @@ impl Machine for DiskWorker {
     fn format(&self, wanted: NewDisk) -> Result<String, Refusal> {
         match ask(&Request::Format(wanted))? {
             Answer::Formatted { recovery_key } => Ok(recovery_key),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn end(&self, how: MachineEnd) -> Result<(), Refusal> {
+        match ask(&Request::End(how))? {
+            Answer::Ends => Ok(()),
             other => Err(unexpected(other)),
         }
     }

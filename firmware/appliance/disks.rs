@@ -3,7 +3,7 @@
 //! It is the only process beside PID 1 that keeps all rights, so it does little: it opens no archive file but `identity`, in which it looks which
 //! of two disks leads, and everything else that needs the disks of an archive is the keeper's.
 
-use crate::archive_disk::{self, Mounted};
+use crate::archive_disk::{self, ArchiveDiskError, Mounted};
 use crate::block_devices::{self, DISKS, Disk};
 use crate::content::Content;
 use crate::disk_messages::{self as messages, Answer, Request};
@@ -16,7 +16,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use service::machine::{DiskSeen, DiskState, NewDisk, Refusal};
+use service::machine::{DiskSeen, DiskState, MachineEnd, NewDisk, Refusal};
+use std::cmp::Reverse;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
@@ -302,36 +303,20 @@ impl Disks {
         Ok(())
     }
 
-    /// Data directories, the one that leads first. As long as the leading disk is there it goes on leading, so that a copy that comes or
-    /// goes moves nobody.
+    /// Data directories, the one that leads first.
     fn places(&self) -> String {
-        let ours = self
-            .state
-            .as_ref()
-            .and_then(|state| state.record().archive());
-        let known = self
-            .mounted
-            .iter()
-            .map(|it| (Identity::of(&it.data()), it.data()));
-        let fits = |identity: &Identity| identity.archive.is_none() || identity.archive == ours;
-        let mut places: Vec<(u64, String)> = known
-            .filter(|(identity, _)| fits(identity))
-            .map(|(identity, data)| (identity.epoch, data))
-            .collect();
-        places.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
+        let state = self.state.as_ref();
+        let ours = state.and_then(|state| state.record().archive());
+        let candidates = self.mounted.iter().map(|mounted| {
+            let disk = self.seen.iter().find(|(disk, _)| disk.name == mounted.disk);
+            Candidate {
+                data: mounted.data(),
+                identity: Identity::of(&mounted.data()),
+                bytes: disk.map_or(0, |(disk, _)| disk.bytes),
+            }
+        });
         let before = self.told.as_ref().map_or("", |told| told.0.as_str());
-        let leads = before.split(' ').next().unwrap_or_default();
-        if let Some(place) = places.iter().position(|(_, data)| data == leads) {
-            let leading = places.remove(place);
-            places.insert(0, leading);
-        }
-        let places: Vec<_> = places.into_iter().take(2).map(|(_, data)| data).collect();
-        // The keeper knows itself that its copy is gone.
-        let only_the_copy_went = places.len() == 1 && before.starts_with(&format!("{leads} "));
-        if only_the_copy_went && places[0] == leads {
-            return before.to_owned();
-        }
-        places.join(" ")
+        order(candidates.collect(), ours, before)
     }
 
     /// The first archive that is opened is the one of this box.
@@ -416,6 +401,7 @@ impl Disks {
         let done = match request {
             Request::Disks => Ok(Answer::Disks(self.list())),
             Request::Format(wanted) => self.format(&wanted, user),
+            Request::End(how) => end(how, user),
             Request::Unlock { recovery_key } => self.unlock(&recovery_key),
         };
         done.unwrap_or_else(Answer::Refused)
@@ -493,15 +479,49 @@ impl Disks {
     fn unlock(&mut self, recovery_key: &str) -> Result<Answer, Refusal> {
         self.scan();
         self.failed.clear();
-        let opened = self.open_with(plain(recovery_key).as_bytes(), |_| true);
+        let recovery = plain(recovery_key);
+        let opened = self.open_with(recovery.as_bytes(), |_| true);
         if opened.is_empty() {
             self.trouble = None; // a mistyped key is none
             self.failed.clear();
             thread::sleep(WRONG_CODE_PAUSE);
             return Err(Refusal::WrongRecoveryKey);
         }
+        for uuid in &opened {
+            if let Err(error) = self.keep_new_key(uuid, &recovery) {
+                tracing::error!(%error, "the disk will ask for its recovery key again");
+            }
+        }
         Ok(Answer::Unlocked(opened.len()))
     }
+
+    /// Gives a disk that was opened by its recovery key a key that this box keeps.
+    fn keep_new_key(&mut self, uuid: &str, recovery: &str) -> Result<(), ArchiveDiskError> {
+        let found = self.seen.iter().find_map(|(disk, content)| {
+            let (device, found) = archive_disk::archive_on(disk, content)?;
+            (found == uuid).then_some(device)
+        });
+        let (Some(state), Some(device)) = (&mut self.state, found) else {
+            return Ok(());
+        };
+        let key = archive_disk::add_new_key(&device, uuid, recovery)?;
+        state
+            .change(|record| record.set_disk_key(&key))
+            .map_err(archive_disk::io("keep the key of the disk"))
+    }
+}
+
+/// Tells PID 1 that somebody wants the machine to end; only the page of an open archive knows who may.
+fn end(how: MachineEnd, user: u32) -> Result<Answer, Refusal> {
+    if user != workers::ARCHIVE_USER {
+        return Err(Refusal::Failed("nobody is signed in".to_owned()));
+    }
+    let how = match how {
+        MachineEnd::Restart => "restart",
+        MachineEnd::PowerOff => "power off",
+    };
+    report::say("end", how).map_err(|error| Refusal::Failed(error.to_string()))?;
+    Ok(Answer::Ends)
 }
 
 /// What to do about the archive.
@@ -521,6 +541,33 @@ fn next(keys: Option<usize>, open: usize, waited: Duration) -> Next {
         Some(keys) => open >= keys || waited >= DISKS_PATIENCE,
     };
     if is_settled { Next::Settle } else { Next::Wait }
+}
+
+/// An archive that is mounted.
+#[derive(Clone, Debug)]
+struct Candidate {
+    data: String,
+    identity: Identity,
+    /// Length of its disk.
+    bytes: u64,
+}
+
+/// Gives the data directories of this box's archive, two at most, the one that leads first: who has led goes on leading, so that a copy that
+/// comes or goes moves nobody; else the one with the higher epoch; of two in step the smaller disk, since a larger one takes all that it holds,
+/// but not the other way round.
+fn order(mut candidates: Vec<Candidate>, ours: Option<[u8; 16]>, before: &str) -> String {
+    let leads = before.split(' ').next().unwrap_or_default();
+    candidates.retain(|it| it.identity.archive.is_none() || it.identity.archive == ours);
+    candidates.sort_by_key(|it| (it.data != leads, Reverse(it.identity.epoch), it.bytes));
+    candidates.truncate(2);
+    let data: Vec<_> = candidates.into_iter().map(|it| it.data).collect();
+    // The keeper knows itself that its copy is gone.
+    let only_the_copy_went = data.len() == 1 && data[0] == leads;
+    if only_the_copy_went {
+        before.to_owned()
+    } else {
+        data.join(" ")
+    }
 }
 
 /// What an archive's `identity` says (firmware/store/FORMAT.md); nothing where there is no archive yet.
@@ -630,6 +677,32 @@ mod tests {
         ] {
             assert_eq!(Identity::parse(&text), Identity { archive, epoch });
         }
+    }
+
+    #[test]
+    fn who_has_led_leads_on_and_else_the_epoch_and_the_smaller_disk_decide() {
+        let check = |disks: &[(&str, u8, u64, u64)], before: &str, expected: &str| {
+            let candidates = disks.iter().map(|(data, archive, epoch, bytes)| Candidate {
+                data: (*data).to_owned(),
+                identity: Identity {
+                    archive: (*archive > 0).then_some([*archive; 16]),
+                    epoch: *epoch,
+                },
+                bytes: *bytes,
+            });
+            let order = order(candidates.collect(), Some([1; 16]), before);
+            assert_eq!(order, expected, "{disks:?} after {before:?}");
+        };
+        check(&[], "", "");
+        check(&[("/a", 1, 3, 10), ("/b", 1, 4, 20)], "", "/b /a");
+        check(&[("/a", 1, 3, 20), ("/b", 1, 3, 10)], "", "/b /a");
+        check(&[("/a", 1, 3, 20), ("/b", 1, 4, 10)], "/a", "/a /b");
+        check(&[("/a", 1, 3, 20), ("/new", 0, 0, 10)], "/a", "/a /new");
+        check(&[("/a", 1, 3, 20)], "/a /b", "/a /b");
+        check(&[("/b", 1, 3, 20)], "/a /b", "/b");
+        check(&[("/a", 1, 3, 20), ("/other", 2, 9, 10)], "", "/a");
+        let three = [("/a", 1, 3, 20), ("/b", 1, 3, 20), ("/c", 0, 0, 20)];
+        check(&three, "/a /b", "/a /b");
     }
 
     #[test]

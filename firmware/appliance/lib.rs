@@ -47,7 +47,14 @@ mod workers;
 pub use boot::run;
 
 use nix::sys::signal::SigSet;
+use service::machine::Machine;
 use std::io;
+use std::sync::Arc;
+
+/// The machine as its page knows it.
+pub fn machine() -> Arc<dyn Machine> {
+    Arc::new(disk_messages::DiskWorker)
+}
 
 /// Does the work of the worker of that name, until it is asked to end.
 ///

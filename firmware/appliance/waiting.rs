@@ -2,7 +2,6 @@
 //!
 //! Nothing is ever taken that does not last. Its certificate is made anew at each start, since there is nowhere to keep one.
 
-use crate::disk_messages::DiskWorker;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::signal::{SigSet, Signal};
 use service::listener::{Door, Limits, Listener, Serve, WhenFull};
@@ -58,7 +57,7 @@ fn page() -> io::Result<WebServer> {
     let now_s = now.map_or(0, |since| since.as_secs());
     let identity = TlsIdentity::generate(&names, now_s).map_err(io::Error::other)?;
     let tls = Arc::new(TlsServer::new(&identity).map_err(io::Error::other)?);
-    let site = NoArchive::new(Arc::new(DiskWorker));
+    let site = NoArchive::new(crate::machine());
     let handler: Handler = Arc::new(move |request| site.answer(request));
     let sockets = vec![WebSocket::Https(bind(443)?), WebSocket::Redirect(bind(80)?)];
     let options = WebOptions::default();

@@ -140,7 +140,7 @@ fn serve<'a>(hostname: &'a str, places: &'a Places) -> Vec<&'a str> {
         "--auth",
     ];
     words.extend(["--smtp", "[::]:25", "--smtps", "[::]:465"]);
-    words.extend(["--claim-code-file", CLAIM_CODE]);
+    words.extend(["--appliance", "--claim-code-file", CLAIM_CODE]);
     words.extend(["--web", "[::]:443", "--web-redirect", "[::]:80"]);
     if let Some(copy) = &places.copy {
         words.extend(["--copy", copy]);

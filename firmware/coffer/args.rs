@@ -104,6 +104,9 @@ pub(crate) struct ServeArgs {
     /// The name this host gives itself in SMTP; the system's own if left out
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
+    /// Run on the box: its page may ask for disks
+    #[arg(long, hide = true)]
+    pub(crate) appliance: bool,
     /// A file with the claim code that a new archive takes over; the box has one before it has an archive
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) claim_code_file: Option<PathBuf>,

@@ -182,7 +182,12 @@ fn page(
         let (keeper, hostname, tls) = (keeper.clone(), hostname.to_owned(), tls.clone());
         Arc::new(move || renew(&keeper, &hostname, &tls))
     };
-    let site = site.with_renewal(renewal);
+    let site = match args.appliance {
+        true => site
+            .with_renewal(renewal)
+            .with_machine(appliance::machine()),
+        false => site.with_renewal(renewal),
+    };
     let options = WebOptions {
         https_port: https_port.map_or(443, |address| address.port()),
         ..WebOptions::default()

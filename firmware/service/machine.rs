@@ -16,11 +16,26 @@ pub trait Machine: Send + Sync {
     /// When it is not done.
     fn format(&self, wanted: NewDisk) -> Result<String, Refusal>;
 
+    /// Ends the machine in order, a moment after it has answered.
+    ///
+    /// # Errors
+    /// When nobody does it.
+    fn end(&self, how: MachineEnd) -> Result<(), Refusal>;
+
     /// Opens archive disks with their recovery key; gives their number.
     ///
     /// # Errors
     /// When none was opened.
     fn unlock(&self, recovery_key: &str) -> Result<usize, Refusal>;
+}
+
+/// How the machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MachineEnd {
+    /// It starts again.
+    Restart,
+    /// It is off.
+    PowerOff,
 }
 
 /// Which disk is to become an archive disk.

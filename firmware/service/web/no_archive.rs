@@ -60,7 +60,10 @@ impl NoArchive {
             claim_code: value("code"),
         };
         match self.machine.format(wanted) {
-            Ok(recovery_key) => self.recovery_key(request, &recovery_key),
+            Ok(key) => {
+                let words = self.words(request);
+                self.page(words, "recovery-key", 200, recovery_key(words, &key, "/"))
+            }
             Err(refusal) => self.show(request, 422, Some(&refusal)),
         }
     }
@@ -70,22 +73,10 @@ impl NoArchive {
             Ok(_) => {
                 let words = self.words(request);
                 let content = html! { p { (words.text("no-archive-opens")) } p { a href="/" { (words.text("no-archive-go-on")) } } };
-                self.page(words, 200, content)
+                self.page(words, "unlock-title", 200, content)
             }
             Err(refusal) => self.show(request, 422, Some(&refusal)),
         }
-    }
-
-    /// Shows the recovery key, this once.
-    fn recovery_key(&self, request: &Request, recovery_key: &str) -> Response {
-        let words = self.words(request);
-        let content = html! {
-            p { (words.text("recovery-key-made")) }
-            p.code { strong { (recovery_key) } }
-            p { (words.text("recovery-key-keep")) }
-            p { a href="/" { (words.text("no-archive-go-on")) } }
-        };
-        self.page(words, 200, content)
     }
 
     fn show(&self, request: &Request, status: u16, refusal: Option<&Refusal>) -> Response {
@@ -103,11 +94,11 @@ impl NoArchive {
             @if is_locked { (unlock_form(words)) }
             (format_form(words, request, &disks))
         };
-        self.page(words, status, content)
+        self.page(words, "no-archive-title", status, content)
     }
 
-    fn page(&self, words: &Words, status: u16, content: Markup) -> Response {
-        let title = words.text("no-archive-title");
+    fn page(&self, words: &Words, title: &str, status: u16, content: Markup) -> Response {
+        let title = words.text(title);
         let others = Language::ALL
             .into_iter()
             .filter(|other| *other != words.language);
@@ -140,6 +131,31 @@ impl NoArchive {
     }
 }
 
+/// Shows the recovery key of a new disk, this once.
+pub(super) fn recovery_key(words: &Words, recovery_key: &str, next: &str) -> Markup {
+    html! {
+        p { (words.text("recovery-key-made")) }
+        p.code { strong { (recovery_key) } }
+        p { (words.text("recovery-key-keep")) }
+        p { a href=(next) { (words.text("no-archive-go-on")) } }
+    }
+}
+
+/// Tells whether any of the disks may be formatted.
+pub(super) fn is_any_offered(disks: &[DiskSeen]) -> bool {
+    disks.iter().any(|disk| disk.state.may_be_formatted())
+}
+
+/// The field in which a choice is confirmed.
+pub(super) fn confirmation(words: &Words) -> Markup {
+    html! {
+        p.trouble { (words.text("disk-warning")) }
+        label for="confirmation" { (words.text("disk-confirmation")) }
+        p.hint #confirmation-hint { (words.text("disk-confirmation-hint")) }
+        input.code #confirmation name="confirmation" type="text" required autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="confirmation-hint";
+    }
+}
+
 fn unlock_form(words: &Words) -> Markup {
     html! {
         h2 { (words.text("unlock-title")) }
@@ -153,17 +169,13 @@ fn unlock_form(words: &Words) -> Markup {
 }
 
 fn format_form(words: &Words, request: &Request, disks: &[DiskSeen]) -> Markup {
-    let offered = disks.iter().any(|disk| disk.state.may_be_formatted());
     html! {
         h2 { (words.text("disks-title")) }
         @if disks.is_empty() { p { (words.text("disks-none")) } }
         form method="post" action="/disk" {
             @if !disks.is_empty() { (list(words, request, disks)) }
-            @if offered {
-                p.trouble { (words.text("disk-warning")) }
-                label for="confirmation" { (words.text("disk-confirmation")) }
-                p.hint #confirmation-hint { (words.text("disk-confirmation-hint")) }
-                input.code #confirmation name="confirmation" type="text" required autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="confirmation-hint";
+            @if is_any_offered(disks) {
+                (confirmation(words))
                 label for="code" { (words.text("claim-code")) }
                 p.hint #code-hint { (words.text("claim-code-hint")) }
                 input.code #code name="code" type="text" required autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="code-hint" value=(request.form_value("code"));
@@ -174,7 +186,8 @@ fn format_form(words: &Words, request: &Request, disks: &[DiskSeen]) -> Markup {
     }
 }
 
-fn list(words: &Words, request: &Request, disks: &[DiskSeen]) -> Markup {
+/// The disks, to choose one that may be formatted.
+pub(super) fn list(words: &Words, request: &Request, disks: &[DiskSeen]) -> Markup {
     html! {
         fieldset {
             legend { (words.text("disks-choose")) }
@@ -217,7 +230,8 @@ fn what_is_on(words: &Words, state: &DiskState) -> String {
     }
 }
 
-fn reason(words: &Words, refusal: &Refusal) -> String {
+/// Why something was not done, in words.
+pub(super) fn reason(words: &Words, refusal: &Refusal) -> String {
     match refusal {
         Refusal::WrongClaimCode => words.text("claim-wrong"),
         Refusal::WrongConfirmation => words.text("disk-wrong-confirmation"),
@@ -231,6 +245,7 @@ fn reason(words: &Words, refusal: &Refusal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::MachineEnd;
     use crate::web::Content;
     use std::net::{IpAddr, Ipv4Addr};
 
@@ -263,6 +278,10 @@ mod tests {
                 ("ABC", _) => Err(Refusal::WrongConfirmation),
                 _ => Err(Refusal::WrongClaimCode),
             }
+        }
+
+        fn end(&self, _: MachineEnd) -> Result<(), Refusal> {
+            Err(Refusal::NotThisDisk)
         }
 
         fn unlock(&self, recovery_key: &str) -> Result<usize, Refusal> {

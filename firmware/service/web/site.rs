@@ -4,8 +4,8 @@ use super::api::{self, Pace};
 use super::assets::Assets;
 use super::mail_test::MailTests;
 use super::pages::{
-    account, certificate, claim, exports, layout, log, log_file, message, metrics, outgoing,
-    people, people_table, search, second_factor, setup, sign_in, state, tokens, trust,
+    account, certificate, claim, exports, layout, log, log_file, machine, message, metrics,
+    outgoing, people, people_table, search, second_factor, setup, sign_in, state, tokens, trust,
 };
 use super::request::is_for_programs;
 use super::time_zone::TimeZone;
@@ -14,6 +14,7 @@ use super::words::{Catalogues, Language};
 use super::{Method, Request, Response};
 use crate::export::Exports;
 use crate::keeper::{Failure, Keeper};
+use crate::machine::Machine;
 use crate::outgoing::Origin;
 use crate::people::People;
 use crate::settings::Setting;
@@ -60,6 +61,8 @@ pub struct Site {
     pub(super) mail_tests: MailTests,
     /// Takes another certificate into use at once.
     renewal: Option<Renewal>,
+    /// The box that it runs on; none on an ordinary computer.
+    machine: Option<Arc<dyn Machine>>,
     pub(super) exports: Exports,
     pub(super) smtp: Arc<SmtpCounts>,
     pub(super) pace: Pace,
@@ -84,6 +87,7 @@ impl Site {
             },
             mail_tests: MailTests::default(),
             renewal: None,
+            machine: None,
             mail_door,
             large_messages: Slots::new(LARGE_MESSAGES_MAX),
             is_claimed: AtomicBool::new(false),
@@ -101,6 +105,19 @@ impl Site {
             renewal: Some(renewal),
             ..self
         }
+    }
+
+    /// The same page, for a box whose disks can be chosen on it.
+    pub fn with_machine(self, machine: Arc<dyn Machine>) -> Self {
+        Self {
+            machine: Some(machine),
+            ..self
+        }
+    }
+
+    /// The box that it runs on.
+    pub(super) fn machine(&self) -> Option<&dyn Machine> {
+        self.machine.as_deref()
     }
 
     /// Takes the certificate that is kept now into use.
@@ -300,6 +317,8 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Get, ["state"]) if visit.may_see_state() => state::show(visit),
         (Method::Get, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::show(visit),
         (Method::Post, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::save(visit),
+        (Method::Get, ["machine"]) if visit.has(Role::Operator) => machine::show(visit),
+        (Method::Post, ["machine", deed]) if visit.has(Role::Operator) => machine::act(visit, deed),
         (Method::Get, ["setup"]) if visit.has(Role::Operator) => setup::show(visit),
         (Method::Get, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::show(visit),
         (Method::Post, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::save(visit),

@@ -1,5 +1,6 @@
 //! The page's handlers on a real archive, without a socket: what each visitor gets, and what nobody gets.
 
+mod machine;
 mod setup;
 
 use super::*;

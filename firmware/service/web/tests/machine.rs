@@ -1,0 +1,99 @@
+//! The page of the box's machine: who sees it, what it asks for, and that it stands in the log before it is done.
+
+use super::*;
+use crate::machine::{DiskSeen, DiskState, Machine, MachineEnd, NewDisk, Refusal};
+use std::sync::Mutex;
+
+/// A machine with two disks, which remembers what it was asked to do.
+#[derive(Default)]
+struct TwoDisks(Mutex<Vec<String>>);
+
+impl TwoDisks {
+    fn note(&self, text: String) {
+        self.0.lock().expect("no panic before").push(text);
+    }
+}
+
+impl Machine for TwoDisks {
+    fn disks(&self) -> Result<Vec<DiskSeen>, Refusal> {
+        let disk = |name: &str, state| DiskSeen {
+            name: name.to_owned(),
+            model: String::new(),
+            serial: "S-0001".to_owned(),
+            bytes: 1_000_000_000,
+            state,
+            confirmation: "0001".to_owned(),
+        };
+        let all = [("sda", DiskState::InUse), ("sdb", DiskState::Blank)];
+        Ok(all.map(|(name, state)| disk(name, state)).into())
+    }
+
+    fn format(&self, wanted: NewDisk) -> Result<String, Refusal> {
+        match wanted.confirmation.as_str() {
+            "0001" => {
+                self.note(format!("format {}", wanted.name));
+                Ok("THE-KEY".to_owned())
+            }
+            _ => Err(Refusal::WrongConfirmation),
+        }
+    }
+
+    fn end(&self, how: MachineEnd) -> Result<(), Refusal> {
+        self.note(format!("{how:?}"));
+        Ok(())
+    }
+
+    fn unlock(&self, _: &str) -> Result<usize, Refusal> {
+        Err(Refusal::WrongRecoveryKey)
+    }
+}
+
+/// Texts of the log's entries of changed settings.
+fn changes(scene: &Scene) -> Vec<String> {
+    let (leaves, _) = scene.keeper.store().progress().expect("open");
+    let mut texts = Vec::new();
+    let events = scene.keeper.store().events(1..leaves + 1, |_, event| {
+        if event.kind == EventKind::SettingChanged {
+            texts.push(event.text);
+        }
+    });
+    events.expect("it can be read");
+    texts
+}
+
+#[test]
+fn an_ordinary_computer_has_no_such_page() {
+    let (scene, mut operator) = Scene::claimed();
+    assert_eq!(operator.get(&scene, "/machine").status, 404);
+    for deed in ["disk", "restart", "power-off"] {
+        let posted = operator.post(&scene, &format!("/machine/{deed}"), &[]);
+        assert_eq!(posted.status, 404, "{deed}");
+    }
+    assert!(!operator.get(&scene, "/state").text().contains("/machine"));
+}
+
+#[test]
+fn the_operator_alone_asks_the_machine_and_the_log_tells_it() {
+    let (mut scene, mut operator, mut kim) = Scene::with_staff();
+    let machine = Arc::new(TwoDisks::default());
+    scene.site = scene.site.with_machine(machine.clone());
+    assert_eq!(kim.get(&scene, "/machine").status, 404);
+    assert_eq!(kim.post(&scene, "/machine/restart", &[]).status, 404);
+    let page = operator.get(&scene, "/machine").text();
+    assert!(page.contains("value=\"sdb\"") && !page.contains("value=\"sda\""));
+    let before = changes(&scene).len();
+    let disk = |confirmation| [("disk", "sdb"), ("confirmation", confirmation)];
+    let refused = operator.post(&scene, "/machine/disk", &disk("0002"));
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("role=\"alert\""));
+    let made = operator.post(&scene, "/machine/disk", &disk("0001"));
+    assert!(made.status == 200 && made.text().contains("THE-KEY"));
+    operator.post(&scene, "/machine/restart", &[]);
+    operator.post(&scene, "/machine/power-off", &[]);
+    assert_eq!(operator.post(&scene, "/machine/burn", &[]).status, 404);
+    let done = machine.0.lock().expect("no panic").clone();
+    assert_eq!(done, ["format sdb", "Restart", "PowerOff"]);
+    let logged = changes(&scene).split_off(before);
+    assert_eq!(logged.len(), 4, "{logged:?}");
+    assert!(logged[0].contains("sdb") && logged[2] == "restart");
+}
