@@ -116,25 +116,26 @@ impl From<Failure> for Stop {
 }
 
 impl Delivery {
-    /// Sends what is due once, and gives how long to wait then.
+    /// Sends what is due once, notes whether it went, and gives how long to wait then.
     fn round(&self) -> Duration {
-        match self.send_due() {
-            Ok(()) => PAUSE,
-            Err(Stop::Closed) => PAUSE,
+        let (why_not, pause) = match self.send_due() {
+            Ok(()) => (None, PAUSE),
+            Err(Stop::Closed) => return PAUSE,
             Err(Stop::Keeper(failure)) => {
                 tracing::warn!(%failure, "mail that is due cannot be looked for or noted");
-                PAUSE
+                return PAUSE;
             }
             Err(Stop::Server(trouble)) => {
                 let why = trouble.chain();
                 tracing::warn!(why, "mail did not go out");
-                let noted = self.asks(|keeper| keeper.outgoing_went(Some(&why)));
-                if let Err(Stop::Keeper(failure)) = noted {
-                    tracing::warn!(%failure, "that mail did not go out cannot be noted");
-                }
-                PAUSE_AFTER_FAILURE
+                (Some(why), PAUSE_AFTER_FAILURE)
             }
+        };
+        let noted = self.asks(|keeper| keeper.outgoing_went(why_not.as_deref()));
+        if let Err(Stop::Keeper(failure)) = noted {
+            tracing::warn!(%failure, "whether mail goes out cannot be noted");
         }
+        pause
     }
 
     fn send_due(&self) -> Result<(), Stop> {
@@ -169,8 +170,7 @@ impl Delivery {
             Err(trouble) => return Err(Stop::Server(trouble)),
         }
         let note = |keeper: &dyn Keeper| {
-            People::of(keeper).notice_given(proposal.number, &notice.address)?;
-            keeper.outgoing_went(None)
+            Ok(People::of(keeper).notice_given(proposal.number, &notice.address)?)
         };
         self.asks(note)
     }
@@ -178,10 +178,7 @@ impl Delivery {
     fn send_status(&self, way: &Way, mail: &StatusMail) -> Result<(), Stop> {
         self.hand_over(way, &mail.to, &mail.message)
             .map_err(Stop::Server)?;
-        self.asks(|keeper| {
-            keeper.outgoing_went(None)?;
-            status_mail::was_sent(keeper, mail)
-        })
+        self.asks(|keeper| status_mail::was_sent(keeper, mail))
     }
 
     fn hand_over(&self, way: &Way, to: &str, message: &str) -> Result<(), Trouble> {

@@ -268,6 +268,38 @@ fn a_status_mail_goes_out_and_is_kept_as_sent() {
     }
 }
 
+/// A server that is gone is told of on the page, and no longer once nothing is due.
+#[test]
+fn mail_that_does_not_go_out_is_a_warning() {
+    use crate::outgoing::{MailDelivery, Origin};
+    let (scene, mut operator) = Scene::claimed();
+    let gone = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let server = gone.expect("a port").to_string();
+    let origin = Origin {
+        hostname: "archive.example".to_owned(),
+        route: Some(Route::plain(&server, "coffer@office.example".to_owned())),
+    };
+    let wanted = [("status mail to", "it@office.example")];
+    operator.post(&scene, "/setup/status-mail", &wanted);
+    let shared: Arc<dyn Keeper> = scene.keeper.clone();
+    let told = |scene: &Scene| {
+        let figures = keeper(scene).health().expect("figures");
+        figures.outgoing_failure.is_some()
+    };
+    let delivery = MailDelivery::start(&shared, origin.clone()).expect("a thread");
+    while !told(&scene) {
+        std::thread::yield_now();
+    }
+    let page = operator.get(&scene, "/state").text();
+    assert!(page.contains("have not gone out since"), "{page}");
+    drop(delivery);
+    operator.post(&scene, "/setup/status-mail", &[("status mail to", "")]);
+    let _delivery = MailDelivery::start(&shared, origin).expect("a thread");
+    while told(&scene) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn networks_count_without_a_restart_and_stand_in_the_log() {
     let (scene, mut operator) = Scene::claimed();
