@@ -254,9 +254,9 @@ fn proposal_sheet(visit: &Visit, proposal: &Proposal, accounts: &[Account]) -> M
     html! {
         section.sheet {
             p { strong { (change_text(visit, &proposal.change, &name)) } }
+            @if !proposal.reason.is_empty() { p { (proposal.reason) } }
             p.quiet { (words.filled("proposed-by", &values)) }
             (notices(visit, proposal))
-            @if !proposal.reason.is_empty() { p { (proposal.reason) } }
             @if proposal.objected_by.is_some() { p.trouble { (words.text("objected")) } }
             div.deeds {
                 @for (deed, text) in [("approve", "approve"), ("object", "object"), ("withdraw", "withdraw")] {
