@@ -1,5 +1,5 @@
 //! HTML of mail made harmless: ammonia leaves nothing in it that runs, submits, or loads anything from elsewhere, and the page shows it in a
-//! frame of its own that may do nothing either ([`POLICY`]). Each of the two would be enough.
+//! frame of its own that may do nothing either (`POLICY`). Each of the two would be enough.
 
 use ammonia::{Builder, UrlRelative};
 use std::borrow::Cow;

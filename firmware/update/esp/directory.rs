@@ -26,7 +26,7 @@ const DATE: [u8; 2] = [0x21, 0];
 pub struct Version {
     /// Its file's name.
     pub name: EntryName,
-    /// Length in bytes, 1 to [`SLOT_BYTES`](super::SLOT_BYTES).
+    /// Length in bytes, 1 to [`SLOT_BYTES`].
     pub size_bytes: u32,
 }
 
