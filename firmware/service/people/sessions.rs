@@ -137,10 +137,12 @@ impl Sessions {
             return Ok(None);
         };
         kept.used = now.max(kept.used);
+        // Whether a token was ever used is to stand after a restart.
+        let is_first = kept.peer.is_empty() && peer.is_some();
         if let Some(peer) = peer.filter(|peer| *peer != kept.peer) {
             peer.clone_into(&mut kept.peer);
         }
-        if kept.used - kept.saved >= UNSAVED_S_MAX {
+        if is_first || kept.used - kept.saved >= UNSAVED_S_MAX {
             state.put_all(&[put(&digest, kept)])?;
             kept.saved = kept.used;
         }

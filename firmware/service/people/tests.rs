@@ -667,6 +667,12 @@ fn a_token_for_a_program_ends_with_what_it_stands_on() {
         .expect("ended");
     assert_eq!(opens(&archive, ended), Err(Denial::NotSignedIn));
     archive.open();
+    let facts = archive.people().acting(chef, "").api_tokens();
+    let facts = facts.expect("a list");
+    assert!(
+        facts.iter().all(|facts| facts.peer == "192.0.2.9"),
+        "that they were used stands, too"
+    );
     assert_eq!(
         opens(&archive, for_a_day),
         Ok(ApiScope::Health),
