@@ -158,7 +158,8 @@ fn mount(mounted: &Mounted) -> Result<(), ArchiveDiskError> {
         .map_err(io("make the data directory"))
 }
 
-/// Makes an archive disk of a disk: everything on it is lost. `keep` puts the key where it lasts, before anything is written. Gives the
+/// Makes an archive disk of a disk: everything on it is lost. Its archive gets at most that many sectors: as many as the one beside which it
+/// will stand, so that either can be the copy of the other. `keep` puts the key where it lasts, before anything is written. Gives the
 /// recovery key, as it is to be shown.
 ///
 /// # Errors
@@ -166,6 +167,7 @@ fn mount(mounted: &Mounted) -> Result<(), ArchiveDiskError> {
 pub(crate) fn make(
     disk: &Disk,
     boot_partition: Option<(&str, u64)>,
+    archive_sectors_max: u64,
     keep: impl FnOnce(&DiskKey) -> io::Result<()>,
 ) -> Result<String, ArchiveDiskError> {
     let uuid = random::<16>().map_err(io("make a key"))?;
@@ -180,8 +182,8 @@ pub(crate) fn make(
     for (number, guid) in numbers.iter_mut().zip(guids) {
         *number = u128::from_be_bytes(guid.map_err(io("make a key"))?);
     }
-    let table = table(disk.bytes, efi_sectors, numbers)
-        .ok_or(ArchiveDiskError::TooSmall { bytes: disk.bytes })?;
+    let table = table(disk.bytes, efi_sectors, archive_sectors_max, numbers);
+    let table = table.ok_or(ArchiveDiskError::TooSmall { bytes: disk.bytes })?;
     keep(&key).map_err(io("keep the key of the disk"))?;
     write_table(disk, &table).map_err(io("write the partition table"))?;
     let devices = partition_devices(disk, &table)?;
@@ -218,7 +220,12 @@ pub(crate) fn add_new_key(
 }
 
 /// The table of an archive disk; none where there is too little room. The numbers become GUIDs of disk and partitions.
-fn table(bytes: u64, efi_sectors: u64, numbers: [u128; 4]) -> Option<Table> {
+fn table(
+    bytes: u64,
+    efi_sectors: u64,
+    archive_sectors_max: u64,
+    numbers: [u128; 4],
+) -> Option<Table> {
     let sectors = bytes / SECTOR_BYTES as u64;
     let end = sectors.checked_sub(TAIL_SECTORS)? / ALIGNMENT_SECTORS * ALIGNMENT_SECTORS;
     let mut first = ALIGNMENT_SECTORS;
@@ -233,7 +240,7 @@ fn table(bytes: u64, efi_sectors: u64, numbers: [u128; 4]) -> Option<Table> {
             first += length.next_multiple_of(ALIGNMENT_SECTORS);
         }
     }
-    let length = end.checked_sub(first)?;
+    let length = end.checked_sub(first)?.min(archive_sectors_max);
     (length >= ARCHIVE_SECTORS_MIN).then_some(())?;
     partitions.push(partition(
         Guid::ARCHIVE,
@@ -348,7 +355,7 @@ mod tests {
     #[test]
     fn a_table_has_room_for_everything_and_nothing_overlaps() {
         let check = |bytes: u64, efi: u64, kinds: Option<&[Guid]>| {
-            let made = table(bytes, efi, [1, 2, 3, 4]);
+            let made = table(bytes, efi, u64::MAX, [1, 2, 3, 4]);
             let found = made.as_ref().map(|table| {
                 table
                     .partitions
@@ -371,6 +378,20 @@ mod tests {
         check(4000 * GIB, 1 << 20, Some(&all));
         check(GIB, 1 << 20, None);
         check(100, 0, None);
+    }
+
+    #[test]
+    fn an_archive_is_no_longer_than_the_one_beside_it() {
+        let length = |bytes: u64, max: u64| {
+            let made = table(bytes, 0, max, [1, 2, 3, 4]).expect("long enough");
+            made.partitions.last().expect("an archive").sectors
+        };
+        let first = length(2 * GIB, u64::MAX);
+        assert_eq!(length(4 * GIB, first), first);
+        assert!(
+            length(2 * GIB - (4 << 20), first) < first,
+            "the keeper refuses it"
+        );
     }
 
     #[test]

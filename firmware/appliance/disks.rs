@@ -454,18 +454,27 @@ impl Disks {
             serial = disk.serial,
             "a disk is formatted"
         );
+        let sectors_max = self.archive_sectors().unwrap_or(u64::MAX);
         let boot = self.boot_partition();
         let boot = boot
             .as_ref()
             .map(|(device, sectors)| (device.as_str(), *sectors));
         let state = self.state.as_mut().ok_or(Refusal::NoBootMedium)?;
         let keep = |key: &_| state.change(|record| record.set_disk_key(key));
-        let made = archive_disk::make(&disk, boot, keep);
+        let made = archive_disk::make(&disk, boot, sectors_max, keep);
         self.changed = true;
         match made {
             Ok(recovery_key) => Ok(Answer::Formatted { recovery_key }),
             Err(error) => Err(Refusal::Failed(chain(&error))),
         }
+    }
+
+    /// Length of the shortest archive that is open.
+    fn archive_sectors(&self) -> Option<u64> {
+        let is_open = |disk: &Disk| self.mounted.iter().any(|it| it.disk == disk.name);
+        let open = self.seen.iter().filter(|(disk, _)| is_open(disk));
+        let archives = open.filter_map(|(_, content)| partition_of(content, Guid::ARCHIVE));
+        archives.map(|partition| partition.sectors).min()
     }
 
     /// Device and length of the EFI partition that the box was started from.
