@@ -168,14 +168,24 @@ impl Emulated {
         (ran.code == Some(0) && !ran.stdout.is_empty()).then(|| ran.text())
     }
 
-    /// Gives the emulator a command.
+    /// Gives the emulator a command, and waits until it is done.
     fn command(&self, command: &str) {
         let mut monitor = UnixStream::connect(&self.monitor).expect("a monitor");
-        let mut greeting = [0; 6];
-        monitor.read_exact(&mut greeting).expect("a greeting");
+        read_prompt(&mut monitor);
         monitor
             .write_all(format!("{command}\n").as_bytes())
             .expect("a command");
+        read_prompt(&mut monitor);
+    }
+}
+
+/// Reads until QEMU's monitor waits for a command.
+fn read_prompt(monitor: &mut UnixStream) {
+    let mut said = Vec::new();
+    while !said.ends_with(b"(qemu) ") {
+        let mut byte = [0];
+        monitor.read_exact(&mut byte).expect("the monitor answers");
+        said.extend(byte);
     }
 }
 
