@@ -57,20 +57,25 @@ fn missing(programs: &[&str]) -> Option<String> {
         .map(|program| format!("{program} is missing"))
 }
 
+/// One test, since all of it works on the one folder that images are built in.
 #[test]
-fn two_builds_are_the_same_and_others_can_read_them() {
-    if let Some(why) = missing(&["fsck.fat", "mcopy", "sgdisk"]) {
+fn an_image_is_reproducible_readable_and_starts() {
+    if let Some(why) = missing(&["fsck.fat", "mcopy", "sgdisk", "curl"]) {
         skip(&format!("the image: {why}"));
         return;
     }
+    let folder = Folder::new("image");
     let target = top().join("target");
     let built = build(&target);
     let sums = fs::read_to_string(built.join("SHA256SUMS")).expect("digests");
     assert!(sums.lines().count() >= 5, "{sums}");
     let again = fs::read_to_string(build(&target).join("SHA256SUMS")).expect("digests");
     assert_eq!(again, sums);
+    others_can_read_it(&built, &sums, &folder);
+    it_starts_and_ends_by_its_button(&folder);
+}
 
-    let folder = Folder::new("image");
+fn others_can_read_it(built: &Path, sums: &str, folder: &Folder) {
     let named = |end: &str| {
         let name = sums
             .lines()
@@ -78,23 +83,30 @@ fn two_builds_are_the_same_and_others_can_read_them() {
             .find(|name| name.ends_with(end));
         built.join(name.expect("a file of the image"))
     };
-    let table = run(
-        "sgdisk",
-        &[OsStr::new("--verify"), named(".img").as_os_str()],
-    )
-    .text();
+    let image = named(".img");
+    let table = run("sgdisk", &[OsStr::new("--verify"), image.as_os_str()]).text();
     assert!(table.contains("No problems found"), "{table}");
-    let partition = efi_partition(&named(".img"), &folder);
+    let partition = efi_partition(&image, folder);
     run("fsck.fat", &[OsStr::new("-n"), partition.as_os_str()]).ok();
     let version = fs::read(named(".efi")).expect("a version");
     for name in ["cf1.efi", "cf0.efi"] {
-        assert!(
-            file_on(&partition, &format!("EFI/Linux/{name}")) == version,
-            "{name}"
-        );
+        let there = file_on(&partition, &format!("EFI/Linux/{name}"));
+        assert!(there == version, "{name}");
     }
     let settings = file_on(&partition, "loader/loader.conf");
     assert!(settings.starts_with(b"timeout 0\n"));
+}
+
+fn it_starts_and_ends_by_its_button(folder: &Folder) {
+    let mut emulated = Emulated::start(folder);
+    let release = format!("Coffer {} ({})", env!("CARGO_PKG_VERSION"), board());
+    emulated.says(&release);
+    // What QEMU's own network gives by DHCP.
+    emulated.says("https://10.0.2.15");
+    let page = wait_for("the page of the box", || emulated.page("/"));
+    assert!(page.contains("Coffer"), "{page}");
+    emulated.command("system_powerdown");
+    assert_eq!(emulated.process.wait(), Some(0));
 }
 
 /// Copies the EFI partition out of an image.
@@ -194,26 +206,4 @@ fn free_port() -> u16 {
         .and_then(|listener| listener.local_addr())
         .expect("a port")
         .port()
-}
-
-#[test]
-fn the_image_starts_shows_its_page_and_ends_by_its_button() {
-    if let Some(why) = missing(&["curl"]) {
-        skip(&format!("the image in an emulator: {why}"));
-        return;
-    }
-    let folder = Folder::new("emulator");
-    build(&top().join("target"));
-    let mut emulated = Emulated::start(&folder);
-    emulated.says(&format!(
-        "Coffer {} ({})",
-        env!("CARGO_PKG_VERSION"),
-        board()
-    ));
-    // What QEMU's own network gives by DHCP.
-    emulated.says("https://10.0.2.15");
-    let page = wait_for("the page of the box", || emulated.page("/"));
-    assert!(page.contains("Coffer"), "{page}");
-    emulated.command("system_powerdown");
-    assert_eq!(emulated.process.wait(), Some(0));
 }
