@@ -129,6 +129,11 @@ class Office:
         command = [os.environ["COFFER_BIN"], command, "--data", self.data, *arguments]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
+    def verify(self, export):
+        """Checks an export as somebody does who has the archive's key, and nothing else of it."""
+        key = self.run("key").decode().strip()
+        subprocess.run([os.environ["COFFER_BIN"], "verify", export, "--key", key], check=True, stdout=subprocess.DEVNULL)
+
     def days_later(self):
         """Lets what waits for a day come about, as if notices had gone out and the archive had run on."""
         self.stop()

@@ -7,7 +7,7 @@ import json
 import re
 import unittest
 from html.parser import HTMLParser
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from .office import OWN_PASSWORD, PASSWORD, ROOT, Client, Office, message, wait_for
 from .window import ELSEWHERE, Trap, Window, chromium
@@ -345,7 +345,7 @@ class Attacks(unittest.TestCase):
             for rest in rests:
                 answer = self.kim.get(f"/message/{number}{rest}")
                 self.assertEqual((answer.status, answer.main), (404, nothing), f"{number}{rest}")
-        mine = next(iter(self.numbers.values()))
+        mine = self.numbers[HARMLESS["name"]]
         for rest in rests:
             for client in (self.lee, self.chef):
                 answer = client.get(f"/message/{mine}{rest}")
@@ -354,3 +354,42 @@ class Attacks(unittest.TestCase):
             self.assertTrue(to.startswith("/sign-in?next="), to)
         found = self.kim.get(f"/search?q={quote(SECRET_WORD)}").text
         self.assertIn("Nothing found", found)
+
+    def test_exports_of_others_are_not_there(self):
+        """What was chosen by numbers holds one's own alone; an id that somebody overheard opens nothing."""
+        mine, theirs = self.numbers[HARMLESS["name"]], self.numbers[SECRET]
+        order = [("which", "chosen"), ("format", "mbox"), ("q", ""), ("number", mine), ("number", theirs)]
+        body = urlencode([("token", self.kim.token()), *order])
+        job = self.kim.ask("POST", "/exports", body.encode()).to
+        self.assertRegex(job, "^/exports/[0-9a-zA-Z_-]{16,}$")
+        done = wait_for("the export", lambda: self.kim.get(f"{job}/file").status == 200 and self.kim.get(f"{job}/file"))
+        self.assertNotIn(SECRET_WORD, done.text)
+        self.assertEqual(done.text.count("\nX-Case: "), 1)
+        for client in (self.lee, self.chef):
+            nothing = client.get("/exports/" + "0" * (len(job) - len("/exports/")))
+            for rest in ("", "/file"):
+                answer = client.get(job + rest)
+                self.assertEqual((answer.status, answer.main), (404, nothing.main), rest)
+            for deed in ("cancel", "again"):
+                self.assertEqual(client.send(f"{job}/{deed}", {}).status, 404, deed)
+        self.assertEqual(self.kim.get(f"{job}/file").status, 200)
+
+    def test_programs_see_what_their_person_sees(self):
+        """A token opens no more than the page does, cookies open nothing there, and neither does a token that is not one."""
+        theirs = self.numbers[SECRET]
+        form = {"name": "backup", "bond": "staff/mail", "days": "30", "password": OWN_PASSWORD}
+        page = self.kim.send("/account/tokens/make", form).text
+        token = re.search(r'<p class="mono">([^<]+)</p>', page)[1]
+        program = Client(self.office.address)
+        as_kim = {"Authorization": f"Bearer {token}"}
+        own = program.get("/api/v1/search?q=" + quote(SECRET_WORD), as_kim)
+        self.assertEqual(own.status, 200, own.text)
+        self.assertNotIn(SECRET, own.text)
+        nothing = program.get("/api/v1/messages/999999999", as_kim)
+        for rest in ("", "/raw", "/proof"):
+            answer = program.get(f"/api/v1/messages/{theirs}{rest}", as_kim)
+            self.assertEqual((answer.status, answer.body), (404, nothing.body), rest)
+        for fields in ({}, {"Authorization": "Bearer " + "0" * len(token)}, {"Authorization": f"Bearer {token[:-1]}"},
+                       {"Authorization": f"Bearer {self.kim.cookies['__Host-coffer']}"}):
+            for client in (program, self.kim):
+                self.assertEqual(client.get("/api/v1/search?q=x", fields).status, 401)

@@ -3,6 +3,7 @@
 import os
 import unittest
 from datetime import date, datetime, timedelta
+from zipfile import ZipFile
 
 from .office import OWN_PASSWORD, PASSWORD, Authenticator, Office, digest_of, message, wait_for
 from .window import Window, chromium
@@ -70,6 +71,7 @@ class Story(unittest.TestCase):
         self.office.days_later()
         self._mail_comes()
         self._find_and_read()
+        self._take_along()
         self._not_the_colleagues()
         self._operator_is_refused()
         self._auditor()
@@ -292,6 +294,30 @@ class Story(unittest.TestCase):
         self.assertEqual(digest_of(taken), self.digest, "the download is the original")
         self.assertEqual(taken, self.office.run("show", str(self.own)))
         for page in ("/log", "/account", "/trust"):
+            kim.open(page)
+            self._look(kim, "staff" + page.replace("/", "-"))
+
+    def _take_along(self):
+        """All that a search finds, in one file that proves itself."""
+        kim = self.kim
+        kim.open("/search?q=to:kim@office.example")
+        kim.at('main form[action="/exports"] summary').click()
+        self._look_here(kim, "search-take-along")
+        kim.send("/exports", {"which": "all", "format": "zip"})
+        fetch = kim.at('main a[href$="/file"]')
+        # The page shows it by itself, be it without a script.
+        fetch.wait_for()
+        self._look(kim, "export")
+        with kim.page.expect_download() as download:
+            fetch.click()
+        with ZipFile(download.value.path()) as taken:
+            mails = [taken.read(name) for name in taken.namelist() if name.endswith(".eml")]
+        self.assertEqual(len(mails), 32, "all of kim's")
+        self.assertEqual([mail for mail in mails if b"To: kim@" not in mail], [], "nothing of the colleague's")
+        file = self.office.folder / "export.zip"
+        download.value.save_as(file)
+        self.office.verify(file)
+        for page in ("/exports", "/account/tokens"):
             kim.open(page)
             self._look(kim, "staff" + page.replace("/", "-"))
 
