@@ -96,6 +96,11 @@ impl SimDisk {
         state.full = false;
     }
 
+    /// Lets a file not grow any more although there seems to be room, as when another program takes it just then; none lets all grow.
+    pub fn keep_from_growing(&self, name: Option<&Path>) {
+        self.state().stunted = name.map(Path::to_owned);
+    }
+
     /// Gives the count of steps so far.
     pub fn steps(&self) -> u64 {
         self.state().steps
@@ -428,6 +433,8 @@ struct State {
     capacity_bytes: u64,
     steps: u64,
     written_bytes: u64,
+    /// The file that does not grow.
+    stunted: Option<PathBuf>,
     fault: Option<Fault>,
     fault_was_hit: bool,
     full: bool,
@@ -449,6 +456,7 @@ impl Default for State {
             capacity_bytes: CAPACITY_BYTES,
             steps: 0,
             written_bytes: 0,
+            stunted: None,
             fault: None,
             fault_was_hit: false,
             full: false,
@@ -572,6 +580,10 @@ impl State {
         let len = self.file(id).live.len();
         if end <= len {
             return end;
+        }
+        let stunted = self.stunted.as_ref().and_then(|name| self.names.get(name));
+        if stunted == Some(&Entry::File(id)) {
+            return len;
         }
         let available = usize::try_from(self.available_bytes()).unwrap_or(usize::MAX);
         end.min(len.saturating_add(available))

@@ -859,6 +859,8 @@ impl Store {
     pub(crate) fn wait_for_index(&self) {
         let shared = self.engine().expect("open").shared.clone();
         let (limit, leaves) = (Duration::from_secs(60), shared.leaves());
+        // It says so when the index had no room; then that is looked at again.
+        let _ = shared.wait_indexed();
         shared.wait_for(Some(limit), |progress| progress.indexed >= leaves);
         assert!(shared.indexed() >= leaves, "the index does not follow");
     }
