@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error};
 
 pub(super) const TIMEOUTS: Timeouts = Timeouts {
-    // 2 seconds: how late a deadline is noticed; 512 idle connections wake up 256 times a second.
+    // 2 seconds: how late a deadline is noticed; 256 idle connections wake up 128 times a second.
     read: Duration::from_secs(2),
     // 30 seconds for 64 KiB: a client that reads slower than that only wants to hold the connection.
     write: Duration::from_secs(30),

@@ -20,11 +20,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// 512 connections in all, a thread each; an office of a hundred has six a browser while it loads a page, and few at once. One more ends the
-/// one that has been silent for longest: browsers make a new one by themselves, and whoever holds them all keeps nobody out.
-const CONNECTIONS_MAX: usize = 512;
+/// 256 connections in all, a thread each and some 180 KB; an office of forty has six a browser while it loads a page, and few at once. One more
+/// ends the one that has been silent for longest: browsers make a new one by themselves, and whoever holds them all keeps nobody out.
+const CONNECTIONS_MAX: usize = 256;
 
-/// 64 connections of one address: ten times what a browser opens; eight machines gone mad are needed to keep the others out.
+/// 64 connections of one address: ten times what a browser opens; four machines gone mad are needed to keep the others out.
 const CONNECTIONS_PER_PEER_MAX: usize = 64;
 
 /// 256 KiB of stack a connection, of which a few pages are touched: it passes bytes on.
