@@ -33,7 +33,7 @@ fn two_disk_options() -> Options {
     }
 }
 
-pub(crate) fn try_open(disk: &SimDisk, copy: Option<&SimDisk>) -> Result<Store> {
+fn try_open(disk: &SimDisk, copy: Option<&SimDisk>) -> Result<Store> {
     let copy = copy.map(|copy| Arc::new(copy.clone()) as Arc<dyn Disk>);
     Store::open_with_copy(
         Arc::new(disk.clone()),
