@@ -106,7 +106,7 @@ def measure_sink(sessions: int, figures: Figures) -> None:
     """One run against a server that throws the mail away: what nobody who speaks SMTP so can do without."""
     count = MESSAGES[sessions]
     port = free_port()
-    sink = subprocess.Popen(["smtp-sink", f"127.0.0.1:{port}", str(2 * max(SESSIONS))])
+    sink = subprocess.Popen(["smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", str(2 * max(SESSIONS))])
     try:
         wait_for_port(port)
         send(port, sessions, WARM_UP)
