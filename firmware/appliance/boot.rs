@@ -4,6 +4,7 @@
 //! and comes back within 5 seconds, for the watchdog's sake. When it panics the machine restarts.
 
 use crate::console::{Console, Status};
+use crate::disks;
 use crate::facts::Facts;
 use crate::kernel::{self, End};
 use crate::kernel_log::KernelLog;
@@ -11,6 +12,7 @@ use crate::lines::Lines;
 use crate::log::Log;
 use crate::mounts;
 use crate::power_button::Buttons;
+use crate::starts::{self, Steadiness};
 use crate::supervisor::{Deed, Supervisor};
 use crate::watchdog::{FEED_EVERY, Liveness, Watchdog};
 use crate::workers::{self, Places, Role, TABLE, Worker};
@@ -102,6 +104,7 @@ struct Machine {
     buttons: Buttons,
     watchdog: Option<Watchdog>,
     liveness: Liveness,
+    steadiness: Steadiness,
     fed_at: Instant,
     minute: Instant,
     supervisor: Supervisor,
@@ -141,6 +144,7 @@ impl Machine {
             buttons: Buttons::default(),
             watchdog: None,
             liveness: Liveness::new(now),
+            steadiness: Steadiness::default(),
             fed_at: now,
             minute: now,
             supervisor: Supervisor::new(TABLE.iter().map(|worker| worker.terms)),
@@ -289,6 +293,7 @@ impl Machine {
     fn ended(&mut self, worker: &Worker, how: &str) {
         if worker.role == Role::Archive {
             self.in_use = None;
+            self.facts.archive_ended();
         }
         self.say(&format!("{} ended: {how}", worker.terms.name));
     }
@@ -324,6 +329,7 @@ impl Machine {
         if let Some(end) = self.facts.end.take() {
             self.begin_end(end);
         }
+        self.note_claim();
         let other_place = self.in_use.is_some() && self.in_use.as_ref() != self.facts.places();
         for (place, worker) in TABLE.iter().enumerate() {
             let has_to_end = worker.role == Role::Archive && other_place;
@@ -389,6 +395,21 @@ impl Machine {
             && let Some(watchdog) = &mut self.watchdog
         {
             watchdog.feed();
+        }
+        let is_well = self.supervisor.missing().next().is_none() && self.facts.answers();
+        if self.steadiness.take(is_well, now)
+            && let Err(error) = fs::write(starts::WELL, "")
+        {
+            self.say(&format!("cannot note that all is well: {error}"));
+        }
+    }
+
+    /// What others are told by a file, since they read nothing of PID 1.
+    fn note_claim(&mut self) {
+        if std::mem::take(&mut self.facts.was_claimed)
+            && let Err(error) = fs::write(disks::CLAIMED, "")
+        {
+            self.say(&format!("cannot note that the box is claimed: {error}"));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::kernel::{self, MountFlags};
 use crate::recovery_key::{new_claim_code, plain};
 use crate::state_partition::StatePartition;
 use crate::uevents::Uevents;
-use crate::{clock, report, time_keeper, workers};
+use crate::{clock, report, starts, time_keeper, workers};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
@@ -51,6 +51,12 @@ const LOADER_PARTITION: &str = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440
 
 /// Where the archive's worker finds the claim code that the console shows.
 pub(crate) const CLAIM_CODE: &str = "/run/coffer/claim-code";
+
+/// PID 1 writes it when somebody has claimed the archive.
+pub(crate) const CLAIMED: &str = "/run/coffer/claimed";
+
+/// What the image says about itself.
+const RELEASE: &str = "/etc/coffer/release";
 
 /// Holds the disks until it is asked to end.
 ///
@@ -155,6 +161,7 @@ impl Disks {
         self.open_known();
         self.keep_archive_id();
         self.raise_floor();
+        self.keep_what_pid_1_says();
         self.tell()
     }
 
@@ -225,6 +232,9 @@ impl Disks {
             if let Err(error) = state.change(|record| record.set_claim_code(&code)) {
                 self.trouble = Some(format!("the boot medium cannot be written: {error}"));
             }
+        }
+        if let Err(error) = count_start(state) {
+            tracing::error!(%error, "this start cannot be counted");
         }
         let record = state.record();
         self.floor_s = record.clock_floor_s();
@@ -351,6 +361,25 @@ impl Disks {
             && let Err(error) = state.change(|record| record.set_clock_floor_s(raised_s))
         {
             tracing::warn!(%error, "the clock's floor cannot be kept");
+        }
+    }
+
+    /// Keeps what PID 1 has said in files: that the machine is well, and that somebody has claimed the archive.
+    fn keep_what_pid_1_says(&mut self) {
+        let Some(state) = &mut self.state else { return };
+        let is_well = Path::new(starts::WELL).exists();
+        let is_claimed = Path::new(CLAIMED).exists();
+        let version = starts::running_version(Path::new(RELEASE)).unwrap_or_default();
+        let kept = state.change(|record| {
+            if is_well {
+                starts::went_well(record, &version);
+            }
+            if is_claimed {
+                record.set_claimed();
+            }
+        });
+        if let Err(error) = kept {
+            tracing::error!(%error, "the boot medium cannot be written");
         }
     }
 
@@ -518,6 +547,20 @@ impl Disks {
             .change(|record| record.set_disk_key(&key))
             .map_err(archive_disk::io("keep the key of the disk"))
     }
+}
+
+/// Counts this start, durably.
+fn count_start(state: &mut StatePartition) -> io::Result<()> {
+    let version = starts::running_version(Path::new(RELEASE))?;
+    let mut counted = Ok(0);
+    state.change(|record| {
+        counted = starts::count(record, &version, Path::new(starts::COUNTED));
+    })?;
+    let count = counted?;
+    if count > 1 {
+        tracing::warn!(version, count, "starts in a row that did not go well");
+    }
+    Ok(())
 }
 
 /// Tells PID 1 that somebody wants the machine to end; only the page of an open archive knows who may.

@@ -10,6 +10,7 @@
 //! | network | `addresses` | addresses with blanks between them |
 //! | network | `trouble` | what is wrong with network or clock; empty when nothing is |
 //! | archive | `claim code` | as above |
+//! | archive | `claimed` | somebody has claimed the archive |
 //! | archive | `ready` | mail is taken |
 //!
 //! All else is of no concern to PID 1: a worker cannot make it do more than this table says.
@@ -33,6 +34,10 @@ pub(crate) struct Facts {
     pub(crate) end: Option<End>,
     /// A device has come since this was last set to no.
     pub(crate) device_came: bool,
+    /// Somebody has claimed the archive, as it has said since this was last set to no.
+    pub(crate) was_claimed: bool,
+    /// The archive takes mail.
+    is_ready: bool,
 }
 
 /// Where the archive is.
@@ -70,12 +75,20 @@ impl Facts {
                 let trouble = (!value.is_empty()).then(|| value.to_owned());
                 self.status.troubles = trouble.into_iter().collect();
             }
-            (Role::Archive, "ready") => "takes mail".clone_into(&mut self.status.archive),
+            (Role::Archive, "claimed") => {
+                self.status.claim_code = None;
+                self.was_claimed = true;
+            }
+            (Role::Archive, "ready") => {
+                self.is_ready = true;
+                "takes mail".clone_into(&mut self.status.archive);
+            }
             _ => {}
         }
     }
 
     fn archive_changed(&mut self) {
+        self.is_ready = false;
         let state = match &self.archive {
             Archive::At(_) => {
                 // The archive knows whether somebody has claimed it.
@@ -93,6 +106,20 @@ impl Facts {
             Needs::Nothing => true,
             Needs::Archive => matches!(self.archive, Archive::At(_)),
             Needs::NoArchive => self.archive == Archive::Absent,
+        }
+    }
+
+    /// Tells that the archive's process has ended.
+    pub(crate) fn archive_ended(&mut self) {
+        self.is_ready = false;
+    }
+
+    /// Whether somebody answers at the doors: the archive, or on a box without one the page on which a disk is chosen.
+    pub(crate) fn answers(&self) -> bool {
+        match self.archive {
+            Archive::At(_) => self.is_ready,
+            Archive::Absent => true,
+            Archive::Unknown => false,
         }
     }
 
@@ -155,6 +182,31 @@ mod tests {
         let both = facts(&[(Role::Disks, "archive: /a /b")]);
         let copy = both.places().and_then(|places| places.copy.as_deref());
         assert_eq!(copy, Some("/b"));
+    }
+
+    #[test]
+    fn doors_answer_once_the_archive_is_ready_or_known_to_be_absent() {
+        let check = |reports: &[(Role, &str)], expected: bool| {
+            assert_eq!(facts(reports).answers(), expected, "{reports:?}");
+        };
+        let (opens, ready) = ((Role::Disks, "archive: /a"), (Role::Archive, "ready"));
+        check(&[], false);
+        check(&[(Role::Disks, "archive:")], true);
+        check(&[opens], false);
+        check(&[opens, ready], true);
+        check(&[opens, ready, (Role::Disks, "archive: /b")], false);
+        let mut ended = facts(&[opens, ready]);
+        ended.archive_ended();
+        assert!(!ended.answers());
+    }
+
+    #[test]
+    fn whoever_has_claimed_the_archive_needs_no_code_any_more() {
+        let code = (Role::Archive, "claim code: B");
+        let claimed = facts(&[code, (Role::Archive, "claimed")]);
+        assert!(claimed.was_claimed && claimed.status.claim_code.is_none());
+        let other = facts(&[code, (Role::Network, "claimed")]);
+        assert!(!other.was_claimed && other.status.claim_code.is_some());
     }
 
     #[test]

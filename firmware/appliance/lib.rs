@@ -35,6 +35,7 @@ mod privileges;
 mod recovery_key;
 mod report;
 mod sntp;
+mod starts;
 mod state_partition;
 mod state_record;
 mod supervisor;

@@ -21,6 +21,10 @@ const CLAIM_CODE: u16 = 2;
 const DISK_KEYS: u16 = 3;
 const CLOCK_FLOOR: u16 = 4;
 const NETWORK: u16 = 5;
+const STARTS: u16 = 6;
+const GOOD_VERSION: u16 = 7;
+const VERSION_FLOOR: u16 = 8;
+const CLAIMED: u16 = 9;
 
 /// What the box knows before an archive is open. Cloned rarely, written whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +47,15 @@ impl std::fmt::Debug for DiskKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DiskKey").finish_non_exhaustive()
     }
+}
+
+/// Starts of a version in a row that did not go well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Starts<'a> {
+    /// The version, as `/etc/coffer/release` names it.
+    pub(crate) version: &'a str,
+    /// How many there were, the running one included; 255 and more are 255.
+    pub(crate) count: u8,
 }
 
 impl StateRecord {
@@ -158,6 +171,77 @@ impl StateRecord {
         self.text(NETWORK).filter(|text| !text.is_empty())
     }
 
+    /// Starts in a row that did not go well; none when the last one did.
+    pub(crate) fn starts(&self) -> Option<Starts<'_>> {
+        let (count, version) = self.fields.get(&STARTS)?.split_first()?;
+        Some(Starts {
+            version: std::str::from_utf8(version).ok()?,
+            count: *count,
+        })
+    }
+
+    /// Counts a start of a version; gives how many there were in a row, this one included.
+    pub(crate) fn count_start(&mut self, version: &str) -> u8 {
+        let before = self.starts().filter(|starts| starts.version == version);
+        let count = before.map_or(0, |starts| starts.count).saturating_add(1);
+        let field = [&[count], version.as_bytes()].concat();
+        self.fields.insert(STARTS, field);
+        count
+    }
+
+    /// Forgets the starts, since the running one is well.
+    pub(crate) fn clear_starts(&mut self) {
+        self.fields.remove(&STARTS);
+    }
+
+    /// The version that was marked good last; none on a box that never updated.
+    pub(crate) fn good_version(&self) -> Option<&str> {
+        self.text(GOOD_VERSION)
+    }
+
+    /// Says which version was marked good.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the proof of versions is to use it")
+    )]
+    pub(crate) fn set_good_version(&mut self, version: &str) {
+        self.fields
+            .insert(GOOD_VERSION, version.as_bytes().to_vec());
+    }
+
+    /// The version that is the oldest to start otherwise than as recovery.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the proof of versions is to use it")
+    )]
+    pub(crate) fn version_floor(&self) -> Option<&str> {
+        self.text(VERSION_FLOOR)
+    }
+
+    /// Sets the oldest version to start otherwise than as recovery.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the proof of versions is to use it")
+    )]
+    pub(crate) fn set_version_floor(&mut self, version: &str) {
+        self.fields
+            .insert(VERSION_FLOOR, version.as_bytes().to_vec());
+    }
+
+    /// Whether somebody has claimed the archive of this box.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what shows the claim code is to use it")
+    )]
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.fields.get(&CLAIMED).is_some_and(|value| *value == [1])
+    }
+
+    /// Notes that somebody has claimed the archive of this box.
+    pub(crate) fn set_claimed(&mut self) {
+        self.fields.insert(CLAIMED, vec![1]);
+    }
+
     fn text(&self, tag: u16) -> Option<&str> {
         std::str::from_utf8(self.fields.get(&tag)?).ok()
     }
@@ -244,6 +328,39 @@ mod tests {
                 _ => assert_eq!((written, found), (after.len(), state.clone())),
             }
         }
+    }
+
+    #[test]
+    fn starts_are_counted_by_version_up_to_the_most_that_fits() {
+        let mut record = StateRecord::default();
+        assert_eq!(record.starts(), None);
+        for expected in (1..=u8::MAX).chain([u8::MAX]) {
+            assert_eq!(record.count_start("0.1.0"), expected);
+        }
+        assert_eq!(record.fields[&STARTS], b"\xff0.1.0");
+        assert_eq!(record.count_start("0.2.0"), 1);
+        let starts = record.starts().expect("a start");
+        assert_eq!((starts.version, starts.count), ("0.2.0", 1));
+        record.clear_starts();
+        assert_eq!(record.starts(), None);
+    }
+
+    #[test]
+    fn versions_and_the_claim_are_kept() {
+        let mut record = StateRecord::default();
+        assert_eq!(
+            (record.good_version(), record.version_floor()),
+            (None, None)
+        );
+        assert!(!record.is_claimed());
+        record.set_good_version("0.2.0");
+        record.set_version_floor("0.1.0");
+        record.set_claimed();
+        let place = record.next().expect("short enough");
+        let read = StateRecord::parse(&place).expect("a valid record");
+        assert_eq!(read.good_version(), Some("0.2.0"));
+        assert_eq!(read.version_floor(), Some("0.1.0"));
+        assert!(read.is_claimed());
     }
 
     #[test]

@@ -55,7 +55,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     announce(&args, &keeper, &server, page.as_ref())?;
     let _outgoing = outgoing(&args, &hostname, keeper.clone())?;
     let mut minute = Instant::now();
+    let mut tells_claim = args.appliance && keeper.claim_code()?.is_some();
     wait_until_stopped(&signals, || {
+        if tells_claim && matches!(keeper.claim_code(), Ok(None)) {
+            tells_claim = line("claimed").is_err();
+        }
         pass(&keeper, &mut minute);
         sign(&*keeper);
         renew(&keeper, &hostname, &tls);
@@ -248,6 +252,7 @@ fn announce_page(args: &ServeArgs, keeper: &LocalKeeper, page: &WebServer) -> Re
     }
     match keeper.claim_code()? {
         Some(code) => line(format_args!("claim code: {code}")),
+        None if args.appliance => line("claimed"),
         None => Ok(()),
     }
 }
