@@ -32,7 +32,10 @@
 //!    officer, one a privacy officer who gains nothing by it, and the approver does not gain by it either;
 //! 2. where nobody is privacy officer: after a day ([`NOTICE_S`]) during which everybody concerned had his notice and nobody
 //!    of them objected;
-//! 3. if it ends or resets a privacy officer: as 1, or after 30 days ([`OFFICE_NOTICE_S`]) as in 2.
+//! 3. if it ends or resets a privacy officer: as 1, or after 30 days ([`OFFICE_NOTICE_S`]) as in 2;
+//! 4. if it is where notices go, and nobody is privacy officer: as 2, or after 30 days ([`ROUTE_SHOWN_S`]) during which it stood
+//!    on every page of whoever signed in and nobody objected. Else an office whose mail server is gone for good could
+//!    never tell anybody anything again.
 //!
 //! **Ways around, and what closes them.**
 //!
@@ -49,13 +52,14 @@
 //! | he renames the account that somebody is to approve, or gives it another's name | no renaming while a proposal waits for it, and no two accounts show one name |
 //! | he resets a password and reads as that person | slow, and afterwards old mail and grants stay closed until their opening is approved, which needs that the person chose a password of his own; the same for the first password |
 //! | he changes where notices go | that is slow, too, and all waiting begins anew |
+//! | he lets the mail server fail, so that nobody is told of the other one that he proposes | rule 4: it stands on every page for 30 days, and one objection of anybody ends that; days with a privacy officer do not count |
 //! | he takes an address away so that its owner gets no notice | notices go to each address that an account ever had |
 //! | he stops notices from going out | waiting begins when the last one has |
 //! | he imports all of it from a CSV | each line is proposed like any other change |
 //! | a program with somebody's token goes on when he may no longer | a token is bound to one role and sees what that role of his sees now ([`Register::asker_in_role`]); it ends with his account and with each reset |
 //!
 //! What is left: two people who conspire may do what two people may, and an office without a privacy officer has a day's
-//! notice and nothing else. Who is disabled gets his notices, but cannot object. Whoever sets the archive up chooses where
+//! notice and nothing else, and for a mail server that is gone the 30 days of rule 4, which nobody reads who does not sign in. Who is disabled gets his notices, but cannot object. Whoever sets the archive up chooses where
 //! notices go before anybody has an address. A first password goes from hand to hand: that it reached the right person
 //! is what opening old mail asserts.
 //!
@@ -84,7 +88,7 @@ pub use api_scope::ApiScope;
 pub use change::{Change, Grant, GrantTerms, Step};
 pub use delay::SignInDelays;
 pub use password::{PasswordWeakness, check_password};
-pub use proposal::{NOTICE_S, Notice, OFFICE_NOTICE_S, OFFICE_SETTLES_S, Proposal};
+pub use proposal::{NOTICE_S, Notice, OFFICE_NOTICE_S, OFFICE_SETTLES_S, Proposal, ROUTE_SHOWN_S};
 pub use record::RecordError;
 pub use register::{Outcome, RecordChange, Refusal, Register};
 pub use role::Role;

@@ -8,6 +8,10 @@ pub const NOTICE_S: u64 = 86_400;
 /// 30 days: so long must a notice stand that ends or resets a privacy officer, who may be on holiday.
 pub const OFFICE_NOTICE_S: u64 = 30 * NOTICE_S;
 
+/// 30 days: so long does another way for notices stand on every page where nobody is privacy officer and notices cannot go
+/// out, as when the mail server is gone for good; within them most people sign in once.
+pub const ROUTE_SHOWN_S: u64 = 30 * NOTICE_S;
+
 /// A week: so long is a privacy officer known to everybody before his approval shortens a notice, if no other
 /// officer had approved him.
 pub const OFFICE_SETTLES_S: u64 = 7 * NOTICE_S;
@@ -36,6 +40,8 @@ pub struct Proposal {
     pub notices: Vec<Notice>,
     /// Seconds that the archive ran since all notices were given, as long as waiting helps at all.
     pub waited_s: u64,
+    /// Seconds that the archive ran while everybody could read of it on every page, for what takes effect by that.
+    pub shown_s: u64,
     /// Seconds that the archive ran since it was proposed.
     pub age_s: u64,
     /// Fields of its record that this version does not know.
@@ -52,9 +58,13 @@ pub struct Notice {
 }
 
 impl Proposal {
-    /// Lets it grow older, and longer waited for only if waiting helps and all notices are given.
-    pub(super) fn passes(&mut self, seconds: u64, waiting_helps: bool) {
+    /// Lets it grow older; longer waited for only if waiting helps and all notices are given, longer shown only if that helps.
+    pub(super) fn passes(&mut self, seconds: u64, waiting_helps: bool, showing_helps: bool) {
         self.age_s = self.age_s.saturating_add(seconds);
+        self.shown_s = match showing_helps {
+            true => self.shown_s.saturating_add(seconds),
+            false => 0,
+        };
         if !waiting_helps {
             self.waited_s = 0;
         } else if self.notices.iter().all(|notice| notice.is_given) {
@@ -65,6 +75,7 @@ impl Proposal {
     /// Begins to wait anew, with new notices.
     pub(super) fn restart(&mut self) {
         self.waited_s = 0;
+        self.shown_s = 0;
         for notice in &mut self.notices {
             notice.is_given = false;
         }

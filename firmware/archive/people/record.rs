@@ -3,7 +3,7 @@
 //! | record | lines, in this order; `*` any number, `?` at most one |
 //! |---|---|
 //! | `coffer-account: 1` | `id`, `name`, `display-name`, `role`\*, `address`\*, `former`\*, `state` (active, disabled, removed), `lock`? (since, then `own` or `others`: whose password it is), `second-factor` (yes, no), `settles-in-s` |
-//! | `coffer-proposal: 1` | `number`, change, `proposed-by`, `proposed-at`, `reason`, `favoured-by`?, `objected-by`?, `notice`\* (`given` or `due`, then the address), `waited-s`, `age-s` |
+//! | `coffer-proposal: 1` | `number`, change, `proposed-by`, `proposed-at`, `reason`, `favoured-by`?, `objected-by`?, `notice`\* (`given` or `due`, then the address), `waited-s`, `age-s`, `shown-s`? (none is 0) |
 //! | `coffer-grant: 1` | `number`, `account`, terms, `left-s`, `ended` (yes, no) |
 //! | `coffer-register: 1` | `last-number`, `latest`, `notice-route`? |
 //! | `coffer-end: 1` | `number`: this proposal waits no longer |
@@ -106,6 +106,7 @@ impl Proposal {
         lines.put_all("notice", self.notices.iter().map(notice_text));
         lines.put("waited-s", self.waited_s);
         lines.put("age-s", self.age_s);
+        lines.put_all("shown-s", Some(self.shown_s).filter(|shown_s| *shown_s > 0));
         lines.end(&self.unknown)
     }
 
@@ -128,6 +129,7 @@ impl Proposal {
             notices: lines.all("notice", read_notice)?,
             waited_s: lines.one("waited-s")?,
             age_s: lines.one("age-s")?,
+            shown_s: (lines.optional("shown-s", |text| text.parse().ok())?).unwrap_or_default(),
             unknown: lines.left,
         })
     }
@@ -585,6 +587,7 @@ mod tests {
                     .into(),
                 waited_s: 1,
                 age_s: 2,
+                shown_s: 3,
                 unknown: vec![("later".to_owned(), "x".to_owned())],
             };
             assert_eq!(Proposal::from_record(&proposal.to_record()), Ok(proposal));

@@ -173,6 +173,28 @@ impl Register {
         self.proposals.values().filter(knows).collect()
     }
 
+    /// Gives the proposals that somebody may object to: those that concern him or that he answers for, others' and not objected to yet.
+    pub fn objectionable_for(&self, id: AccountId) -> Vec<&Proposal> {
+        let Some(account) = self.accounts.get(&id) else {
+            return Vec::new();
+        };
+        let is_open = |proposal: &&Proposal| {
+            proposal.objected_by.is_none()
+                && proposal.proposed_by != id
+                && self.may_object(&proposal.change, account)
+        };
+        self.proposals.values().filter(is_open).collect()
+    }
+
+    /// Gives where notices are to go as soon as a waiting proposal takes effect; everybody is shown that on every page.
+    pub fn proposed_route(&self) -> Option<&str> {
+        let mut proposals = self.proposals.values();
+        proposals.find_map(|proposal| match &proposal.change {
+            Change::NoticeRoute(route) if proposal.objected_by.is_none() => Some(route.as_str()),
+            _ => None,
+        })
+    }
+
     /// Gives the grants that have not ended and that somebody may know of: all for who releases mail, for others their own.
     pub fn grants_for(&self, id: AccountId) -> Vec<&Grant> {
         let account = self.accounts.get(&id);

@@ -567,6 +567,64 @@ fn where_notices_go_changes_slowly_and_all_waiting_begins_anew() {
     assert_eq!(new.notice_route, "smtp");
 }
 
+/// The mail server is gone for good: no notice ever goes out.
+#[test]
+fn another_route_that_nobody_can_be_told_of_is_shown_for_30_days() {
+    let check = |with_officer: bool, objector: Option<AccountId>, days: u64, expected: &str| {
+        let mut register = office(with_officer);
+        let route = Change::NoticeRoute("elsewhere".to_owned());
+        let number = propose(&mut register, OPERATOR, route);
+        assert_eq!(register.proposed_route(), Some("elsewhere"));
+        for id in [FRIEND, ANNA] {
+            assert_eq!(register.objectionable_for(id).len(), 1, "{id}");
+        }
+        assert!(register.objectionable_for(OPERATOR).is_empty(), "his own");
+        if let Some(by) = objector {
+            register.object(by, number, "no").expect("an objection");
+            assert_eq!(register.proposed_route(), None);
+        }
+        let events = hours(&mut register, days * 24);
+        assert_eq!(register.notice_route, expected, "{objector:?} {days}");
+        if !expected.is_empty() {
+            assert_eq!(events[0].rule, "shown to everybody");
+            assert_eq!(events[0].account, "name1024");
+        }
+    };
+    check(false, None, 29, "");
+    check(false, None, 30, "elsewhere");
+    check(false, Some(FRIEND), 90, "");
+    check(false, Some(OPERATOR), 90, "");
+    check(true, None, 59, "");
+}
+
+#[test]
+fn days_with_an_officer_count_for_no_route_that_is_shown() {
+    let mut register = office(true);
+    propose(
+        &mut register,
+        OPERATOR,
+        Change::NoticeRoute("elsewhere".to_owned()),
+    );
+    hours(&mut register, 29 * 24);
+    let officer = register.accounts.get_mut(&OFFICER).expect("an officer");
+    officer.roles.clear();
+    hours(&mut register, 29 * 24);
+    assert_eq!(register.notice_route, "");
+    hours(&mut register, 24);
+    assert_eq!(register.notice_route, "elsewhere");
+}
+
+#[test]
+fn nothing_else_takes_effect_by_being_shown() {
+    let mut register = office(false);
+    propose(&mut register, OPERATOR, give());
+    let officer = Step::AddRole(Role::PrivacyOfficer);
+    propose(&mut register, OPERATOR, Change::Account(FRIEND, officer));
+    let before = register.accounts.clone();
+    hours(&mut register, 59 * 24);
+    assert_eq!(register.accounts, before);
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     let whole = GrantTerms {

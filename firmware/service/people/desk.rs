@@ -12,7 +12,9 @@ use super::sessions::Sessions;
 use crate::accounts;
 use crate::keeper::Failure;
 use crate::keeper::messages::WireAsker;
-use archive::people::{Account, AccountId, Outcome, Refusal, Register, State, check_password};
+use archive::people::{
+    Account, AccountId, Change, Outcome, Proposal, Refusal, Register, State, check_password,
+};
 use archive::{Asker, Event, EventKind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use store::{StateChange, Store};
@@ -437,6 +439,9 @@ impl<'a> Desk<'a> {
     }
 
     fn session_of(self, register: &Register, account: &Account) -> Session {
+        let is_route = |one: &&&Proposal| matches!(one.change, Change::NoticeRoute(_));
+        let objectionable = register.objectionable_for(account.id);
+        let others = objectionable.iter().filter(|one| !is_route(one)).count();
         Session {
             account: account.id,
             name: account.name.clone(),
@@ -446,6 +451,8 @@ impl<'a> Desk<'a> {
             must_choose_password: must_choose_password(account),
             has_second_factor: account.has_second_factor,
             old_mail_is_closed: account.lock.is_some(),
+            proposed_route: register.proposed_route().map(str::to_owned),
+            objectionable: others.try_into().unwrap_or(u32::MAX),
         }
     }
 

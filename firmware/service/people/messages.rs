@@ -493,6 +493,10 @@ pub struct Session {
     pub has_second_factor: bool,
     /// Whether mail from before a reset is closed to him until its opening is approved.
     pub old_mail_is_closed: bool,
+    /// Where notices go as soon as a waiting proposal takes effect, which everybody is to know.
+    pub proposed_route: Option<String>,
+    /// How many other proposals wait that he may object to.
+    pub objectionable: u32,
 }
 
 /// What somebody wants of a token for a program.

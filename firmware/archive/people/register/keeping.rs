@@ -139,6 +139,7 @@ impl Proposal {
         Self {
             waited_s: 0,
             age_s: 0,
+            shown_s: 0,
             ..self.clone()
         }
         .to_record()

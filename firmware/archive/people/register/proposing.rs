@@ -9,7 +9,7 @@ use super::{
     ADDRESSES_MAX, Account, AccountId, Action, Change, Outcome, PASS_S_MAX, PROPOSALS_BYTES_MAX,
     PROPOSALS_MAX, Proposal, Reach, Refusal, Register, Role, State, Step, TEXT_CHARS_MAX, is_name,
 };
-use crate::people::NOTICE_S;
+use crate::people::{NOTICE_S, ROUTE_SHOWN_S};
 use crate::{Event, EventKind};
 
 impl Register {
@@ -61,6 +61,7 @@ impl Register {
             notices,
             waited_s: 0,
             age_s: 0,
+            shown_s: 0,
             unknown: Vec::new(),
         };
         let waiting = self.proposals.values().chain([&proposal]);
@@ -139,8 +140,7 @@ impl Register {
     ) -> Result<Vec<Event>, Refusal> {
         let account = self.account(by)?;
         let change = &self.proposal(number)?.change;
-        let may = account.is(Role::PrivacyOfficer) || self.concerns(change, account);
-        if account.state != State::Active || !may {
+        if !self.may_object(change, account) {
             return Err(Refusal::MayNot);
         }
         let text = format!("{number}: {change}");
@@ -196,10 +196,13 @@ impl Register {
             grant.left_s = grant.left_s.saturating_sub(seconds);
         }
         // Those seconds passed under the offices that there were, before anything due changes them.
-        let helps = |proposal: &Proposal| self.wait_s(proposal).is_some();
-        let waiting: Vec<bool> = self.proposals.values().map(helps).collect();
-        for (proposal, helps) in self.proposals.values_mut().zip(waiting) {
-            proposal.passes(seconds, helps);
+        let helps = |proposal: &Proposal| {
+            let waiting_helps = self.wait_s(proposal).is_some();
+            (waiting_helps, self.showing_helps(proposal))
+        };
+        let helped: Vec<(bool, bool)> = self.proposals.values().map(helps).collect();
+        for (proposal, (waiting, showing)) in self.proposals.values_mut().zip(helped) {
+            proposal.passes(seconds, waiting, showing);
         }
     }
 
@@ -211,10 +214,10 @@ impl Register {
         if let Some(number) = over.map(|grant| grant.number) {
             return self.end_grant(number);
         }
-        let due = self.proposals.values().find(|proposal| {
-            let wait_s = self.wait_s(proposal);
-            wait_s.is_some_and(|wait_s| proposal.waited_s >= wait_s) || proposal.age_s >= LAPSE_S
-        });
+        let due = self
+            .proposals
+            .values()
+            .find(|proposal| self.rule_of(proposal).is_some() || proposal.age_s >= LAPSE_S);
         let due = due.cloned();
         due.map_or_else(Vec::new, |proposal| self.conclude(&proposal))
     }
@@ -222,19 +225,34 @@ impl Register {
     /// Ends a proposal that is due, with effect if it still can be, or that has lapsed.
     fn conclude(&mut self, proposal: &Proposal) -> Vec<Event> {
         let number = proposal.number;
-        let wait_s = self.wait_s(proposal);
-        let is_due = wait_s.is_some_and(|wait_s| proposal.waited_s >= wait_s);
+        let rule = self.rule_of(proposal);
         self.proposals.remove(&number);
         let (by, change) = (proposal.proposed_by, &proposal.change);
         let may_be = self.demand_proposer(by, change).is_ok() && self.check(change).is_ok();
-        if is_due
+        if let Some(rule) = rule
             && may_be
-            && let Ok(events) = self.take_effect(change, by, None, "notice")
+            && let Ok(events) = self.take_effect(change, by, None, rule)
         {
             return events;
         }
         let text = format!("{number}: lapsed: {change}");
         vec![self.event(EventKind::ChangeDropped, by, text)]
+    }
+
+    /// Names the rule by which a proposal takes effect by itself now, if there is one.
+    fn rule_of(&self, proposal: &Proposal) -> Option<&'static str> {
+        let wait_s = self.wait_s(proposal);
+        if wait_s.is_some_and(|wait_s| proposal.waited_s >= wait_s) {
+            return Some("notice");
+        }
+        let is_shown = self.showing_helps(proposal) && proposal.shown_s >= ROUTE_SHOWN_S;
+        is_shown.then_some("shown to everybody")
+    }
+
+    /// Tells whether a proposal takes effect once it was shown for long: another way for notices, where nobody could approve it.
+    fn showing_helps(&self, proposal: &Proposal) -> bool {
+        let is_route = matches!(proposal.change, Change::NoticeRoute(_));
+        is_route && proposal.objected_by.is_none() && !self.has_officer()
     }
 
     /// Gives how long a proposal must wait to take effect by itself; none if it never does as things are.
@@ -338,6 +356,11 @@ impl Register {
         }
         let is_free = is_name(name) && !self.is_taken(name, Some(account.id));
         is_free.then_some(()).ok_or(Refusal::Name)
+    }
+
+    pub(super) fn may_object(&self, change: &Change, account: &Account) -> bool {
+        let may = account.is(Role::PrivacyOfficer) || self.concerns(change, account);
+        account.state == State::Active && may
     }
 
     /// Tells whether a change concerns somebody: his account, an address that was ever his, or everybody.

@@ -2,6 +2,7 @@
 
 use super::super::words::Language;
 use super::super::{Response, visit::Visit};
+use super::outgoing;
 use archive::people::Role;
 use maud::{DOCTYPE, Markup, html};
 
@@ -32,6 +33,7 @@ impl Visit<'_> {
                     a.skip href="#content" { (words.text("skip-to-content")) }
                     (self.top())
                     main #content .narrow[width == Width::Narrow] {
+                        (self.standing())
                         h1 { (title) }
                         (content)
                     }
@@ -81,6 +83,24 @@ impl Visit<'_> {
                     }
                 }
             } }
+        }
+    }
+
+    /// What everybody concerned is to know on whatever page: proposals that he may object to ([`archive::people`]).
+    fn standing(&self) -> Markup {
+        let words = self.words;
+        let Some(session) = self.person.as_ref().map(|person| &person.session) else {
+            return html! {};
+        };
+        let route = session.proposed_route.as_deref().map(outgoing::place);
+        let count = [("count", session.objectionable.into())];
+        html! {
+            @if let Some(server) = route {
+                p.note { (words.filled("standing-route", &[("server", server.into())])) " " a href="/people" { (words.text("standing-look")) } }
+            }
+            @if session.objectionable > 0 {
+                p.note { (words.filled("standing-proposals", &count)) " " a href="/people" { (words.text("standing-look")) } }
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use super::release;
 use super::sign_in::denied;
 use crate::people::{Acting, Denial};
 use archive::access::OwnAddress;
-use archive::people::{Account, AccountId, Change, Grant, Proposal, Role, State, Step};
+use archive::people::{
+    Account, AccountId, Change, Grant, NOTICE_S, Proposal, ROUTE_SHOWN_S, Role, State, Step,
+};
 use maud::{Markup, html};
 
 /// Says what a role is called.
@@ -257,6 +259,7 @@ fn proposal_sheet(visit: &Visit, proposal: &Proposal, accounts: &[Account]) -> M
             @if !proposal.reason.is_empty() { p { (proposal.reason) } }
             p.quiet { (words.filled("proposed-by", &values)) }
             (notices(visit, proposal))
+            (shown(visit, proposal))
             @if proposal.objected_by.is_some() { p.trouble { (words.text("objected")) } }
             div.deeds {
                 @for (deed, text) in [("approve", "approve"), ("object", "object"), ("withdraw", "withdraw")] {
@@ -283,6 +286,18 @@ fn notices(visit: &Visit, proposal: &Proposal) -> Markup {
     html! {
         @if all > 0 { p.quiet { (words.filled("notices-given", &values)) } }
         @if given < all && !outgoing::is_set(visit) { p.note { (words.text("notices-no-server")) } }
+    }
+}
+
+/// Says for how long another way for notices was on every page, where that makes it take effect.
+fn shown(visit: &Visit, proposal: &Proposal) -> Markup {
+    let days = |seconds: u64| visit.words.number(seconds / NOTICE_S);
+    let values = [
+        ("days", days(proposal.shown_s).into()),
+        ("all", days(ROUTE_SHOWN_S).into()),
+    ];
+    html! {
+        @if proposal.shown_s > 0 { p.quiet { (visit.words.filled("proposal-shown", &values)) } }
     }
 }
 

@@ -113,6 +113,42 @@ fn the_mail_server_changes_slowly_once_people_get_notices() {
     assert_eq!(kept_password(&scene, ROUTE), Some("se-cret".to_owned()));
 }
 
+/// The old server is gone for good, so nobody gets a notice: everybody reads of the new one on every page instead.
+#[test]
+fn a_mail_server_that_replaces_a_dead_one_stands_on_every_page() {
+    const SAID: &str = "by another mail server: mail.office.example:587";
+    let (scene, mut operator, mut kim) = Scene::with_staff();
+    let mut propose = || operator.post(&scene, "/setup/outgoing", &SERVER);
+    assert_eq!(propose().status, 303);
+    for page in ["/search", "/log", "/account", "/nothing"] {
+        let text = kim.get(&scene, page).text();
+        assert!(text.contains(SAID), "{page}: {text}");
+    }
+    let offered = kim.get(&scene, "/people").text();
+    let number = between(&offered, "name=\"proposal\" value=\"", "\"");
+    kim.post(&scene, "/people/object", &[("proposal", &number)]);
+    assert!(!kim.get(&scene, "/search").text().contains(SAID));
+    let route = || keeper(&scene).outgoing_route().expect("readable");
+    days(&scene, 59);
+    assert_eq!(route(), "");
+    days(&scene, 1);
+    assert_eq!(propose().status, 303, "the other has lapsed");
+    days(&scene, 29);
+    assert_eq!(route(), "");
+    let page = kim.get(&scene, "/people").text();
+    assert!(page.contains("for 29 of 30 days"), "{page}");
+    days(&scene, 1);
+    assert_eq!(route(), ROUTE);
+    assert!(!kim.get(&scene, "/search").text().contains(SAID));
+}
+
+/// Lets days pass in which no notice goes out.
+fn days(scene: &Scene, days: u64) {
+    for _ in 0..days * 24 {
+        scene.keeper.pass(HOUR_S).expect("time passes");
+    }
+}
+
 #[test]
 fn what_cannot_be_a_mail_server_is_said_in_words() {
     let (scene, mut operator) = Scene::claimed();

@@ -191,9 +191,16 @@ role-add = Rolle geben
 password-issue = Erstes Passwort machen
 password-issued = Übergeben Sie dieses Passwort persönlich. Es wird nur einmal gezeigt und muss bei der ersten Anmeldung geändert werden.
 proposals = Was wartet
-proposals-hint = Alles, wodurch jemand mehr sieht, wartet auf die Zustimmung des Datenschutzes. Wo es keinen gibt, wartet es einen Tag, und alle Betroffenen bekommen Nachricht. Nachrichten gehen über den Server für ausgehende Mails hinaus, den die Einrichtung nennt; ohne ihn wartet, was eine braucht.
+proposals-hint = Alles, wodurch jemand mehr sieht, wartet auf die Zustimmung des Datenschutzes. Wo es keinen gibt, wartet es einen Tag, und alle Betroffenen bekommen Nachricht. Nachrichten gehen über den Server für ausgehende Mails hinaus, den die Einrichtung nennt; ohne ihn wartet, was eine braucht. Ist er für immer fort und gibt es keinen Datenschutz, so wird ein anderer wirksam, wenn er 30 Tage lang ohne Widerspruch auf jeder Seite stand.
 proposed-by = Vorgeschlagen von { $by }
 notices-given = Nachrichten: { $given } von { $all } sind hinausgegangen.
+proposal-shown = Das steht bei allen auf jeder Seite: seit { $days } von { $all } Tagen. Danach wird es wirksam, auch wenn keine Nachricht hinausgehen konnte, falls niemand widerspricht.
+standing-route = Nachrichten und Zustandsmails sollen über einen anderen Mailserver hinausgehen: { $server }. Wer nicht einverstanden ist, kann widersprechen.
+standing-proposals = { $count ->
+    [one] Eine Änderung von Rechten wartet, der Sie widersprechen können.
+   *[other] { $count } Änderungen von Rechten warten, denen Sie widersprechen können.
+  }
+standing-look = Ansehen
 notices-no-server = Es ist kein Server für ausgehende Mails eingerichtet, darum kann keine hinausgehen. Die Einrichtung hat einen Schritt dafür.
 objected = Jemand Betroffenes hat widersprochen. Nun hilft nur noch eine Zustimmung.
 approve = Zustimmen
@@ -596,7 +603,7 @@ metrics-switch-off = Ausschalten
 # Ausgehende Mails
 step-outgoing = Ausgehende Mails
 out-hint = Coffer verschickt eigene Mails: Nachrichten an Betroffene, bevor Rechte weiter werden, und Zustandsmails. Es übergibt sie einem Mailserver wie ein Mailprogramm; in den Unterlagen Ihres Anbieters heißt er „Postausgangsserver (SMTP)“. Mails aus dem Archiv gehen nie hinaus.
-out-waits = Ein anderer Server wartet auf Zustimmung oder auf den Ablauf der Frist: { $server }
+out-waits = Ein anderer Server wartet auf Zustimmung oder auf den Ablauf der Frist: { $server }. Ohne Datenschutz, und wenn keine Nachricht hinausgehen kann, wird er nach 30 Tagen auf jeder Seite wirksam.
 out-server = Mailserver
 out-security = Schutz
 out-starttls = TLS nach dem Verbinden (STARTTLS), meist Port 587

@@ -191,9 +191,16 @@ role-add = Give a role
 password-issue = Make a first password
 password-issued = Hand this password over in person. It is shown once, and has to be changed at the first sign-in.
 proposals = What waits
-proposals-hint = Whatever lets somebody see more waits until a privacy officer approves. Where there is none, it waits for a day, and everybody concerned gets notice. Notices go out by the outgoing mail server that the setup names; without one, what needs a notice waits on.
+proposals-hint = Whatever lets somebody see more waits until a privacy officer approves. Where there is none, it waits for a day, and everybody concerned gets notice. Notices go out by the outgoing mail server that the setup names; without one, what needs a notice waits on. If it is gone for good and there is no privacy officer, another one takes effect once it stood on every page for 30 days without objection.
 proposed-by = Proposed by { $by }
 notices-given = Notices: { $given } of { $all } have gone out.
+proposal-shown = Everybody has this on every page: for { $days } of { $all } days. After them it takes effect even if no notice could go out, unless somebody objects.
+standing-route = Notices and status mails are to go out by another mail server: { $server }. Whoever does not agree may object.
+standing-proposals = { $count ->
+    [one] A change of rights waits that you may object to.
+   *[other] { $count } changes of rights wait that you may object to.
+  }
+standing-look = Look at it
 notices-no-server = No outgoing mail server is set up, so none can go out. The setup has a step for it.
 objected = Somebody concerned objected. Only an approval helps now.
 approve = Approve
@@ -596,7 +603,7 @@ metrics-switch-off = Switch off
 # Outgoing mail
 step-outgoing = Outgoing mail
 out-hint = Coffer sends mail of its own: notices that people get before rights widen, and status mails. It hands them to a mail server, as a mail program does; your provider’s papers name it under “outgoing server (SMTP)”. No mail of the archive ever goes out.
-out-waits = Another server waits for approval, or for its day of notice: { $server }
+out-waits = Another server waits for approval, or for its day of notice: { $server }. Without a privacy officer and if no notice can go out, it takes effect after 30 days on every page.
 out-server = Mail server
 out-security = Protection
 out-starttls = TLS after connecting (STARTTLS), usually port 587
