@@ -145,19 +145,15 @@ impl Desk<'_> {
     }
 
     fn end_session(self, person: Person, session: &str) -> Result<PeopleAnswer, Denial> {
-        let text = "ended another session".to_owned();
-        self.log(
-            EventKind::SessionEnded,
-            person.account,
-            person.by.peer,
-            text,
-        )?;
-        let (state, id) = (self.store.state(), person.account.id);
-        if self.office.sessions.end_by_id(state, id, session)? {
-            Ok(PeopleAnswer::Done)
-        } else {
-            Err(Refusal::Unknown.into())
+        let (account, sessions) = (person.account, &self.office.sessions);
+        let own = sessions.list(account.id, person.token, self.now());
+        if !own.iter().any(|facts| facts.id == session) {
+            return Err(Refusal::Unknown.into());
         }
+        let text = "ended another session".to_owned();
+        self.log(EventKind::SessionEnded, account, person.by.peer, text)?;
+        sessions.end_by_id(self.store.state(), account.id, session)?;
+        Ok(PeopleAnswer::Done)
     }
 
     fn make_api_token(
@@ -195,7 +191,7 @@ impl Desk<'_> {
         let name = &ended.ok_or(Refusal::Unknown)?.name;
         let text = format!("account {}: ended a token: {name}", account.id);
         self.log(EventKind::AccountChanged, account, person.by.peer, text)?;
-        sessions.end_token(self.store.state(), account.id, token)?;
+        sessions.end_by_id(self.store.state(), account.id, token)?;
         Ok(PeopleAnswer::Done)
     }
 

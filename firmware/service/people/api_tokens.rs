@@ -7,7 +7,6 @@ use super::desk::Desk;
 use super::messages::{ApiAccess, ApiTokenFacts, ApiTokenTerms, Denial, Token, Visitor};
 use super::messages::{ScopeOnWire, role_on_wire};
 use super::sessions::{Kept, Sessions, digest, id_of, put};
-use crate::keeper::Failure;
 use crate::keeper::messages::WireAsker;
 use archive::Asker;
 use archive::people::{AccountId, ApiScope, Refusal, Register, Role};
@@ -129,19 +128,6 @@ impl Sessions {
             })
         };
         own.filter_map(facts).collect()
-    }
-
-    /// Ends the token of an account with this id; tells whether there was one.
-    pub(super) fn end_token(
-        &self,
-        state: &State,
-        account: AccountId,
-        id: &str,
-    ) -> Result<bool, Failure> {
-        let ended = self.end_where(state, |digest, kept| {
-            kept.account == account.0 && kept.bond.is_some() && id_of(digest) == id
-        })?;
-        Ok(ended > 0)
     }
 }
 

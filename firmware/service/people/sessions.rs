@@ -210,20 +210,19 @@ impl Sessions {
     /// Ends the session of a token.
     pub(super) fn end(&self, state: &State, token: Token) -> Result<(), Failure> {
         let this = digest(token);
-        self.end_where(state, |digest, _| digest == this).map(drop)
+        self.end_where(state, |digest, _| digest == this)
     }
 
-    /// Ends the session of an account with this id; tells whether there was one.
+    /// Ends the session or token of an account that has this id; no two have the same.
     pub(super) fn end_by_id(
         &self,
         state: &State,
         account: AccountId,
         id: &str,
-    ) -> Result<bool, Failure> {
-        let ended = self.end_where(state, |digest, kept| {
-            kept.account == account.0 && kept.bond.is_none() && id_of(digest) == id
-        })?;
-        Ok(ended > 0)
+    ) -> Result<(), Failure> {
+        self.end_where(state, |digest, kept| {
+            kept.account == account.0 && id_of(digest) == id
+        })
     }
 
     /// Ends all sessions of an account but one; its tokens for programs stay.
@@ -237,26 +236,23 @@ impl Sessions {
         self.end_where(state, |digest, kept| {
             kept.account == account.0 && kept.bond.is_none() && but != digest
         })
-        .map(drop)
     }
 
     /// Ends all sessions of an account and all its tokens for programs.
     pub(super) fn end_all(&self, state: &State, account: AccountId) -> Result<(), Failure> {
         self.end_where(state, |_, kept| kept.account == account.0)
-            .map(drop)
     }
 
     /// Ends those whose time is over.
     pub(super) fn end_old(&self, state: &State, now: i64) -> Result<(), Failure> {
         self.end_where(state, |_, kept| !kept.is_open(now))
-            .map(drop)
     }
 
-    pub(super) fn end_where(
+    fn end_where(
         &self,
         state: &State,
         is_ended: impl Fn(&str, &Kept) -> bool,
-    ) -> Result<usize, Failure> {
+    ) -> Result<(), Failure> {
         let mut all = self.all();
         let changes: Vec<StateChange> = all
             .iter()
@@ -264,12 +260,12 @@ impl Sessions {
             .map(|(digest, kept)| (TABLE, named(digest, kept), None))
             .collect();
         if changes.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         // In memory first: whatever the disk does, nobody comes in by it any more.
         all.retain(|digest, kept| !is_ended(digest, kept));
         state.put_all(&changes)?;
-        Ok(changes.len())
+        Ok(())
     }
 
     pub(super) fn all(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
