@@ -7,11 +7,16 @@ use store::Body;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
      frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// A file of somebody's mail can do nothing, wherever a browser opens it. `default-src` says nothing of who frames it (CSP 3 §6.1).
+pub(super) const FILE_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
 /// What every response carries. The referrer goes to our own pages only: with `no-referrer` a browser would hide from us, too, where a
 /// form came from (Fetch §3.2.5).
-const FIELDS: [(&str, &str); 6] = [
+const FIELDS: [(&str, &str); 7] = [
     ("Content-Security-Policy", POLICY),
     ("X-Content-Type-Options", "nosniff"),
+    // For browsers that know no frame-ancestors (RFC 7034).
+    ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "same-origin"),
     (
         "Permissions-Policy",

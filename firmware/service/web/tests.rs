@@ -1,5 +1,6 @@
 //! The page's handlers on a real archive, without a socket: what each visitor gets, and what nobody gets.
 
+mod framing;
 mod machine;
 mod setup;
 
@@ -651,7 +652,7 @@ fn pictures_are_shown_for_what_they_are() {
     assert_eq!(shown.field("Content-Type"), "image/jpeg");
     assert_eq!(shown.field("X-Content-Type-Options"), "nosniff");
     let policy = shown.field("Content-Security-Policy");
-    assert_eq!(policy, "default-src 'none'; sandbox");
+    assert_eq!(policy, response::FILE_POLICY);
     for part in ["2", "3", "x", "-1"] {
         assert_eq!(kim.get(&scene, &picture(part)).status, 404, "{part}");
     }

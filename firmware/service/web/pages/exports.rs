@@ -3,7 +3,7 @@
 //! Works without a script: the page of an export asks again by itself until the file is there. What is made, and for whom, is
 //! [`crate::export`]'s.
 
-use super::super::response::Content;
+use super::super::response::{Content, FILE_POLICY};
 use super::super::{Response, visit::Visit};
 use super::layout::Width;
 use crate::export::{
@@ -246,7 +246,7 @@ pub(in super::super) fn file(visit: &Visit, id: &str) -> Response {
                     format!("attachment; filename=\"{name}\""),
                 )
                 .with("ETag", format!("\"{name}\""))
-                .with("Content-Security-Policy", "default-src 'none'; sandbox");
+                .with("Content-Security-Policy", FILE_POLICY);
             response.content = Content::Body(body);
             response
         }

@@ -2,9 +2,10 @@
 //!
 //! Whoever may not see it gets the same answer as for a message that does not exist. Nothing of it is sent before the log has the view.
 
-use super::super::mail_html;
+use super::super::mail_html::{self, Safe};
+use super::super::response::{Content, FILE_POLICY};
 use super::super::site::LARGE_PATIENCE;
-use super::super::{Response, response::Content, visit::Visit};
+use super::super::{Response, visit::Visit};
 use super::layout::{Width, encoded};
 use crate::keeper::Failure;
 use crate::keeper::messages::Entry;
@@ -90,7 +91,8 @@ pub(in super::super) fn html_part(visit: &Visit, number: &str, index: &str) -> R
         let safe =
             is_own(part, "text/html").then(|| mail_html::safe(&part.text(), pictures(parts)))?;
         let page = Response::page(200, safe.html);
-        Some(page.with("Content-Security-Policy", mail_html::POLICY))
+        let page = page.with("Content-Security-Policy", mail_html::POLICY);
+        Some(page.with("X-Frame-Options", "SAMEORIGIN"))
     })
 }
 
@@ -99,7 +101,7 @@ pub(in super::super) fn picture(visit: &Visit, number: &str, index: &str) -> Res
     with_part(visit, number, index, Purpose::Show, |_, part| {
         let media_type = picture_type(part)?;
         let picture = Response::new(200, media_type, part.bytes());
-        Some(picture.with("Content-Security-Policy", "default-src 'none'; sandbox"))
+        Some(picture.with("Content-Security-Policy", FILE_POLICY))
     })
 }
 
@@ -110,7 +112,7 @@ pub(in super::super) fn attachment(visit: &Visit, number: &str, index: &str) -> 
         let file = Response::new(200, "application/octet-stream", part.bytes());
         let name = disposition(&file_name(visit, part));
         let file = file.with("Content-Disposition", name);
-        Some(file.with("Content-Security-Policy", "default-src 'none'; sandbox"))
+        Some(file.with("Content-Security-Policy", FILE_POLICY))
     })
 }
 
@@ -125,7 +127,7 @@ pub(in super::super) fn download(visit: &Visit, number: &str) -> Response {
                 format!("attachment; filename=\"{number}.eml\""),
             );
             response.content = Content::Body(body);
-            response.with("Content-Security-Policy", "default-src 'none'; sandbox")
+            response.with("Content-Security-Policy", FILE_POLICY)
         }
         Err(Failure::NotFound(_)) => visit.not_found(),
         Err(failure) => visit.failed(&failure),
