@@ -617,6 +617,9 @@ fn html_mail_is_shown_without_anything_that_acts() {
     for sign in ["<script", "onclick", "evil.example"] {
         assert!(!html.contains(sign), "{sign} in {html}");
     }
+    assert!(page.contains("One picture in the text"), "{page}");
+    let attachments = between(&page, "One attachment", "</ul>");
+    assert!(!attachments.contains("/file/1\""), "{attachments}");
     let picture = kim.get(&scene, &format!("/message/{number}/file/1"));
     assert_eq!(picture.field("Content-Type"), "application/octet-stream");
     let disposition = picture.field("Content-Disposition");

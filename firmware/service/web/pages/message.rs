@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mail::MessagePart;
 use maud::{Markup, html};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use store::Body;
 
 /// 64 MiB of a message are read into memory to show it; larger ones are handed out whole.
@@ -53,15 +53,17 @@ pub(in super::super) fn show(visit: &Visit, number: &str) -> Response {
             return printed(visit, opened, &parts);
         }
         let wants_text = view == Some("text");
-        let (content, tab) = match html_part {
-            Some(index) if !wants_text => (frame(visit, opened, &parts[index], index), "html"),
+        let safe = html_part.map(|index| mail_html::safe(&parts[index].text(), HashMap::new()));
+        let (content, tab) = match (html_part, &safe) {
+            (Some(index), Some(safe)) if !wants_text => (frame(visit, opened, safe, index), "html"),
             _ => (text(&opened.bytes), "text"),
         };
+        let named = safe.map(|safe| safe.named).unwrap_or_default();
         let content = html! {
             (head(visit, opened))
             (tabs(visit, opened, tab, html_part.is_some()))
             (content)
-            (files(visit, opened, &parts))
+            (files(visit, opened, &parts, &named))
         };
         message_page(visit, opened, content)
     })
@@ -251,21 +253,28 @@ fn is_own(part: &MessagePart, media_type: &str) -> bool {
 
 /// The pictures that the HTML names by their Content-ID, written into it: a frame without an origin is given nothing by its own server.
 fn pictures(parts: &[MessagePart]) -> HashMap<String, String> {
-    let mut left = PICTURES_BYTES_MAX;
-    let mut pictures = HashMap::new();
-    for part in parts.iter().filter(|part| !part.content_id.is_empty()) {
-        let Some(media_type) = picture_type(part) else {
-            continue;
-        };
-        let Some(rest) = left.checked_sub(part.size_bytes()) else {
-            continue;
-        };
-        left = rest;
+    let picture = |(index, media_type): (usize, &'static str)| {
+        let part = &parts[index];
         let base64 = BASE64_STANDARD.encode(part.bytes());
         let address = format!("data:{media_type};base64,{base64}");
-        pictures.insert(part.content_id.clone(), address);
+        (part.content_id.clone(), address)
+    };
+    shown_in_text(parts).into_iter().map(picture).collect()
+}
+
+/// Which parts can be shown where HTML names them: pictures that are safe and not too large, each with its type.
+fn shown_in_text(parts: &[MessagePart]) -> Vec<(usize, &'static str)> {
+    let mut left = PICTURES_BYTES_MAX;
+    let mut shown = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        let picture_type = picture_type(part).filter(|_| !part.content_id.is_empty());
+        let rest = left.checked_sub(part.size_bytes());
+        if let (Some(media_type), Some(rest)) = (picture_type, rest) {
+            left = rest;
+            shown.push((index, media_type));
+        }
     }
-    pictures
+    shown
 }
 
 /// Tells pictures that browsers show and that hold no script by their first bytes: what the sender calls them does not count.
@@ -418,9 +427,8 @@ fn address(visit: &Visit, opened: &Opened, view: &str) -> String {
     }
 }
 
-fn frame(visit: &Visit, opened: &Opened, part: &MessagePart, index: usize) -> Markup {
+fn frame(visit: &Visit, opened: &Opened, safe: &Safe, index: usize) -> Markup {
     let words = visit.words;
-    let safe = mail_html::safe(&part.text(), HashMap::new());
     html! {
         @if safe.has_remote { p.quiet { (words.text("remote-left-out")) } }
         iframe.mail sandbox="allow-popups allow-popups-to-escape-sandbox" title=(words.text("message")) src={ "/message/" (opened.number) "/html/" (index) } {}
@@ -431,9 +439,14 @@ fn text(bytes: &[u8]) -> Markup {
     html! { pre { (mail::read(bytes).body) } }
 }
 
-fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
+fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart], named: &HashSet<String>) -> Markup {
     let words = visit.words;
-    let files = files_of(parts);
+    let shown = shown_in_text(parts);
+    let is_named = |part: &MessagePart| !part.is_attachment && named.contains(&part.content_id);
+    let is_shown = |(index, part): &(usize, &MessagePart)| {
+        is_named(part) && shown.iter().any(|(shown, _)| shown == index)
+    };
+    let (in_text, files): (Vec<_>, Vec<_>) = files_of(parts).into_iter().partition(is_shown);
     let mut previews_left = PREVIEWS_MAX;
     html! {
         @if !files.is_empty() {
@@ -441,8 +454,8 @@ fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
             ul.files {
                 @for (index, part) in files {
                     li {
-                        a href={ "/message/" (opened.number) "/file/" (index) } { (file_name(visit, part)) }
-                        span.quiet { (words.size(part.size_bytes())) " · " (part.media_type) }
+                        (file_link(visit, opened, index, part))
+                        @if is_named(part) { span.quiet { (words.text("picture-in-text")) } }
                         @if is_previewed(part, &mut previews_left) {
                             (preview(visit, part, &format!("/message/{}/picture/{index}", opened.number)))
                         }
@@ -450,6 +463,20 @@ fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
                 }
             }
         }
+        @if !in_text.is_empty() {
+            details.quiet {
+                summary { (words.filled("pictures-in-text", &[("count", in_text.len().into())])) }
+                ul.files { @for (index, part) in in_text { li { (file_link(visit, opened, index, part)) } } }
+            }
+        }
+    }
+}
+
+fn file_link(visit: &Visit, opened: &Opened, index: usize, part: &MessagePart) -> Markup {
+    let size = visit.words.size(part.size_bytes());
+    html! {
+        a href={ "/message/" (opened.number) "/file/" (index) } { (file_name(visit, part)) }
+        span.quiet { (size) " · " (part.media_type) }
     }
 }
 

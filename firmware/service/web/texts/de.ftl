@@ -347,6 +347,11 @@ found = { $count ->
 found-nothing-hint = Versuchen Sie weniger oder andere Wörter. Gesucht wird nur in Ihren Mails.
 filter-attachment = nur mit Anhang
 filter-large = nur über 5 MB
+picture-in-text = Bild im Text, das dort nicht gezeigt wird
+pictures-in-text = { $count ->
+    [one] Ein Bild im Text
+   *[other] { $count } Bilder im Text
+  }
 attachments = { $count ->
     [one] Ein Anhang
    *[other] { $count } Anhänge

@@ -347,6 +347,11 @@ found = { $count ->
 found-nothing-hint = Try fewer or other words. Only mail that is yours is searched.
 filter-attachment = only with attachments
 filter-large = only larger than 5 MB
+picture-in-text = Picture in the text that is not shown there
+pictures-in-text = { $count ->
+    [one] One picture in the text
+   *[other] { $count } pictures in the text
+  }
 attachments = { $count ->
     [one] One attachment
    *[other] { $count } attachments
