@@ -14,6 +14,7 @@ mod plot;
 mod qr_code;
 mod query_words;
 mod range;
+mod reasons;
 mod request;
 mod response;
 mod site;

@@ -2,6 +2,7 @@
 //!
 //! What is a warning decides [`crate::health`]; each has one text in the catalogue.
 
+use super::reasons;
 use super::time_zone::TimeZone;
 use super::words::Words;
 use crate::health::Warning;
@@ -15,19 +16,20 @@ const WHY_CHARS_MAX: usize = 300;
 pub(crate) fn in_words(words: &Words, zone: TimeZone, warning: &Warning) -> String {
     let moment = |at_s: i64| FluentValue::from(words.moment(zone.local_s(at_s)));
     let day = |at_s: i64| FluentValue::from(words.day(zone.local_s(at_s)));
+    let because = |why: &str| cut(&reasons::plain(words, why));
     let number = |number: u64| FluentValue::from(words.number(number));
     match warning {
-        Warning::MailRefused { why } => words.filled("warning-refused", &[("why", cut(why))]),
+        Warning::MailRefused { why } => words.filled("warning-refused", &[("why", because(why))]),
         Warning::Damaged { places } => {
             words.filled("warning-damaged", &[("places", number(*places))])
         }
         Warning::SecondDiskDetached { why } => {
-            words.filled("warning-detached", &[("why", cut(why))])
+            words.filled("warning-detached", &[("why", because(why))])
         }
         Warning::SecondDiskDiverged => words.text("warning-diverged"),
         Warning::SecondDiskTooSmall => words.text("warning-too-small"),
         Warning::Alarm { at_s, text } => {
-            let values = [("at", moment(*at_s)), ("text", cut(text))];
+            let values = [("at", moment(*at_s)), ("text", because(text))];
             words.filled("warning-alarm", &values)
         }
         Warning::RoomLow {
@@ -48,7 +50,7 @@ pub(crate) fn in_words(words: &Words, zone: TimeZone, warning: &Warning) -> Stri
             words.filled("warning-certificate", &[("day", day(*at_s))])
         }
         Warning::OutgoingFails { since_s, why } => {
-            let values = [("since", moment(*since_s)), ("why", cut(why))];
+            let values = [("since", moment(*since_s)), ("why", because(why))];
             words.filled("warning-outgoing", &values)
         }
         Warning::IndexBehind { entries } => {

@@ -4,6 +4,7 @@
 //! written into a page: one that was tested stays with the test.
 
 use super::super::mail_test::{NotBegun, Progress, TestMail};
+use super::super::reasons::plain;
 use super::super::words::Words;
 use super::super::{Response, visit::Visit};
 use super::layout::{self, Width};
@@ -387,10 +388,11 @@ fn trouble_text(words: &Words, trouble: &Trouble) -> String {
         let step = words.text(step_text(step));
         words.filled(key, &[("step", step.into())])
     };
+    let because = |error: &std::io::Error| plain(words, &error.to_string());
     match trouble {
         Trouble::Address(address) => said("out-address", address),
         Trouble::Unknown { server, .. } => said("out-unknown", server),
-        Trouble::Unreachable(error) => said("out-unreachable", &error.to_string()),
+        Trouble::Unreachable(error) => said("out-unreachable", &because(error)),
         Trouble::Slow(step) => at("out-slow", *step),
         Trouble::Broken { step, .. } => at("out-broken", *step),
         Trouble::Odd { said: text, .. } => said("out-odd", text),
@@ -402,8 +404,8 @@ fn trouble_text(words: &Words, trouble: &Trouble) -> String {
         Trouble::NoStartTls => words.text("out-no-starttls"),
         Trouble::NoSignIn => words.text("out-no-sign-in"),
         Trouble::NoPassword => words.text("out-no-password"),
-        Trouble::Certificate { why, .. } => said("out-certificate", why),
-        Trouble::Tls(error) => said("out-tls-fails", &error.to_string()),
+        Trouble::Certificate { why, .. } => said("out-certificate", &plain(words, why)),
+        Trouble::Tls(error) => said("out-tls-fails", &because(error)),
     }
 }
 

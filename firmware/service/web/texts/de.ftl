@@ -738,3 +738,22 @@ event-notice-given = Nachricht an Betroffene
 event-register-kept = Verzeichnis der Personen verglichen
 event-session-ended = Abgemeldet
 event-mail-sent = Eigene Mail von Coffer gesendet
+
+# Übliche Gründe des Systems und von TLS
+
+reason-expired = das Zertifikat ist abgelaufen
+reason-not-yet-valid = das Zertifikat gilt noch nicht, oder eine Uhr geht falsch
+reason-other-name = das Zertifikat gilt für einen anderen Namen
+reason-unknown-issuer = kein bekannter Aussteller hat das Zertifikat ausgestellt
+reason-bad-certificate = das Zertifikat ist beschädigt oder gefälscht
+reason-no-tls = dort wird kein TLS gesprochen
+reason-old-tls = dort wird nur ein veraltetes TLS gesprochen
+reason-refused = dort nimmt niemand Verbindungen an
+reason-no-route = kein Weg führt dorthin
+reason-no-network = diese Box hat kein Netz oder keinen Weg aus ihrem eigenen hinaus
+reason-no-name = niemand kennt diesen Namen
+reason-slow = es kam nicht rechtzeitig eine Antwort
+reason-broken = die Gegenseite hat die Verbindung abgebrochen
+reason-full = die Platte ist voll
+reason-read-only = die Platte lässt sich nur lesen
+reason-disk = die Platte liest oder schreibt nicht

@@ -738,3 +738,22 @@ event-notice-given = Notice given
 event-register-kept = Register of people compared
 event-session-ended = Signed out
 event-mail-sent = Mail of Coffer’s own sent
+
+# Usual reasons of the system and of TLS
+
+reason-expired = the certificate has expired
+reason-not-yet-valid = the certificate is not valid yet, or a clock is wrong
+reason-other-name = the certificate is for another name
+reason-unknown-issuer = nobody known has issued the certificate
+reason-bad-certificate = the certificate is damaged or forged
+reason-no-tls = no TLS is spoken there
+reason-old-tls = only an outdated kind of TLS is spoken there
+reason-refused = nobody takes connections there
+reason-no-route = no way leads there
+reason-no-network = this box has no network, or no way out of its own
+reason-no-name = nobody knows this name
+reason-slow = no answer came in time
+reason-broken = the other side broke the connection off
+reason-full = the disk is full
+reason-read-only = the disk can only be read
+reason-disk = the disk does not read or write
