@@ -741,6 +741,11 @@ fn each_reads_as_much_of_the_log_as_his_role_allows() {
     assert!(!own.contains("Account changed: chef"), "{own}");
     let all = operator.get(&scene, "/log").text();
     assert!(
+        all.contains("kim gets an address: kim@office.example"),
+        "{all}"
+    );
+    assert!(!all.contains("account 1025"), "{all}");
+    assert!(
         all.contains("Message read") && all.contains("Signed in"),
         "{all}"
     );

@@ -3,7 +3,9 @@
 use super::super::words::Words;
 use super::super::{Response, visit::Visit};
 use super::layout::{Width, encoded};
+use super::log_words;
 use crate::people::{AuditFilter, AuditPage};
+use archive::people::AccountId;
 use archive::{Event, EventKind};
 use maud::{Markup, html};
 
@@ -46,6 +48,15 @@ pub(super) fn before(visit: &Visit) -> Option<u64> {
 
 fn content(visit: &Visit, filter: &AuditFilter, page: &AuditPage) -> Markup {
     let words = visit.words;
+    let accounts = visit.acting().and_then(|acting| acting.accounts().ok());
+    let accounts = accounts.unwrap_or_default();
+    let name = |id: AccountId| {
+        let found = accounts.iter().find(|account| account.id == id);
+        found.map_or_else(
+            || words.filled("log-account-number", &[("number", id.to_string().into())]),
+            |account| account.display_name.clone(),
+        )
+    };
     let older = |before: u64| format!("/log?account={}&before={before}", encoded(&filter.account));
     let file = |form: &str| format!("/log/file/{form}?account={}", encoded(&filter.account));
     html! {
@@ -59,7 +70,7 @@ fn content(visit: &Visit, filter: &AuditFilter, page: &AuditPage) -> Markup {
             a href=(file("jsonl")) { (words.text("log-jsonl")) }
         }
         ol.hits.log { @for (number, at_us, event) in &page.entries {
-            @if let Some(event) = store::decode_event(event) { (entry(visit, *number, *at_us, &event)) }
+            @if let Some(event) = store::decode_event(event) { (entry(visit, (*number, *at_us), &event, &name)) }
         } }
         nav.pages aria-label=(words.text("pages")) {
             span {}
@@ -68,10 +79,15 @@ fn content(visit: &Visit, filter: &AuditFilter, page: &AuditPage) -> Markup {
     }
 }
 
-fn entry(visit: &Visit, number: u64, at_us: i64, event: &Event) -> Markup {
+fn entry(
+    visit: &Visit,
+    (number, at_us): (u64, i64),
+    event: &Event,
+    name: &dyn Fn(AccountId) -> String,
+) -> Markup {
     let words = visit.words;
     let at = words.moment(visit.local_s(at_us.div_euclid(1_000_000)));
-    let said = said(words, event).join(" – ");
+    let said = said(words, event, name).join(" – ");
     html! {
         li {
             strong { (kind_text(words, event.kind)) }
@@ -82,11 +98,15 @@ fn entry(visit: &Visit, number: u64, at_us: i64, event: &Event) -> Markup {
     }
 }
 
-/// Who, what, and from what to what, as far as the entry says.
-fn said(words: &Words, event: &Event) -> Vec<String> {
+/// Who, what, by which rule, and from what to what, as far as the entry says.
+fn said(words: &Words, event: &Event, name: &dyn Fn(AccountId) -> String) -> Vec<String> {
     let who = [event.account.as_str(), event.peer.as_str()];
     let who: Vec<_> = who.into_iter().filter(|part| !part.is_empty()).collect();
-    let mut said = vec![who.join(", "), cut(&event.text)];
+    let mut said = vec![
+        who.join(", "),
+        log_words::in_words(words, &cut(&event.text), name),
+    ];
+    said.extend(rule(words, event));
     if !event.before.is_empty() || !event.after.is_empty() {
         said.push(format!("{} → {}", cut(&event.before), cut(&event.after)));
     }
@@ -96,6 +116,19 @@ fn said(words: &Words, event: &Event) -> Vec<String> {
     }
     said.retain(|part| !part.is_empty());
     said
+}
+
+/// Who agreed to a change, or what else made it take effect later than at once.
+fn rule(words: &Words, event: &Event) -> Option<String> {
+    match event.rule.as_str() {
+        "notice" => Some(words.text("log-rule-notice")),
+        "shown to everybody" => Some(words.text("log-rule-shown")),
+        _ if event.second_person.is_empty() => None,
+        _ => {
+            let who = ("who", event.second_person.as_str().into());
+            Some(words.filled("log-agreed", &[who]))
+        }
+    }
 }
 
 fn cut(text: &str) -> String {

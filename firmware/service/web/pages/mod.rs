@@ -8,6 +8,7 @@ pub(super) mod exports;
 pub(super) mod layout;
 pub(super) mod log;
 pub(super) mod log_file;
+mod log_words;
 pub(super) mod machine;
 pub(super) mod message;
 pub(super) mod metrics;

@@ -441,7 +441,7 @@ fn a_certificate_of_others_is_put_in_and_taken_out() {
     assert_eq!(renewed.load(Ordering::SeqCst), 2);
     let log = operator.get(&scene, "/log").text();
     assert!(
-        log.matches("certificate").count() >= 2 && !log.contains("PRIVATE"),
+        log.matches("Certificate of the page").count() >= 2 && !log.contains("PRIVATE"),
         "{log}"
     );
 }
