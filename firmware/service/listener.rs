@@ -693,11 +693,12 @@ mod tests {
         for _ in 0..3 {
             acceptor.clone().start_thread()?;
         }
-        let until = Instant::now() + Duration::from_secs(60);
-        while listener.shared.lock().threads > 1 && Instant::now() < until {
-            thread::yield_now();
-        }
-        assert_eq!(listener.shared.lock().threads, 1);
+        let shared = &listener.shared;
+        let too_many = |open: &mut Open| open.threads > 1;
+        let patience = Duration::from_secs(60);
+        let waited = (shared.ended).wait_timeout_while(shared.lock(), patience, too_many);
+        let (open, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(open.threads, 1);
         Ok(())
     }
 

@@ -89,15 +89,12 @@ pub(super) fn note(words: &Words, note: &Note) -> String {
 
 /// Says why a query cannot be searched, and at which character of it.
 pub(super) fn error(words: &Words, error: &QueryError) -> String {
-    match error {
-        QueryError::TooLong { .. } => words.text("query-long"),
-        QueryError::TooManyTerms { at } => {
-            words.filled("query-many", &[("at", words.number(*at as u64).into())])
-        }
-        QueryError::TooDeep { at } => {
-            words.filled("query-deep", &[("at", words.number(*at as u64).into())])
-        }
-    }
+    let (key, at) = match error {
+        QueryError::TooLong { .. } => return words.text("query-long"),
+        QueryError::TooManyTerms { at } => ("query-many", *at),
+        QueryError::TooDeep { at } => ("query-deep", *at),
+    };
+    words.filled(key, &[("at", words.number(at as u64).into())])
 }
 
 fn cut(text: &str) -> FluentValue<'static> {
