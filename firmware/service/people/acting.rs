@@ -5,7 +5,6 @@ use super::desk::{Desk, must_choose_password};
 use super::kept_register::By;
 use super::messages::{Act, ApiTokenTerms, AuditFilter, Denial, PeopleAnswer, Secret, Token};
 use super::{audit_log, importing, secrets};
-use crate::accounts;
 use crate::outgoing::Route;
 use archive::people::{
     Account, AccountId, Action, Change, Grant, Proposal, Reach, Refusal, Register, check_password,
@@ -295,8 +294,7 @@ impl Desk<'_> {
     /// Checks the password of who is signed in already: a screen that was left open does not do for what follows.
     fn demand_password(self, person: Person, password: &Secret) -> Result<(), Denial> {
         self.demand(person, "password", || {
-            let record = secrets::password(self.store.state(), person.account.id)?;
-            Ok(accounts::verify(record.as_ref(), &password.0))
+            self.is_password(Some(person.account), &password.0)
         })
     }
 
