@@ -17,7 +17,7 @@ PATHS = (ROOT / "tests/attacks/paths.txt").read_text().splitlines()
 
 # Fields that an answer with an attachment has, and no others.
 DOWNLOAD_FIELDS = {
-    "Content-Type", "Content-Disposition", "Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy",
+    "Content-Type", "Content-Disposition", "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy",
     "Permissions-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Cache-Control", "Content-Length",
     "Connection", "Date",
 }

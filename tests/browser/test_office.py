@@ -1,7 +1,10 @@
 """The whole of it, as its people meet it in Chromium: claimed, set up, mail found and read, and nobody sees what is not his."""
 
+import base64
 import os
+import struct
 import unittest
+import zlib
 from datetime import date, datetime, timedelta
 from zipfile import ZipFile
 
@@ -44,6 +47,38 @@ JVBERi0xLjQK
 """
 
 
+# A table with what can be done, what is done already, and what cannot be.
+TABLE = "name;display name;roles;addresses\nmia;Mia Kern;staff;mia@office.example info@office.example\nkim;;staff;\nbob;;king;"
+
+
+def photo(width, height):
+    """Gives a PNG of these pixels: a sky that grows darker (PNG, ISO/IEC 15948)."""
+    def chunk(kind, data):
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    rows = b"".join(b"\0" + bytes((90, 120 + row % 100, 230 - row % 150)) * width for row in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def with_photo(name, bytes_of):
+    """Gives the parts of a message with a picture attached."""
+    encoded = base64.encodebytes(bytes_of).decode()
+    return f"""\
+--outer
+Content-Type: text/plain; charset=utf-8
+
+Das Foto vom Dach.
+--outer
+Content-Type: image/png; name="{name}"
+Content-Disposition: attachment; filename="{name}"
+Content-Transfer-Encoding: base64
+
+{encoded}--outer--
+"""
+
+
 class Story(unittest.TestCase):
     """One office from its first start on; what belongs to whom is asked of each of its people."""
 
@@ -71,6 +106,8 @@ class Story(unittest.TestCase):
         self.office.days_later()
         self._mail_comes()
         self._find_and_read()
+        if scripts:
+            self._keys()
         self._take_along()
         self._not_the_colleagues()
         self._operator_is_refused()
@@ -183,6 +220,18 @@ class Story(unittest.TestCase):
         self._look_here(self.kim, "account-old-mail-asked")
         self.chef.open("/people")
         self._look(self.chef, "people")
+        self._table()
+
+    def _table(self):
+        """A table of accounts is tried, and nothing of it done."""
+        chef = self.chef
+        chef.open("/people/table")
+        self._look(chef, "people-table")
+        chef.send("/people/table", {"table": TABLE})
+        chef.at("main table").wait_for()
+        self._look_here(chef, "people-table-tried")
+        chef.open("/people")
+        self.assertEqual(chef.at(self._sheet("mia")).count(), 0)
 
     def _old_mail(self):
         """Mail from before there was an account, as offices bring it along."""
@@ -253,6 +302,8 @@ class Story(unittest.TestCase):
         fields = ["Content-Type: multipart/mixed; boundary=outer"]
         offer = message("kim@office.example", "Angebot =?utf-8?q?Schallschutz_f=C3=BCr_Gr=C3=BCnwald?=", WITH_HTML, fields)
         self.own, self.digest = self.office.send("kim@office.example", offer)
+        photo_mail = message("kim@office.example", "Foto vom Dach", with_photo("Dach.png", photo(640, 360)), fields)
+        self.photo, _ = self.office.send("kim@office.example", photo_mail)
         text = "Das Gehalt von Lee steht in der Tabelle Schallschutz."
         self.other, _ = self.office.send("lee@office.example", message("lee@office.example", "Gehalt", text))
         for number in range(30):
@@ -287,7 +338,12 @@ class Story(unittest.TestCase):
         for view in ("?view=text", "/source"):
             kim.open(f"/message/{self.own}{view}")
             self._look(kim, "message" + view.replace("?view=", "-").replace("/", "-"))
+        kim.open(f"/message/{self.photo}")
+        preview = kim.at("main a.preview img")
+        wait_for("the picture", lambda: preview.evaluate("picture => picture.complete && picture.naturalWidth") == 640)
+        self._look(kim, "message-photo")
         kim.open(f"/message/{self.own}")
+        self.assertIn("Bild im Text", kim.at("main details").last.inner_text())
         with kim.page.expect_download() as download:
             kim.at(f'main a[href="/message/{self.own}.eml"]').first.click()
         taken = download.value.path().read_bytes()
@@ -296,6 +352,34 @@ class Story(unittest.TestCase):
         for page in ("/log", "/account", "/trust"):
             kim.open(page)
             self._look(kim, "staff" + page.replace("/", "-"))
+
+    def _keys(self):
+        """A hand on the keys finds, opens and leaves a message."""
+        kim = self.kim
+        kim.open("/search?q=wärmepumpe")
+        press = kim.page.keyboard.press
+        focused = lambda: kim.page.evaluate("document.activeElement.getAttribute('href') || document.activeElement.name")
+        hits = kim.at("ol.hits a.hit").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+        for key, expected in [("/", "q"), ("Escape", None), ("j", hits[0]), ("j", hits[1]), ("k", hits[0])]:
+            press(key)
+            self.assertEqual(focused() or None, expected, key)
+        press("n")
+        kim.at("main a[rel=prev]").wait_for()
+        press("p")
+        kim.at("main a[rel=prev]").wait_for(state="detached")
+        press("j")
+        press("Enter")
+        kim.page.wait_for_url("**/message/**")
+        press("Escape")
+        kim.page.wait_for_url("**/search?**")
+
+    def _live(self):
+        """Figures change on a page that stays open."""
+        chef = self.chef
+        chef.open("/state")
+        before = chef.at("[data-live=figures]").inner_text()
+        self.office.send("kim@office.example", message("kim@office.example", "Nachtrag", "Noch ein Satz."))
+        wait_for("new figures", lambda: chef.at("[data-live=figures]").inner_text() != before)
 
     def _take_along(self):
         """All that a search finds, in one file that proves itself."""
@@ -312,7 +396,7 @@ class Story(unittest.TestCase):
             fetch.click()
         with ZipFile(download.value.path()) as taken:
             mails = [taken.read(name) for name in taken.namelist() if name.endswith(".eml")]
-        self.assertEqual(len(mails), 32, "all of kim's")
+        self.assertEqual(len(mails), 33, "all of kim's")
         self.assertEqual([mail for mail in mails if b"To: kim@" not in mail], [], "nothing of the colleague's")
         file = self.office.folder / "export.zip"
         download.value.save_as(file)
@@ -354,11 +438,45 @@ class Story(unittest.TestCase):
         chef.open("/log")
         self.assertNotIn("Grünwald", chef.at("main").inner_text())
         self._look(chef, "operator-log")
+        if self.scripts:
+            self._live()
+        self._program(chef, PASSWORD)
+        self._another_server()
+
+    def _program(self, window, password):
+        """A token for a program is shown once."""
+        window.open("/account/tokens")
+        name = window.path.strip("/").replace("/", "-")
+        who = window.at("header .who a").inner_text()
+        self._look(window, f"{name}-{who}")
+        window.send("/account/tokens/make", {"name": "Sicherung", "password": password})
+        window.at("main .mono").first.wait_for()
+        self._look_here(window, f"{name}-{who}-made")
+
+    def _another_server(self):
+        """Where notices go changes slowly, and everybody reads of it on every page."""
+        chef, kim = self.chef, self.kim
+        chef.open("/setup/outgoing")
+        chef.send("/setup/outgoing", {"server": "mail.office.example", "from": "coffer@office.example"})
+        chef.at("main .note").first.wait_for()
+        self._look(chef, "setup-outgoing-waits")
+        self._in_again(kim, "kim")
+        kim.open("/search?q=schallschutz")
+        kim.at("main .note").first.wait_for()
+        self._look(kim, "search-with-notice")
+        kim.follow("/people", "main")
+        kim.is_at("/people")
+        self._look(kim, "staff-people")
+        kim.send("/people/object")
+        kim.sees("objected", ".trouble")
 
     def _auditor(self):
         """The auditor sees nothing, and then what was released, once that has waited."""
         ada, chef = self.ada, self.chef
         self._in_again(ada, "ada")
+        self._program(ada, OWN_PASSWORD)
+        ada.open("/exports")
+        self._look(ada, "auditor-exports")
         ada.open("/search?q=schallschutz")
         self.assertEqual(self._count(ada), 0)
         self.assertEqual(ada.open(f"/message/{self.own}"), 404)

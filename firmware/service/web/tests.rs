@@ -962,6 +962,23 @@ fn every_page_speaks_both_languages() {
 }
 
 #[test]
+fn trusting_the_box_is_explained_for_each_system() {
+    let (scene, _) = Scene::claimed();
+    for language in ["de", "en"] {
+        let mut visitor = Browser {
+            language,
+            ..Browser::default()
+        };
+        let page = visitor.get(&scene, "/trust").text();
+        for system in ["Windows", "macOS", "iPhone", "Android", "Firefox"] {
+            let steps = between(&page, &format!("<h2>{system}"), "</ol>");
+            assert!(steps.contains("<li>"), "{language} {system}: {steps}");
+        }
+        assert!(page.contains("href=\"/trust/coffer.crt\""), "{page}");
+    }
+}
+
+#[test]
 fn the_language_is_switched_and_leads_back() {
     let scene = Scene::new();
     let mut browser = Browser::default();
