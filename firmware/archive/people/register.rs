@@ -211,6 +211,18 @@ impl Register {
         self.accounts.values().filter(knows).collect()
     }
 
+    /// Gives the shown names of those whom somebody may know of: whom he may list, and whoever has to do with a proposal that he knows.
+    pub fn names_for(&self, id: AccountId) -> BTreeMap<AccountId, &str> {
+        let listed = self.accounts_for(id).into_iter().map(|account| account.id);
+        let proposals = self.proposals_for(id).into_iter();
+        let involved = proposals.flat_map(|one| [Some(one.proposed_by), one.change.account()]);
+        let known = listed.chain(involved.flatten());
+        let named = known.filter_map(|id| Some((id, self.accounts.get(&id)?)));
+        named
+            .map(|(id, account)| (id, account.display_name.as_str()))
+            .collect()
+    }
+
     /// Notes that a person, who gave the password before, chose one of his own.
     ///
     /// # Errors

@@ -579,6 +579,8 @@ fn another_route_that_nobody_can_be_told_of_is_shown_for_30_days() {
             assert_eq!(register.objectionable_for(id).len(), 1, "{id}");
         }
         assert!(register.objectionable_for(OPERATOR).is_empty(), "his own");
+        let known: Vec<AccountId> = register.names_for(ANNA).into_keys().collect();
+        assert_eq!(known, [OPERATOR, ANNA], "who proposed it, and herself");
         if let Some(by) = objector {
             register.object(by, number, "no").expect("an objection");
             assert_eq!(register.proposed_route(), None);

@@ -79,6 +79,11 @@ impl Desk<'_> {
             }
             Act::Withdraw(number) => self.notes(by, |register| register.withdraw(id, number)),
             Act::Accounts => Ok(records(register.accounts_for(id), Account::to_record)),
+            Act::Names => {
+                let names = register.names_for(id).into_iter();
+                let names = names.map(|(id, name)| (id.0, name.to_owned()));
+                Ok(PeopleAnswer::Names(names.collect()))
+            }
             Act::Proposals => Ok(records(register.proposals_for(id), Proposal::to_record)),
             Act::Grants => Ok(records(register.grants_for(id), Grant::to_record)),
             Act::Import { table, dry_run } => importing::import(self, id, by, &table, dry_run),

@@ -11,6 +11,7 @@ use crate::keeper::messages::{
 use crate::keeper::{Failure, Keeper};
 use crate::outgoing::Route;
 use archive::people::{Account, AccountId, Change, Grant, Proposal, RecordError};
+use std::collections::BTreeMap;
 use store::Body;
 
 /// The people of a keeper's archive.
@@ -259,6 +260,13 @@ impl Acting<'_> {
     /// Lists the proposals that he may approve or that concern him.
     pub fn proposals(self) -> Result<Vec<Proposal>, Denial> {
         self.records(Act::Proposals, Proposal::from_record)
+    }
+
+    /// Gives how those are called whom he may know of.
+    pub fn names(self) -> Result<BTreeMap<AccountId, String>, Denial> {
+        let names = answer!(self.act(Act::Names), PeopleAnswer::Names(names) => names)?;
+        let names = names.into_iter();
+        Ok(names.map(|(id, name)| (AccountId(id), name)).collect())
     }
 
     /// Lists the grants that have not ended: all for who may release mail, his own for others.

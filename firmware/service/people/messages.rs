@@ -166,6 +166,8 @@ pub enum Act {
     Withdraw(u64),
     /// Lists the proposals that he may approve or that concern him.
     Proposals,
+    /// How those are called whom he may know of.
+    Names,
     /// Lists the grants that are open or will be.
     Grants,
     /// Makes accounts from a table and proposes their rights.
@@ -371,6 +373,8 @@ pub enum PeopleAnswer {
     Waits(Option<u64>),
     /// To `Accounts`, `Proposals`, `Grants`.
     Records(Vec<String>),
+    /// To `Names`: accounts, and their names.
+    Names(Vec<(u64, String)>),
     /// To `Search`.
     Page(SearchPage),
     /// To `View`.

@@ -4,6 +4,7 @@ use super::super::words::Words;
 use super::super::{Response, visit::Visit};
 use super::layout::{Width, encoded};
 use super::log_words;
+use super::people::names;
 use crate::people::{AuditFilter, AuditPage};
 use archive::people::AccountId;
 use archive::{Event, EventKind};
@@ -48,15 +49,7 @@ pub(super) fn before(visit: &Visit) -> Option<u64> {
 
 fn content(visit: &Visit, filter: &AuditFilter, page: &AuditPage) -> Markup {
     let words = visit.words;
-    let accounts = visit.acting().and_then(|acting| acting.accounts().ok());
-    let accounts = accounts.unwrap_or_default();
-    let name = |id: AccountId| {
-        let found = accounts.iter().find(|account| account.id == id);
-        found.map_or_else(
-            || words.filled("log-account-number", &[("number", id.to_string().into())]),
-            |account| account.display_name.clone(),
-        )
-    };
+    let name = names(visit);
     let older = |before: u64| format!("/log?account={}&before={before}", encoded(&filter.account));
     let file = |form: &str| format!("/log/file/{form}?account={}", encoded(&filter.account));
     html! {

@@ -24,6 +24,23 @@ pub(in super::super) fn role_name(words: &Words, role: Role) -> String {
     })
 }
 
+/// Gives how accounts are called, by their numbers where the person may not know more.
+pub(super) fn names(visit: &Visit) -> impl Fn(AccountId) -> String {
+    let names = visit.acting().and_then(|acting| acting.names().ok());
+    let names = names.unwrap_or_default();
+    let words = visit.words;
+    move |id| {
+        let number = [("number", id.to_string().into())];
+        let unnamed = || words.filled("account-number", &number);
+        names.get(&id).cloned().unwrap_or_else(unnamed)
+    }
+}
+
+/// Tells whether the person changes rights of others.
+pub(super) fn is_in_charge(visit: &Visit) -> bool {
+    visit.has(Role::Operator) || visit.has(Role::PrivacyOfficer)
+}
+
 /// Shows accounts and proposals.
 pub(in super::super) fn show(visit: &Visit) -> Response {
     page(visit, 200, html! {})
@@ -133,12 +150,13 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
         Ok(proposals) => proposals,
         Err(_) => return visit.not_found(),
     };
+    let name = names(visit);
     let content = html! {
         (above)
         @if !proposals.is_empty() {
             h2 { (words.text("proposals")) }
             p.quiet { (words.text("proposals-hint")) }
-            @for proposal in &proposals { (proposal_sheet(visit, proposal, &accounts)) }
+            @for proposal in &proposals { (proposal_sheet(visit, proposal, &name)) }
         }
         @for account in accounts.iter().filter(|account| account.state != State::Removed) {
             (account_sheet(visit, account, &grants))
@@ -162,6 +180,7 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
 fn account_sheet(visit: &Visit, account: &Account, grants: &[Grant]) -> Markup {
     let words = visit.words;
     let is_off = account.state == State::Disabled;
+    let is_in_charge = is_in_charge(visit);
     html! {
         section.sheet {
             h2 { (account.display_name) @if account.display_name != account.name { " (" (account.name) ")" } }
@@ -170,16 +189,16 @@ fn account_sheet(visit: &Visit, account: &Account, grants: &[Grant]) -> Markup {
                 dt { (words.text("roles")) }
                 dd {
                     @if account.roles.is_empty() { (words.text("no-role")) }
-                    @for role in &account.roles { div { (role_name(words, *role)) " " (deed(visit, account, "remove-role", role.name(), "", "remove")) } }
+                    @for role in &account.roles { div { (role_name(words, *role)) @if is_in_charge { " " (deed(visit, account, "remove-role", role.name(), "", "remove")) } } }
                 }
                 dt { (words.text("addresses")) }
                 dd {
                     @if account.addresses.is_empty() { (words.text("no-address")) }
-                    @for own in &account.addresses { div { (own.address) " " (deed(visit, account, "take-address", "", &own.address, "remove")) } }
+                    @for own in &account.addresses { div { (own.address) @if is_in_charge { " " (deed(visit, account, "take-address", "", &own.address, "remove")) } } }
                 }
                 (release::released(visit, account, grants))
             }
-            details { summary { (words.text("account-change")) } (account_deeds(visit, account, is_off)) }
+            @if is_in_charge { details { summary { (words.text("account-change")) } (account_deeds(visit, account, is_off)) } }
         }
     }
 }
@@ -246,31 +265,48 @@ fn deed(
     }
 }
 
-fn proposal_sheet(visit: &Visit, proposal: &Proposal, accounts: &[Account]) -> Markup {
+fn proposal_sheet(
+    visit: &Visit,
+    proposal: &Proposal,
+    name: &dyn Fn(AccountId) -> String,
+) -> Markup {
     let words = visit.words;
-    let name = |id: AccountId| {
-        let found = accounts.iter().find(|account| account.id == id);
-        found.map_or_else(|| id.to_string(), |account| account.display_name.clone())
-    };
     let values = [("by", name(proposal.proposed_by).into())];
     html! {
         section.sheet {
-            p { strong { (change_text(visit, &proposal.change, &name)) } }
+            p { strong { (change_text(visit, &proposal.change, name)) } }
             @if !proposal.reason.is_empty() { p { (proposal.reason) } }
             p.quiet { (words.filled("proposed-by", &values)) }
             (notices(visit, proposal))
             (shown(visit, proposal))
             @if proposal.objected_by.is_some() { p.trouble { (words.text("objected")) } }
             div.deeds {
-                @for (deed, text) in [("approve", "approve"), ("object", "object"), ("withdraw", "withdraw")] {
+                @for deed in deeds_with(visit, proposal) {
                     (visit.form(&format!("/people/{deed}"), html! {
                         input type="hidden" name="proposal" value=(proposal.number);
-                        button.second type="submit" { (words.text(text)) }
+                        button.second type="submit" { (words.text(deed)) }
                     }))
                 }
             }
         }
     }
+}
+
+/// What the person could do with a proposal, as its text is called: whether he may is decided when he does.
+fn deeds_with(visit: &Visit, proposal: &Proposal) -> Vec<&'static str> {
+    let me = visit.person.as_ref().map(|person| person.session.account);
+    let is_mine = me == Some(proposal.proposed_by);
+    let mut deeds = Vec::new();
+    if is_in_charge(visit) && !is_mine {
+        deeds.push("approve");
+    }
+    if proposal.objected_by.is_none() && !is_mine {
+        deeds.push("object");
+    }
+    if is_mine || visit.has(Role::PrivacyOfficer) {
+        deeds.push("withdraw");
+    }
+    deeds
 }
 
 /// Says how many of those concerned have their notice.

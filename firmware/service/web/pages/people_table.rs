@@ -42,7 +42,7 @@ fn page(visit: &Visit, status: u16, table: &str, above: Markup) -> Response {
     let content = html! {
         (above)
         p { (words.text("table-hint")) }
-        pre { (words.text("table-example")) }
+        pre.table tabindex="0" { (words.text("table-example")) }
         (visit.form("/people/table", html! {
             label for="table" { (words.text("table-field")) }
             p.hint #table-hint { (words.text("table-field-hint")) }

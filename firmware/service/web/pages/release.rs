@@ -1,6 +1,7 @@
 //! Mail released to an auditor: what a query finds, until a day, for a reason that the log keeps. It waits like all that lets somebody see more.
 
 use super::super::visit::Visit;
+use super::people::is_in_charge;
 use crate::people::{Acting, Denial};
 use archive::access::Scope;
 use archive::calendar::Date;
@@ -86,14 +87,20 @@ pub(super) fn released(visit: &Visit, account: &Account, grants: &[Grant]) -> Ma
                 @let (query, until) = terms_text(visit, &grant.terms);
                 div {
                     (words.filled("released-until", &[("query", query.into()), ("until", until.into())])) " "
-                    form.plain method="post" action="/people/end-release" {
-                        input type="hidden" name="token" value=(visit.form_token());
-                        input type="hidden" name="account" value=(account.id);
-                        input type="hidden" name="grant" value=(grant.number);
-                        button.link type="submit" { (words.text("release-end")) }
-                    }
+                    @if is_in_charge(visit) { (end_form(visit, account, grant)) }
                 }
             } }
+        }
+    }
+}
+
+fn end_form(visit: &Visit, account: &Account, grant: &Grant) -> Markup {
+    html! {
+        form.plain method="post" action="/people/end-release" {
+            input type="hidden" name="token" value=(visit.form_token());
+            input type="hidden" name="account" value=(account.id);
+            input type="hidden" name="grant" value=(grant.number);
+            button.link type="submit" { (visit.words.text("release-end")) }
         }
     }
 }

@@ -125,6 +125,11 @@ fn a_mail_server_that_replaces_a_dead_one_stands_on_every_page() {
         assert!(text.contains(SAID), "{page}: {text}");
     }
     let offered = kim.get(&scene, "/people").text();
+    assert!(offered.contains("chef"), "who proposed it: {offered}");
+    for deed in ["approve", "withdraw", "change", "make"] {
+        let action = format!("action=\"/people/{deed}\"");
+        assert!(!offered.contains(&action), "{deed}: {offered}");
+    }
     let number = between(&offered, "name=\"proposal\" value=\"", "\"");
     kim.post(&scene, "/people/object", &[("proposal", &number)]);
     assert!(!kim.get(&scene, "/search").text().contains(SAID));
