@@ -7,11 +7,15 @@
 use serde_json::{Map, Value};
 
 /// A number that is not an integer of 64 bits, as it was read.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct NotAnInteger(pub(crate) String);
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[error("number that cannot be signed: {0}")]
+pub struct NotAnInteger(pub String);
 
 /// Writes a value in its one form. The parser bounds how deep it is nested.
-pub(crate) fn canonical(value: &Value) -> Result<Vec<u8>, NotAnInteger> {
+///
+/// # Errors
+/// When a number in it is no integer of 64 bits.
+pub fn canonical(value: &Value) -> Result<Vec<u8>, NotAnInteger> {
     let mut written = Vec::new();
     write_value(&mut written, value)?;
     Ok(written)

@@ -250,6 +250,14 @@ impl Client {
             })
     }
 
+    /// Lists what the top-level targets role itself vouches for, once all is up to date; before, nothing. Delegated roles are not asked.
+    pub fn top_level_targets(&self) -> Vec<Target> {
+        match (&self.stage, &self.targets) {
+            (Stage::Refreshed, Some(targets)) => targets.says.all(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Gives the path of a target's file in the repository, which may bear its digest.
     pub fn file_path(&self, target: &Target) -> String {
         target.file_path(self.root.says.consistent_snapshot)

@@ -129,6 +129,9 @@ pub enum Fault {
     /// Not as long as it has to be, in bytes.
     #[error("longer or shorter than it must be, in bytes: {0}")]
     WrongLength(u64),
+    /// Longer than was signed.
+    #[error("longer than was signed")]
+    TooLong,
     /// Other content than was signed for.
     #[error("wrong digest, expected: {}", hex::encode(.0))]
     WrongDigest(Vec<u8>),
@@ -187,6 +190,23 @@ pub enum EspError {
     /// The partition cannot be written.
     #[error("cannot write the EFI partition")]
     Write(#[source] io::Error),
+}
+
+/// Why a version was not installed, marked or left.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The file that was fetched cannot be read.
+    #[error("cannot read what was fetched")]
+    Read(#[source] io::Error),
+    /// The file is not what was signed; nothing was written.
+    #[error("what was fetched is refused")]
+    Packed(#[source] Fault),
+    /// It cannot be unpacked, or is not what was signed then; nothing was written.
+    #[error("what was fetched cannot be unpacked")]
+    Unpack(#[source] io::Error),
+    /// The EFI partition.
+    #[error("the EFI partition fails")]
+    Esp(#[source] EspError),
 }
 
 /// Why there is no partition table to go by.

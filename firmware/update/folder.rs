@@ -89,7 +89,7 @@ impl MetadataFolder {
 ///
 /// # Errors
 /// That of `fill`, and `Write`.
-fn replace(
+pub(crate) fn replace(
     folder: &Path,
     name: &str,
     fill: impl FnOnce(&File, &Path) -> Result<(), UpdateError>,

@@ -162,6 +162,7 @@ fn folder_address(address: &str) -> Result<String, FetchError> {
 mod tests {
     use super::*;
     use crate::error::chain;
+    use crate::plain_fallback::is_of_clock_or_authority;
     use crate::repository::read_at_most;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
@@ -394,6 +395,7 @@ mod tests {
             "{}",
             chain(&refused)
         );
+        assert!(is_of_clock_or_authority(&refused));
         assert!(ask_by_tls(|_| Trust::Only(Vec::new())).is_err());
     }
 }

@@ -258,16 +258,27 @@ impl Listed {
     }
 }
 
+impl TargetText {
+    fn target(&self, path: &str) -> Target {
+        Target {
+            path: path.to_owned(),
+            length: self.length,
+            digests: self.hashes.clone(),
+            custom: self.custom.clone(),
+        }
+    }
+}
+
 impl Targets {
     /// Gives what this role itself says of a target.
     pub(crate) fn target(&self, path: &str) -> Option<Target> {
-        let text = self.targets.get(path)?;
-        Some(Target {
-            path: path.to_owned(),
-            length: text.length,
-            digests: text.hashes.clone(),
-            custom: text.custom.clone(),
-        })
+        Some(self.targets.get(path)?.target(path))
+    }
+
+    /// Gives all that this role itself vouches for, by path.
+    pub(crate) fn all(&self) -> Vec<Target> {
+        let all = self.targets.iter();
+        all.map(|(path, text)| text.target(path)).collect()
     }
 
     /// Gives the roles that may provide a target, in their order, and whether the last of them ends the search.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here asks a clock: whoever starts a client says what time it is. Source: §4.1, RFC 3339.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DAY_SECONDS: i64 = 86_400;
 
 /// A moment: seconds since the beginning of 1970, UTC.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Time(i64);
 
 /// Text that is not a moment as `2026-01-22T15:27:44Z`.
@@ -23,6 +23,17 @@ impl Time {
     /// Gives the moment so many seconds after the beginning of 1970, UTC.
     pub const fn from_unix(seconds: i64) -> Self {
         Self(seconds)
+    }
+
+    /// Gives the seconds since the beginning of 1970, UTC.
+    pub const fn unix(self) -> i64 {
+        self.0
+    }
+}
+
+impl From<Time> for String {
+    fn from(time: Time) -> Self {
+        time.to_string()
     }
 }
 

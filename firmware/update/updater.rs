@@ -54,6 +54,11 @@ impl<'a> Updater<'a> {
         self.client.found().cloned()
     }
 
+    /// Lists what the top-level targets role vouches for, after `refresh`.
+    pub fn top_level_targets(&self) -> Vec<Target> {
+        self.client.top_level_targets()
+    }
+
     /// Says whether the repository changed its timestamp without a new version.
     pub fn timestamp_changed(&self) -> bool {
         self.client.timestamp_changed()

@@ -52,6 +52,12 @@ impl EntryName {
         })
     }
 
+    /// Names a version that is to start no more, as when all its tries are used up; nothing when the counter is not 1 to 999.
+    pub fn spent(install: u16) -> Option<Self> {
+        let tries = Some(Tries { left: 0, done: 1 });
+        Self::good(install).map(|name| Self { tries, ..name })
+    }
+
     /// Gives the install counter: 1 to 999, 0 for the recovery slot's.
     pub fn install(self) -> u16 {
         self.install
@@ -148,6 +154,9 @@ mod tests {
         assert_eq!(EntryName::good(1000), None);
         assert_eq!(EntryName::on_trial(5, 0), None);
         assert_eq!(EntryName::on_trial(5, 10), None);
+        assert_eq!(EntryName::spent(0), None);
+        let spent = EntryName::spent(7).expect("works").to_string();
+        assert_eq!(spent, "cf7+0-1.efi");
         let longest = EntryName::on_trial(999, 9).expect("works").to_string();
         assert_eq!(longest, "cf999+9-0.efi");
         assert!(longest.len() <= NAME_CHARS_MAX);

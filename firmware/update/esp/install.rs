@@ -8,7 +8,7 @@ use super::layout::{
 };
 use crate::error::EspError;
 use aws_lc_rs::digest::{Context, Digest, SHA256};
-use std::io::Read;
+use std::io::{self, Read};
 
 /// 1 MiB: what is written and read back at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -81,6 +81,45 @@ pub fn rename(medium: &mut dyn Medium, slot: Slot, name: EntryName) -> Result<()
 pub fn remove(medium: &mut dyn Medium, slot: Slot) -> Result<(), EspError> {
     let versions = read(medium)?;
     commit(medium, &versions.with(slot, None))
+}
+
+/// Reads the bytes of a slot's version one after the other, of which there are so many.
+pub fn reader(medium: &mut dyn Medium, slot: Slot, size_bytes: u64) -> impl Read {
+    SlotReader {
+        medium,
+        offset: cluster_offset(slot.first_cluster()),
+        left: size_bytes.min(SLOT_BYTES),
+        sector: [0; SECTOR_BYTES * READ_SECTORS],
+        unread: 0..0,
+    }
+}
+
+/// 64 sectors at a time.
+const READ_SECTORS: usize = 64;
+
+struct SlotReader<'a> {
+    medium: &'a mut dyn Medium,
+    offset: u64,
+    left: u64,
+    sector: [u8; SECTOR_BYTES * READ_SECTORS],
+    unread: std::ops::Range<usize>,
+}
+
+impl Read for SlotReader<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.unread.is_empty() && self.left > 0 {
+            let count = self.left.min(self.sector.len() as u64) as usize;
+            let whole = count.next_multiple_of(SECTOR_BYTES);
+            self.medium.read(self.offset, &mut self.sector[..whole])?;
+            self.offset += whole as u64;
+            self.left -= count as u64;
+            self.unread = 0..count;
+        }
+        let count = self.unread.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&self.sector[self.unread.start..][..count]);
+        self.unread.start += count;
+        Ok(count)
+    }
 }
 
 /// Makes these the versions: one sector, then a flush.

@@ -36,15 +36,19 @@ mod entry_name;
 mod format;
 mod install;
 mod layout;
+mod said;
+#[cfg(test)]
+pub(crate) mod test_medium;
 #[cfg(test)]
 mod tests;
 
 pub use directory::{Version, Versions};
 pub use entry_name::{EntryName, Tries};
 pub use format::{Boot, format, write_note};
-pub use install::{install, read, remove, rename};
+pub use install::{install, read, reader, remove, rename};
 pub(crate) use layout::put;
 pub use layout::{NOTE_BYTES, PARTITION_BYTES, SLOT_BYTES, Slot};
+pub use said::version_number;
 
 use std::io;
 
