@@ -39,12 +39,21 @@ const IMAGE_LEVEL: i32 = 9;
 /// 128 MiB, as a power of two: more than a slot, so that the second copy of the version takes no room, and `zstd -d` still needs no flag.
 const IMAGE_WINDOW_LOG: u32 = 27;
 
+/// Where a box finds its updates.
+pub(crate) struct Updates {
+    /// Address of the folder with the repository.
+    pub(crate) address: String,
+    /// The root that it begins with, as it was signed.
+    pub(crate) root: Vec<u8>,
+}
+
 /// Builds everything for a board into a folder; what was there for the same version is replaced.
 pub(crate) fn assemble(
     board: &Board,
     coffer: &Path,
     cache: &Path,
     out: &Path,
+    updates: Option<&Updates>,
     release: bool,
 ) -> Result<(), ImageError> {
     let commit = Commit::current()?;
@@ -53,7 +62,10 @@ pub(crate) fn assemble(
     let rust_packages = rust_packages::of_binary(board)?;
     let licences = Licences::gather(&lock, &tree, &rust_packages)?;
     let modules = modules::gather(board, &tree)?;
-    let archive = initramfs::archive(board, &commit, coffer, &modules, &licences, &tree)?;
+    let mut archive = initramfs::archive(board, &commit, coffer, &modules, &licences, &tree)?;
+    if let Some(updates) = updates {
+        initramfs::put_updates(&mut archive, updates);
+    }
     let version = version(board, &commit, &modules, &archive.bytes(), &tree)?;
 
     let out = out.join(&board.name);

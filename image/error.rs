@@ -52,4 +52,32 @@ pub(crate) enum ImageError {
     Stub(&'static str),
     #[error("cannot lay out the disk")]
     Esp(#[from] update::EspError),
+    #[error("cannot understand {path}")]
+    Json {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("the repository is not as its followers would believe it")]
+    Repository(#[from] update::UpdateError),
+    #[error("a target cannot be installed")]
+    Target(#[from] update::InstallError),
+    #[error("cannot be signed")]
+    NotSignable(#[from] update::canonical::NotAnInteger),
+    #[error("not a release: {path}")]
+    NotARelease {
+        path: PathBuf,
+        source: update::release::NotARelease,
+    },
+    #[error("not an Ed25519 key of ours: {0}")]
+    NotAKey(PathBuf),
+    #[error("test keys may vouch for no release: {0}")]
+    TestKeys(PathBuf),
+    #[error("a root needs three keys of different people at least, of which two sign")]
+    TooFewRootKeys,
+    #[error("there is no root yet; stage one first in {0}")]
+    NoRoot(PathBuf),
+    #[error("nothing of this kind was built: {0}")]
+    NotBuilt(PathBuf),
+    #[error("a published file may not change: {0}")]
+    Published(PathBuf),
 }

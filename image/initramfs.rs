@@ -1,8 +1,10 @@
 //! What the kernel unpacks into memory and starts: our binary, modules, the few programs of others, and the licences of all.
 //!
 //! `/init` is the binary, `/bin/coffer` a link to it; `/modules` has the modules and their `index`; `/etc/coffer/release` says what this is,
-//! `KEY=value` a line: VERSION, BOARD, BUILD_TIME (seconds since 1970, UTC) and COMMIT. Programs and libraries lie where Debian has them.
+//! `KEY=value` a line: VERSION, BOARD, BUILD_TIME (seconds since 1970, UTC) and COMMIT. `/etc/coffer/updates` has the repository's `address` and
+//! the `root.json` that its followers begin with, unless the image was built without. Programs and libraries lie where Debian has them.
 
+use crate::assembly::Updates;
 use crate::board::Board;
 use crate::commit::Commit;
 use crate::cpio::{Archive, Node};
@@ -51,6 +53,17 @@ pub(crate) fn archive(
         archive.put(format!("licences/{name}"), Node::File(text.to_vec()));
     }
     Ok(archive)
+}
+
+/// Adds where the box finds its updates, and whom it believes.
+pub(crate) fn put_updates(archive: &mut Archive, updates: &Updates) {
+    let files = [
+        ("address", updates.address.clone().into_bytes()),
+        ("root.json", updates.root.clone()),
+    ];
+    for (name, bytes) in files {
+        archive.put(format!("etc/coffer/updates/{name}"), Node::File(bytes));
+    }
 }
 
 /// What `/etc/coffer/release` says.

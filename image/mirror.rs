@@ -90,15 +90,42 @@ impl<'a> Mirror<'a> {
         Ok(kept)
     }
 
+    /// Keeps the files of packages, and the sources that they were built from, in a folder; what is there already is not fetched again.
+    pub(crate) fn keep_with_sources(&self, lock: &Lock, to: &Path) -> Result<(), ImageError> {
+        files::create_folder(&to.join("sources"))?;
+        let sources = to.join("sources").canonicalize();
+        let sources = sources.map_err(files::read_error(to))?;
+        self.fetch_lists()?;
+        for package in &lock.packages {
+            let name = package.path.rsplit('/').next().unwrap_or(&package.name);
+            let kept = to.join("packages").join(name);
+            if kept.exists() {
+                continue;
+            }
+            say(&format!("keeping {} with its source", named(package)));
+            let source = format!("{}={}", package.name, package.version);
+            let mut apt = self.apt("apt-get");
+            apt.current_dir(&sources);
+            program::run(apt.args(["-qq", "--download-only", "source", &source]))?;
+            // Last, since it says that its source is there.
+            files::write(&kept, &files::read(&self.file(package)?)?)?;
+        }
+        Ok(())
+    }
+
     fn fetch_lists(&self) -> Result<(), ImageError> {
         let sources = host_sources()?;
-        let name = match sources.extension().is_some_and(|end| end == "sources") {
-            true => "debian.sources",
-            false => "debian.list",
+        let is_deb822 = sources.extension().is_some_and(|end| end == "sources");
+        let (name, text) = match (is_deb822, files::read_text(&sources)?) {
+            (true, text) => (
+                "debian.sources",
+                text.replace("Types: deb\n", "Types: deb deb-src\n"),
+            ),
+            (false, text) => ("debian.list", with_source_lines(&text)),
         };
         let folder = self.apt_root.join("etc/apt/sources.list.d");
         files::remove_folder(&folder)?;
-        files::write(&folder.join(name), &files::read(&sources)?)?;
+        files::write(&folder.join(name), text.as_bytes())?;
         program::run(self.apt("apt-get").args(["-qq", "update"])).map(drop)
     }
 
@@ -163,6 +190,13 @@ fn host_sources() -> Result<PathBuf, ImageError> {
         .ok_or(ImageError::NoSources)
 }
 
+/// Names a mirror's sources beside its packages.
+fn with_source_lines(text: &str) -> String {
+    let sources = text.lines().filter_map(|line| line.strip_prefix("deb "));
+    let sources = sources.map(|line| format!("deb-src {line}\n"));
+    format!("{text}\n{}", sources.collect::<String>())
+}
+
 fn check(package: &Package, bytes: &[u8]) -> Result<(), ImageError> {
     match hex(digest(&SHA256, bytes).as_ref()) == package.sha256 {
         true => Ok(()),
@@ -211,6 +245,13 @@ mod tests {
         assert_eq!(package.size_bytes, 43552);
         assert!(package.path.starts_with("pool/main/j/"));
         assert_eq!(super::package("Package: virtual\n"), None);
+    }
+
+    #[test]
+    fn a_mirror_has_sources_beside_its_packages() {
+        let list = "# ours\ndeb http://mirror/debian bookworm main\n";
+        let expected = format!("{list}\ndeb-src http://mirror/debian bookworm main\n");
+        assert_eq!(with_source_lines(list), expected);
     }
 
     #[test]
