@@ -1,5 +1,7 @@
-//! `coffer update tuf` and python-tuf: repositories of python-tuf are followed, and each client goes on where the other one stopped.
+//! `coffer update tuf` and python-tuf: repositories of python-tuf are followed, and each client goes on where the other one stopped; the
+//! repository that `scripts/release` makes is followed by both.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tests::{Folder, Process, Ran, coffer, python_with, run};
@@ -34,7 +36,7 @@ impl Follower<'_> {
             self.address(generation, "metadata"),
             self.address(generation, "targets"),
         );
-        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &"update",
             &"tuf",
             &"--metadata-dir",
@@ -47,7 +49,7 @@ impl Follower<'_> {
             &self.targets,
         ];
         for name in names {
-            arguments.extend([&"--target-name" as &dyn AsRef<std::ffi::OsStr>, name]);
+            arguments.extend([&"--target-name" as &dyn AsRef<OsStr>, name]);
         }
         arguments.push(&command);
         coffer(&arguments)
@@ -59,7 +61,7 @@ impl Follower<'_> {
             self.address(generation, "metadata"),
             self.address(generation, "targets"),
         );
-        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &self.script,
             &"follow",
             &self.metadata,
@@ -67,7 +69,7 @@ impl Follower<'_> {
             &targets,
             &self.targets,
         ];
-        arguments.extend(names.iter().map(|name| name as &dyn AsRef<std::ffi::OsStr>));
+        arguments.extend(names.iter().map(|name| name as &dyn AsRef<OsStr>));
         run(self.python, &arguments)
     }
 
@@ -97,9 +99,9 @@ fn repositories_of_python_tuf_are_followed_by_either_client() {
     let folder = Folder::new("tuf");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuf_repository.py");
     let repositories = folder.join("repositories");
-    let arguments: [&dyn AsRef<std::ffi::OsStr>; 3] = [&script, &"make", &repositories];
+    let arguments: [&dyn AsRef<OsStr>; 3] = [&script, &"make", &repositories];
     run(&python, &arguments).ok();
-    let arguments: [&dyn AsRef<std::ffi::OsStr>; 3] = [&script, &"serve", &repositories];
+    let arguments: [&dyn AsRef<OsStr>; 3] = [&script, &"serve", &repositories];
     let server = Process::start(&python, &arguments, &folder.join("server.log"));
     let port = server.next_line().expect("the server names its port");
     for kind in ["consistent", "plain"] {
@@ -113,7 +115,7 @@ fn repositories_of_python_tuf_are_followed_by_either_client() {
         };
         fs::create_dir_all(&follower.targets).expect("a folder");
         let root = served.join("1/metadata/1.root.json");
-        let init: [&dyn AsRef<std::ffi::OsStr>; 6] = [
+        let init: [&dyn AsRef<OsStr>; 6] = [
             &"update",
             &"tuf",
             &"--metadata-dir",
@@ -142,5 +144,150 @@ fn repositories_of_python_tuf_are_followed_by_either_client() {
             .coffer(3, &["notes-fr.txt"], "download")
             .failed(1, &["no such target: notes-fr.txt"]);
         follower.has(3, &served);
+    }
+}
+
+/// The top of the work tree.
+fn top() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("a folder above").to_owned()
+}
+
+/// Does a step of a release, as `scripts/release repository` does it.
+fn step(image: &Path, arguments: &[&dyn AsRef<OsStr>]) {
+    let mut all: Vec<&dyn AsRef<OsStr>> = vec![&"repository"];
+    all.extend(arguments);
+    run(image, &all).ok();
+}
+
+/// The program behind `scripts/release`.
+fn image_program() -> PathBuf {
+    let manifest = top().join("Cargo.toml");
+    let build: [&dyn AsRef<OsStr>; 7] = [
+        &"build",
+        &"--quiet",
+        &"--locked",
+        &"--package",
+        &"image",
+        &"--manifest-path",
+        &manifest,
+    ];
+    run("cargo", &build).ok();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(top().join("target"), PathBuf::from);
+    target.join("debug/image")
+}
+
+/// Makes a repository with one release of two boards, whose versions are some bytes, by the commands that a release is made with.
+fn make_release(folder: &Folder, repository: &Path) {
+    let image = image_program();
+    let step = |arguments: &[&dyn AsRef<OsStr>]| step(&image, arguments);
+    let key = |name: &str| folder.join(&format!("key-{name}"));
+    let public = |name: &str| folder.join(&format!("key-{name}.pub"));
+    for name in ["root1", "root2", "root3", "targets", "snapshot", "time"] {
+        step(&[&"new-key", &"--test", &key(name)]);
+    }
+    let roots = ["root1", "root2", "root3"].map(public);
+    let (targets, snapshot, time) = (public("targets"), public("snapshot"), public("time"));
+    step(&[
+        &"root",
+        &repository,
+        &"--root-key",
+        &roots[0],
+        &"--root-key",
+        &roots[1],
+        &"--root-key",
+        &roots[2],
+        &"--targets-key",
+        &targets,
+        &"--snapshot-key",
+        &snapshot,
+        &"--timestamp-key",
+        &time,
+    ]);
+    let built = folder.join("built");
+    for board in ["one", "two"] {
+        let name = built
+            .join(board)
+            .join(format!("coffer-{}-{board}", env!("CARGO_PKG_VERSION")));
+        let version = board.repeat(100_000);
+        fs::create_dir_all(built.join(board)).expect("a folder");
+        fs::write(name.with_added_extension("efi"), &version).expect("room");
+        let packed = zstd::encode_all(version.as_bytes(), 19).expect("packed");
+        fs::write(name.with_added_extension("efi.zst"), packed).expect("room");
+    }
+    step(&[
+        &"release",
+        &repository,
+        &"--built",
+        &built,
+        &"--board",
+        &"one",
+        &"--board",
+        &"two",
+    ]);
+    let staged = |name: &str| repository.join("staged").join(name);
+    for (file, signer) in [
+        ("1.root.json", "root1"),
+        ("1.root.json", "root3"),
+        ("1.targets.json", "targets"),
+        ("1.snapshot.json", "snapshot"),
+    ] {
+        step(&[&"sign", &staged(file), &"--key", &key(signer)]);
+    }
+    step(&[
+        &"publish",
+        &repository,
+        &"--test",
+        &"--timestamp-key",
+        &key("time"),
+    ]);
+}
+
+#[test]
+fn the_repository_of_a_release_is_followed_by_either_client() {
+    let Some(python) = python_with("tuf.ngclient, securesystemslib.signer") else {
+        return;
+    };
+    let folder = Folder::new("release");
+    let served = folder.join("served");
+    make_release(&folder, &served.join("1"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuf_repository.py");
+    let arguments: [&dyn AsRef<OsStr>; 3] = [&script, &"serve", &served];
+    let server = Process::start(&python, &arguments, &folder.join("server.log"));
+    let port = server.next_line().expect("the server names its port");
+    let names =
+        ["one", "two"].map(|board| format!("{board}/coffer-{}.efi.zst", env!("CARGO_PKG_VERSION")));
+    let names = names.each_ref().map(String::as_str);
+    for kind in ["coffer", "python-tuf"] {
+        let follower = Follower {
+            python: &python,
+            script: &script,
+            server: format!("http://127.0.0.1:{port}"),
+            metadata: folder.join(&format!("{kind}/metadata")),
+            targets: folder.join(&format!("{kind}/targets")),
+        };
+        fs::create_dir_all(&follower.targets).expect("a folder");
+        let root = served.join("1/metadata/1.root.json");
+        coffer(&[
+            &"update",
+            &"tuf",
+            &"--metadata-dir",
+            &follower.metadata,
+            &"init",
+            &root,
+        ])
+        .ok();
+        match kind {
+            "coffer" => follower.coffer(1, &names, "download").ok(),
+            _ => follower.python_tuf(1, &names).ok(),
+        };
+        for (board, name) in ["one", "two"].iter().zip(names) {
+            let fetched = fs::read(follower.targets.join(quoted(name, "%2F"))).expect("fetched");
+            let version = zstd::decode_all(&*fetched).expect("packed");
+            assert!(
+                version == board.repeat(100_000).as_bytes(),
+                "{kind}: {name}"
+            );
+        }
     }
 }
