@@ -411,7 +411,8 @@ impl Engine {
         remove_half_copied(&*disk)?;
         let files = Arc::new(VolumeFiles::new(disk.clone()));
         // What is read ahead of the index comes while the catalog is opened.
-        let index = open_index(&disk)?;
+        let directory = open_directory(&disk)?;
+        let index = Index::open(directory.clone())?;
         let catalog = Catalog::open(&*disk, files.clone())?;
         let damage = Arc::new(KnownDamage::default());
         let shared = Arc::new(Shared {
@@ -432,7 +433,7 @@ impl Engine {
             latched: OnceLock::new(),
         });
         let durable = index.watermark()?.unwrap_or(0).max(durable);
-        let indexer = Indexer::open(shared.clone(), &index)?;
+        let indexer = Indexer::open(shared.clone(), &index, &directory)?;
         // It follows while the catalog catches up: what is read for the one is at hand for the other. If that fails, it ends with this.
         let mut engine = Self {
             indexer: Some(thread("indexer", move || indexer.run())?),
@@ -515,11 +516,9 @@ fn remove_other_schemas(disk: &dyn Disk) -> Result<()> {
     Ok(())
 }
 
-fn open_index(disk: &Arc<dyn Disk>) -> Result<Index> {
+fn open_directory(disk: &Arc<dyn Disk>) -> Result<DiskDirectory> {
     let folder = crate::index::folder_name();
-    disk.create_dir(Path::new(&folder)).on("create", &folder)?;
-    let directory = DiskDirectory::open(disk.clone(), folder.as_str()).on("open", &folder)?;
-    Index::open(directory)
+    DiskDirectory::open(disk.clone(), folder.as_str()).on("open", &folder)
 }
 
 impl Drop for Engine {

@@ -433,6 +433,25 @@ fn a_catalog_that_finds_no_room_goes_on_once_there_is_some() {
     check_goes_on(&store, &kept);
 }
 
+/// A thread of tantivy's found no room where there seemed to be some: that was taken for the end of the index, until a restart.
+#[test]
+fn an_index_that_finds_no_room_goes_on_once_there_is_some() {
+    let disk = SimDisk::new();
+    let store = crate::store_tests::open(&disk);
+    let index = crate::index::folder_name();
+    let mut kept = Vec::new();
+    for id in 0..3 {
+        disk.keep_from_growing(Some(Path::new(&index)));
+        kept.push((id, take(&store, id).expect("mail needs no index")));
+        let lacks = store.flush().expect_err("nothing can be found");
+        assert!(lacks.is_full(), "{lacks:?}");
+        disk.keep_from_growing(None);
+        store.wait_for_index();
+    }
+    kept.push((9999, take(&store, 9999).expect("taken")));
+    check_goes_on(&store, &kept);
+}
+
 #[test]
 fn a_rebuild_that_finds_no_room_goes_on_once_there_is_some() {
     let disk = SimDisk::new();

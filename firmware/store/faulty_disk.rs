@@ -96,7 +96,8 @@ impl SimDisk {
         state.full = false;
     }
 
-    /// Lets a file not grow any more although there seems to be room, as when another program takes it just then; none lets all grow.
+    /// Lets a file, or those of a folder, not grow any more although there seems to be room, as when another program takes it just
+    /// then; none lets all grow.
     pub fn keep_from_growing(&self, name: Option<&Path>) {
         self.state().stunted = name.map(Path::to_owned);
     }
@@ -581,12 +582,18 @@ impl State {
         if end <= len {
             return end;
         }
-        let stunted = self.stunted.as_ref().and_then(|name| self.names.get(name));
-        if stunted == Some(&Entry::File(id)) {
+        if self.is_stunted(id) {
             return len;
         }
         let available = usize::try_from(self.available_bytes()).unwrap_or(usize::MAX);
         end.min(len.saturating_add(available))
+    }
+
+    fn is_stunted(&self, id: FileId) -> bool {
+        let stunted = self.stunted.iter().flat_map(|name| self.below(name));
+        stunted
+            .filter_map(|name| self.names.get(&name))
+            .any(|entry| *entry == Entry::File(id))
     }
 
     fn change(&mut self, change: Change) {

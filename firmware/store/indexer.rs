@@ -8,7 +8,7 @@ use crate::engine::Shared;
 use crate::error::chain;
 use crate::error::{DiskContext, Error, Result};
 use crate::facts::{self, Facts};
-use crate::index::{Document, Index, Writer, WriterOptions};
+use crate::index::{DiskDirectory, Document, Index, Writer, WriterOptions};
 use crate::leaf::LeafBody;
 use crate::reader::BoundedCopy;
 use crate::record::RecordKind;
@@ -42,6 +42,8 @@ const ROOM_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 50
 pub(crate) struct Indexer {
     shared: Arc<Shared>,
     index: Index,
+    /// Where the index lies.
+    directory: DiskDirectory,
     writer: Writer,
     /// Leaves added to the writer.
     added: u64,
@@ -66,7 +68,11 @@ impl Drop for AtEnd {
 }
 
 impl Indexer {
-    pub(crate) fn open(shared: Arc<Shared>, index: &Index) -> Result<Self> {
+    pub(crate) fn open(
+        shared: Arc<Shared>,
+        index: &Index,
+        directory: &DiskDirectory,
+    ) -> Result<Self> {
         let threads = shared.options.index_threads.max(1);
         let writer = index.writer(WriterOptions {
             threads,
@@ -77,6 +83,7 @@ impl Indexer {
         Ok(Self {
             shared,
             index: index.clone(),
+            directory: directory.clone(),
             writer,
             added: indexed,
             since: None,
@@ -120,10 +127,10 @@ impl Indexer {
         Ok(())
     }
 
-    /// A thread of the writer that died does not tell why.
+    /// A thread of the writer that died does not tell why, and there may be room again by now.
     fn is_for_want_of_room(&self, error: &Error) -> bool {
-        error.is_full()
-            || matches!(error, Error::Index { .. }) && matches!(self.has_room(), Ok(false))
+        let lacked_room = self.directory.take_want_of_room();
+        error.is_full() || matches!(error, Error::Index { .. }) && lacked_room
     }
 
     /// Gives up what was not committed, and opens the writer anew once there is room; none when the archive is closed before.
@@ -131,6 +138,7 @@ impl Indexer {
         let Self {
             shared,
             index,
+            directory,
             writer,
             ..
         } = self;
@@ -138,7 +146,7 @@ impl Indexer {
         close(writer);
         shared.set_stalled(true);
         while !shared.wait_for(Some(ROOM_WAIT), |_| false) {
-            match Self::open(shared.clone(), &index) {
+            match Self::open(shared.clone(), &index, &directory) {
                 Ok(next) if next.has_room()? => return Ok(Some(next)),
                 Err(error) if !error.is_full() => return Err(error),
                 _ => {}

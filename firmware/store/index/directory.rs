@@ -1,12 +1,13 @@
 //! Lets tantivy keep an index in a folder of a [`Disk`].
 //!
 //! Locks are kept in memory, shared by the clones of one directory: exactly one process owns the folder, and opens it once.
-//! Nothing is cached.
+//! Nothing is cached. A thread of tantivy's that dies does not tell why, so whether a write found no room is kept here.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub struct DiskDirectory {
     folder: PathBuf,
     locks: Arc<Locks>,
     watchers: Arc<WatchCallbackList>,
+    lacked_room: Arc<AtomicBool>,
 }
 
 impl DiskDirectory {
@@ -49,7 +51,13 @@ impl DiskDirectory {
             folder,
             locks: Arc::default(),
             watchers: Arc::default(),
+            lacked_room: Arc::default(),
         })
+    }
+
+    /// Tells whether a write has found no room since this was asked last.
+    pub(crate) fn take_want_of_room(&self) -> bool {
+        self.lacked_room.swap(false, Ordering::SeqCst)
     }
 
     fn name(&self, path: &Path) -> PathBuf {
@@ -85,11 +93,16 @@ impl Directory for DiskDirectory {
 
     fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
         let opened = self.disk.open(&self.name(path), Open::CreateNew);
+        let opened = note_room(opened, &self.lacked_room);
         let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => OpenWriteError::FileAlreadyExists(path.to_owned()),
             _ => OpenWriteError::wrap_io_error(error, path.to_owned()),
         })?;
-        let writer = Box::new(Writer { file, offset: 0 });
+        let writer = Box::new(Writer {
+            file,
+            offset: 0,
+            lacked_room: Arc::clone(&self.lacked_room),
+        });
         Ok(BufWriter::with_capacity(WRITE_BUFFER_BYTES, writer))
     }
 
@@ -99,7 +112,8 @@ impl Directory for DiskDirectory {
     }
 
     fn atomic_write(&self, path: &Path, data: &[u8]) -> io::Result<()> {
-        self.disk.replace(&self.name(path), data)?;
+        let replaced = self.disk.replace(&self.name(path), data);
+        note_room(replaced, &self.lacked_room)?;
         if path == Path::new(META) {
             // Whoever waits for the callbacks does so in them; the commit does not.
             drop(self.watchers.broadcast());
@@ -146,15 +160,26 @@ fn read_error(error: io::Error, path: &Path) -> OpenReadError {
     }
 }
 
+/// Keeps whether there was no room.
+fn note_room<T>(done: io::Result<T>, lacked_room: &AtomicBool) -> io::Result<T> {
+    done.inspect_err(|error| {
+        if error.kind() == io::ErrorKind::StorageFull {
+            lacked_room.store(true, Ordering::SeqCst);
+        }
+    })
+}
+
 /// Writes a new file from its start to its end.
 struct Writer {
     file: Box<dyn DiskFile>,
     offset: u64,
+    lacked_room: Arc<AtomicBool>,
 }
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_all_at(self.offset, bytes)?;
+        let written = self.file.write_all_at(self.offset, bytes);
+        note_room(written, &self.lacked_room)?;
         self.offset += bytes.len() as u64;
         Ok(bytes.len())
     }
@@ -166,7 +191,7 @@ impl Write for Writer {
 
 impl TerminatingWrite for Writer {
     fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
-        self.file.sync_data()
+        note_room(self.file.sync_data(), &self.lacked_room)
     }
 }
 
