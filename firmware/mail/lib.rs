@@ -35,7 +35,7 @@ pub use oddities::Oddities;
 pub use parts::{MessagePart, parts};
 pub use taking_apart::{
     CONTENTS_MAX, LineEnd, MIN_CONTENT_BYTES, Piece, PutTogetherError, Recipe, Sink, Source,
-    TakeApart, put_together, reading_copy,
+    TakeApart, put_together, put_together_with_copy, reading_copy,
 };
 pub use transfer_encoding::{Decoder, TransferEncoding};
 

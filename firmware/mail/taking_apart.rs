@@ -40,7 +40,9 @@ mod tests;
 use std::io::BufRead;
 
 use crate::Oddities;
-pub use putting_together::{PutTogetherError, Source, put_together, reading_copy};
+pub use putting_together::{
+    PutTogetherError, Source, put_together, put_together_with_copy, reading_copy,
+};
 use structure::{Next, Structure};
 
 /// A decoded body shorter than this stays in the skeleton: a record of its own would cost more than the third saved.

@@ -13,7 +13,7 @@ use crate::leaf::LeafBody;
 use crate::reader::BoundedCopy;
 use crate::record::RecordKind;
 use crate::room;
-use archive::Reception;
+use archive::{Message, Reception};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -351,7 +351,12 @@ pub(crate) fn read_document(
     view: &CatalogView,
     sequence: u64,
 ) -> Result<Document> {
-    let (mut facts, further) = read_facts(shared, view, sequence, [0; 16])?;
+    let (mut facts, further) = read_facts(shared, view, sequence, |message| {
+        let mut copy = BoundedCopy(Vec::new());
+        let reader = &shared.reader;
+        reader.write_reading_copy(view, message, &mut copy)?;
+        Ok(([0; 16], copy.0))
+    })?;
     for number in further {
         let reception = reception_or_nothing(shared, view, number)?;
         facts::add_reception(&mut facts.document, &reception);
@@ -359,23 +364,20 @@ pub(crate) fn read_document(
     Ok(facts.document)
 }
 
-/// Reads the meaning of a stored message of this group, and the numbers of its further receptions.
+/// Reads the meaning of a stored message, and the numbers of its further receptions; `read` gives its group and its reading copy.
 pub(crate) fn read_facts(
     shared: &Shared,
     view: &CatalogView,
     sequence: u64,
-    group: [u8; 16],
+    read: impl FnOnce(&Message) -> Result<([u8; 16], Vec<u8>)>,
 ) -> Result<(Facts, Vec<u64>)> {
     let leaf = shared.reader.leaf(view, sequence)?.leaf;
     let LeafBody::Message(message) = leaf.body else {
         return Err(Error::NotFound(format!("number {sequence} is no message")));
     };
-    let mut copy = BoundedCopy(Vec::new());
-    shared
-        .reader
-        .write_reading_copy(view, &message, &mut copy)?;
+    let (group, copy) = read(&message)?;
     let reception = reception_or_nothing(shared, view, sequence + 1)?;
-    let mut facts = Facts::read(&copy.0, &message, group, &reception);
+    let mut facts = Facts::read(&copy, &message, group, &reception);
     // The message and its first reception are of one batch, and so of one moment.
     facts.arrived(sequence, leaf.head.moment.at_us, &reception);
     Ok((facts, view.further_receptions(sequence)?))

@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Unpacked frames kept in memory, in bytes: about sixty frames, so that the messages of a page of results are unpacked once.
-const CACHE_BYTES_MAX: usize = 16 << 20;
+pub(crate) const CACHE_BYTES_MAX: usize = 16 << 20;
 
 /// Unpacked frames by generation of the volume's file and offset.
 type Frames = RecentlyUsed<(u64, u64), Arc<Vec<u8>>>;
@@ -86,6 +86,12 @@ impl Reader {
         let payload = Arc::new(frame.payload);
         self.frames().put(key, payload.clone(), payload.len());
         Ok(payload)
+    }
+
+    /// Keeps the payload of a frame that somebody else has just read, for whoever reads it next.
+    pub(crate) fn keep_frame(&self, volume: &OpenVolume, offset: u64, payload: Vec<u8>) {
+        let (key, bytes) = ((volume.generation, offset), payload.len());
+        self.frames().put(key, Arc::new(payload), bytes);
     }
 
     fn frames(&self) -> MutexGuard<'_, Frames> {
@@ -231,24 +237,54 @@ impl Reader {
         message: &Message,
         out: &mut dyn Write,
     ) -> Result<()> {
+        self.write_checked(message, out, |checked| match &message.form {
+            MessageForm::Whole => self.content(view, message.contents()[0], checked),
+            MessageForm::TakenApart { skeleton, pieces } => {
+                let mut source = ContentSource::new(self, view, *skeleton, pieces);
+                mail::put_together(&recipe(pieces), &mut source, checked).map_err(Error::Body)
+            }
+        })
+    }
+
+    /// Reads the group of a message (the first half of the digest of its normal form) and its reading copy, in one pass.
+    ///
+    /// # Errors
+    /// As [`Reader::write_message`].
+    pub(crate) fn group_and_copy(
+        &self,
+        view: &CatalogView,
+        message: &Message,
+    ) -> Result<([u8; 16], Vec<u8>)> {
+        let (mut group, mut copy) = (GroupDigest::new(), BoundedCopy(Vec::new()));
+        match &message.form {
+            MessageForm::Whole => {
+                let mut both = Both(&mut group, &mut copy);
+                self.write_message(view, message, &mut both)?;
+            }
+            MessageForm::TakenApart { skeleton, pieces } => {
+                let mut source = ContentSource::new(self, view, *skeleton, pieces);
+                self.write_checked(message, &mut group, |checked| {
+                    let recipe = recipe(pieces);
+                    mail::put_together_with_copy(&recipe, &mut source, checked, &mut copy)
+                        .map_err(Error::Body)
+                })?;
+            }
+        }
+        Ok((group.finish(), copy.0))
+    }
+
+    /// Lets somebody write a message, and compares it with its digest.
+    fn write_checked(
+        &self,
+        message: &Message,
+        out: &mut dyn Write,
+        write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
         let mut checked = HashingWriter {
             out,
             hasher: Hasher::new(),
         };
-        match &message.form {
-            MessageForm::Whole => self.content(view, message.contents()[0], &mut checked)?,
-            MessageForm::TakenApart { skeleton, pieces } => {
-                let mut source = ContentSource {
-                    reader: self,
-                    view,
-                    skeleton: *skeleton,
-                    open: None,
-                    pieces,
-                };
-                mail::put_together(&recipe(pieces), &mut source, &mut checked)
-                    .map_err(Error::Body)?;
-            }
-        }
+        write(&mut checked)?;
         if checked.hasher.finish() != message.digest {
             let name = format!("message {}", message.digest);
             let how = "its bytes do not have its digest".to_owned();
@@ -259,13 +295,6 @@ impl Reader {
             });
         }
         Ok(())
-    }
-
-    /// Computes the group of a message: the first half of the digest of its normal form.
-    pub(crate) fn group(&self, view: &CatalogView, message: &Message) -> Result<[u8; 16]> {
-        let mut digest = GroupDigest::new();
-        self.write_message(view, message, &mut digest)?;
-        Ok(digest.finish())
     }
 
     /// Reads what the first so many bytes of a message say, its attachments left out.
@@ -298,13 +327,7 @@ impl Reader {
         match &message.form {
             MessageForm::Whole => self.content(view, message.contents()[0], out),
             MessageForm::TakenApart { skeleton, pieces } => {
-                let mut source = ContentSource {
-                    reader: self,
-                    view,
-                    skeleton: *skeleton,
-                    open: None,
-                    pieces,
-                };
+                let mut source = ContentSource::new(self, view, *skeleton, pieces);
                 mail::reading_copy(&recipe(pieces), &mut source, out).map_err(Error::Body)
             }
         }
@@ -442,6 +465,23 @@ struct ContentSource<'a> {
     pieces: &'a [StoredPiece],
 }
 
+impl<'a> ContentSource<'a> {
+    fn new(
+        reader: &'a Reader,
+        view: &'a CatalogView,
+        skeleton: ContentRef,
+        pieces: &'a [StoredPiece],
+    ) -> Self {
+        Self {
+            reader,
+            view,
+            skeleton,
+            open: None,
+            pieces,
+        }
+    }
+}
+
 impl mail::Source for ContentSource<'_> {
     fn skeleton(&mut self, length_bytes: u64, out: &mut dyn Write) -> io::Result<()> {
         let Self { reader, view, .. } = *self;
@@ -483,6 +523,22 @@ impl Write for HashingWriter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// Gives what passes through to two.
+struct Both<'a>(&'a mut dyn Write, &'a mut dyn Write);
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes)?;
+        self.1.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        self.1.flush()
     }
 }
 

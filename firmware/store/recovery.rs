@@ -14,6 +14,7 @@ use crate::index::Document;
 use crate::indexer::read_facts;
 use crate::leaf::{self, BadLeaf, Leaf, LeafBody};
 use crate::merkle::{Appender, Hash};
+use crate::reader::CACHE_BYTES_MAX;
 use crate::record::{CheckpointRecord, Record, RecordKind, Records, Seal, Segment};
 use crate::volume::{self, Found, Frame, Volume, VolumeHeader, next_header};
 use crate::volume_check::Expected;
@@ -29,6 +30,9 @@ const STEP_LEAVES: usize = 8_000;
 
 /// Contents taken over in one step.
 const STEP_CONTENTS: usize = 32_000;
+
+/// Payloads of the frames of one step, in bytes: the reader still has them when the step's messages are read.
+const STEP_FRAME_BYTES: usize = CACHE_BYTES_MAX / 4 * 3;
 
 /// Payloads of a batch kept in memory until its last frame has come, in bytes; those beyond are read a second time.
 const BATCH_HELD_BYTES_MAX: usize = 32 << 20;
@@ -238,6 +242,8 @@ struct Walk<'a> {
     new_messages: BTreeMap<u64, u64>,
     /// Contents of this step.
     new_contents: HashSet<Digest>,
+    /// Length of the payloads that were taken in in this step.
+    frame_bytes: usize,
     /// Digests of the messages of this step.
     new_digests: HashSet<Digest>,
     /// Long contents of which not all segments have come: where they begin, and how many bytes have.
@@ -309,6 +315,7 @@ impl<'a> Walk<'a> {
             entries: Entries::default(),
             new_messages: BTreeMap::new(),
             new_contents: HashSet::new(),
+            frame_bytes: 0,
             new_digests: HashSet::new(),
             open_contents: HashMap::new(),
             unread: BTreeSet::new(),
@@ -510,9 +517,19 @@ impl<'a> Walk<'a> {
                 tracing::error!(offset = at, "damage: a record does not hold");
             }
             self.position.offset = end;
+            self.keep_frame(volume.header.number, at, payload);
         }
         self.position.batch = number;
         Ok(seal)
+    }
+
+    /// Hands a frame on to whoever reads the messages of this step.
+    fn keep_frame(&mut self, number: u64, at: u64, payload: Vec<u8>) {
+        self.frame_bytes += payload.len();
+        let file = self.shared.files.file(self.view.volumes(), number);
+        if let Ok(volume) = file {
+            self.shared.reader.keep_frame(&volume, at, payload);
+        }
     }
 
     fn record(&mut self, record: Record, place: Place) -> Result<Option<Seal>> {
@@ -788,6 +805,7 @@ impl<'a> Walk<'a> {
             leaves, contents, ..
         } = &self.entries;
         let much = self.new_messages.len() >= STEP_MESSAGES
+            || self.frame_bytes >= STEP_FRAME_BYTES
             || leaves.len() >= STEP_LEAVES
             || contents.len() >= STEP_CONTENTS;
         // What is known of a message is read with its first arrival, which a frame of a recompressed volume may end before.
@@ -802,6 +820,7 @@ impl<'a> Walk<'a> {
 
     /// Hands what was gathered to the catalog, with the summaries of the new messages, and then to the indexer.
     fn flush(&mut self, watch: &mut dyn FnMut(Watermark)) -> Result<()> {
+        self.frame_bytes = 0;
         let mut entries = std::mem::take(&mut self.entries);
         let messages = std::mem::take(&mut self.new_messages);
         let catalog = &self.shared.catalog;
@@ -896,9 +915,10 @@ fn read_message(
     room: &DocumentRoom,
     read: &mut ReadMessages,
 ) -> Result<()> {
-    let message = shared.reader.message(view, sequence);
-    let group = message.and_then(|message| shared.reader.group(view, &message));
-    match group.and_then(|group| read_facts(shared, view, sequence, group)) {
+    let facts = read_facts(shared, view, sequence, |message| {
+        shared.reader.group_and_copy(view, message)
+    });
+    match facts {
         Ok((facts, further)) => {
             read.summaries.push((sequence, facts.summary));
             // Arrivals that came later are looked up when the index comes to them.

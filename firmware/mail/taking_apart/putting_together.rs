@@ -61,7 +61,7 @@ pub fn put_together(
     source: &mut dyn Source,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    write_pieces(recipe, source, out, |_| true)
+    write_pieces(recipe, source, Outputs::new(Some(out), None))
 }
 
 /// Writes the message without the contents that only make it long: the bodies of those parts are empty.
@@ -75,53 +75,114 @@ pub fn reading_copy(
     source: &mut dyn Source,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    write_pieces(recipe, source, out, |is_text| is_text)
+    write_pieces(recipe, source, Outputs::new(None, Some(out)))
 }
 
-fn write_pieces(
+/// Writes the message as [`put_together`] and, in the same pass, the copy of [`reading_copy`].
+///
+/// # Errors
+/// As [`put_together`].
+pub fn put_together_with_copy(
     recipe: &Recipe,
     source: &mut dyn Source,
     out: &mut dyn Write,
-    is_wanted: fn(bool) -> bool,
+    copy: &mut dyn Write,
 ) -> io::Result<()> {
+    write_pieces(recipe, source, Outputs::new(Some(out), Some(copy)))
+}
+
+fn write_pieces(recipe: &Recipe, source: &mut dyn Source, mut out: Outputs<'_>) -> io::Result<()> {
     let mut ordinal = 0;
     for (number, piece) in recipe.pieces.iter().enumerate() {
         match *piece {
             Piece::Skeleton { length_bytes } => {
                 let mut counter = Counter {
-                    out,
+                    out: &mut out,
                     taken_bytes: 0,
                 };
                 source.skeleton(length_bytes, &mut counter)?;
                 check_length(number, length_bytes, counter.taken_bytes)?;
             }
-            Piece::Base64 {
-                content_bytes,
-                line_chars,
-                line_end,
-                last_line_end,
-                is_text,
-            } => {
-                if line_chars == 0 || line_chars % 4 != 0 {
-                    return Err(PutTogetherError::LineLength {
-                        piece: number,
-                        line_chars,
-                    }
-                    .into());
-                }
-                if is_wanted(is_text) {
-                    let mut encoder = LineEncoder::new(out, line_chars, line_end);
-                    source.content(ordinal, &mut encoder)?;
-                    check_length(number, content_bytes, encoder.finish(last_line_end)?)?;
-                } else if last_line_end {
-                    // It belongs to the delimiter that follows (RFC 2046 §5.1.1).
-                    out.write_all(line_end.bytes())?;
-                }
+            Piece::Base64 { .. } => {
+                write_base64(number, piece, ordinal, source, &mut out)?;
                 ordinal += 1;
             }
         }
     }
     Ok(())
+}
+
+/// Writes a content as base64 to whom it is wanted by.
+fn write_base64(
+    number: usize,
+    piece: &Piece,
+    ordinal: usize,
+    source: &mut dyn Source,
+    out: &mut Outputs<'_>,
+) -> io::Result<()> {
+    let Piece::Base64 {
+        content_bytes,
+        line_chars,
+        line_end,
+        last_line_end,
+        is_text,
+    } = *piece
+    else {
+        return Ok(());
+    };
+    if line_chars == 0 || line_chars % 4 != 0 {
+        let piece = number;
+        return Err(PutTogetherError::LineLength { piece, line_chars }.into());
+    }
+    out.leaves_out_of_copy = !is_text;
+    if out.whole.is_some() || is_text {
+        let mut encoder = LineEncoder::new(out, line_chars, line_end);
+        source.content(ordinal, &mut encoder)?;
+        check_length(number, content_bytes, encoder.finish(last_line_end)?)?;
+    }
+    out.leaves_out_of_copy = false;
+    if let Some(copy) = out.copy.as_mut().filter(|_| !is_text && last_line_end) {
+        // It belongs to the delimiter that follows (RFC 2046 §5.1.1).
+        copy.write_all(line_end.bytes())?;
+    }
+    Ok(())
+}
+
+/// Where the message goes, and where its reading copy.
+struct Outputs<'a> {
+    whole: Option<&'a mut dyn Write>,
+    copy: Option<&'a mut dyn Write>,
+    /// What is written is not for the copy.
+    leaves_out_of_copy: bool,
+}
+
+impl<'a> Outputs<'a> {
+    fn new(whole: Option<&'a mut dyn Write>, copy: Option<&'a mut dyn Write>) -> Self {
+        Self {
+            whole,
+            copy,
+            leaves_out_of_copy: false,
+        }
+    }
+}
+
+impl Write for Outputs<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(whole) = &mut self.whole {
+            whole.write_all(bytes)?;
+        }
+        if let Some(copy) = self.copy.as_mut().filter(|_| !self.leaves_out_of_copy) {
+            copy.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        for out in [&mut self.whole, &mut self.copy].into_iter().flatten() {
+            out.flush()?;
+        }
+        Ok(())
+    }
 }
 
 fn check_length(piece: usize, wanted_bytes: u64, given_bytes: u64) -> Result<(), PutTogetherError> {

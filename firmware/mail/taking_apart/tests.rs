@@ -109,7 +109,21 @@ impl Taken {
             contents: &self.contents,
         };
         reading_copy(&self.recipe, &mut given, &mut message)?;
+        self.check_one_pass(&message)?;
         Ok(message)
+    }
+
+    /// Message and reading copy written in one pass are what each is alone.
+    fn check_one_pass(&self, reading_copy: &[u8]) -> io::Result<()> {
+        let (mut whole, mut copy) = (Vec::new(), Vec::new());
+        let mut given = Given {
+            skeleton: &self.skeleton,
+            contents: &self.contents,
+        };
+        put_together_with_copy(&self.recipe, &mut given, &mut whole, &mut copy)?;
+        assert!(whole == self.together()?);
+        assert!(copy == reading_copy);
+        Ok(())
     }
 
     /// Holds the recipe against its own rules.
