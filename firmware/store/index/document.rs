@@ -95,6 +95,11 @@ pub(super) fn entry(fields: &Fields, document: &Document) -> TantivyDocument {
     entry
 }
 
+/// About how many bytes the entry of a document takes: the text is in it for words and for pairs.
+pub(super) fn entry_bytes(document: &Document) -> usize {
+    2 * document.body.len() + 1024
+}
+
 /// Gives a Message-ID without the angle brackets that are no part of it (RFC 5322 §3.6.4).
 pub(super) fn bare_message_id(id: &str) -> &str {
     let id = id.trim();

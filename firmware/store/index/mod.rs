@@ -5,7 +5,7 @@
 //! that counts, too, tell an asker only of messages that he may see. Texts are not kept here: a hit is a sequence number.
 //!
 //! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
-//! entries, `compile` turns a query and its asker into tantivy's, `pairs` finds frequent words in a row, `phrase`, `phrase_prefix`,
+//! entries, `under_way` bounds those that wait for its threads, `compile` turns a query and its asker into tantivy's, `pairs` finds frequent words in a row, `phrase`, `phrase_prefix`,
 //! `range` and `walked` add what tantivy has not, `search` runs it, `newest` finds the newest matches by the `stretches` of each segment,
 //! `copies` makes one result of the copies of a message, `all` gives every match for exports, `snippet` marks words in a text.
 
@@ -24,6 +24,7 @@ mod search;
 mod snippet;
 mod stretches;
 mod tokenizer;
+mod under_way;
 mod walked;
 mod writer;
 

@@ -11,6 +11,7 @@ use tantivy::indexer::IndexWriterOptions;
 use tantivy::merge_policy::{LogMergePolicy, MergePolicy, NoMergePolicy};
 
 use super::document::{self, Document};
+use super::under_way::{Entry, UnderWay};
 use super::{Index, IndexContext};
 use crate::error::Result;
 
@@ -73,7 +74,8 @@ impl Default for WriterOptions {
 /// The one writer of an index folder.
 pub struct Writer {
     index: Index,
-    tantivy: IndexWriter,
+    tantivy: IndexWriter<Entry>,
+    under_way: UnderWay,
     merging: Merging,
     /// The highest sequence number in the index: a higher one needs no removal before it is added.
     highest: Option<u64>,
@@ -103,6 +105,7 @@ impl Writer {
         Ok(Self {
             index,
             tantivy,
+            under_way: UnderWay::default(),
             merging: options.merging,
             highest,
         })
@@ -115,6 +118,8 @@ impl Writer {
         }
         self.highest = self.highest.max(Some(document.sequence));
         let entry = document::entry(&self.index.fields, document);
+        let bytes = document::entry_bytes(document);
+        let entry = self.under_way.enter(entry, bytes);
         self.tantivy.add_document(entry).during("write")?;
         Ok(())
     }
