@@ -440,7 +440,13 @@ impl Turn<'_> {
     }
 
     /// Lets the second disk join by these last steps; it is a member once it has done them and somebody settles.
+    ///
+    /// # Errors
+    /// `Closed` when the archive is being closed: nobody would end the way to it any more.
     pub(crate) fn join(&mut self, copy: &Identity, steps: Vec<Step>) -> Result<Lane> {
+        if self.copies.standing().closing {
+            return Err(Error::Closed);
+        }
         if self.inner.lane.is_some() {
             return Err(Error::Follower("it is followed already".to_owned()));
         }
@@ -507,5 +513,26 @@ fn membership_event(kind: EventKind, identity: &Identity) -> Event {
         epoch: Some(identity.epoch),
         members: identity.members.clone(),
         ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faulty_disk::SimDisk;
+    use crate::store_tests::options;
+
+    /// A follower that was still catching up when the archive was closed joined behind it: its thread then waited for steps without
+    /// end, whoever closed for as long as patience lasts, and the membership was written when nobody owned the disks any more.
+    #[test]
+    fn nobody_joins_an_archive_that_is_being_closed() {
+        let (own, clock) = (Identity::new(), options(1 << 20).clock);
+        let copy = own.new_copy();
+        let disk = Arc::new(SimDisk::new());
+        let copies = Copies::new(disk, own, None, clock, Duration::ZERO);
+        assert!(copies.turn().join(&copy, Vec::new()).is_ok());
+        copies.close();
+        let joined = copies.turn().join(&copy, Vec::new());
+        assert!(matches!(joined, Err(Error::Closed)));
     }
 }
