@@ -7,7 +7,7 @@
 use crate::catalog::Watermark;
 use crate::disk::Disk;
 use crate::engine::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::follower::{Lane, Step, Trouble};
 use crate::identity::Identity;
 use crate::patient::Patient;
@@ -264,7 +264,9 @@ impl Copies {
             && turn.inner.joining.is_some()
             && let Err(error) = turn.settle()
         {
-            tracing::error!(%error, "the copy holds everything, but cannot be made a member");
+            // The own disk may be full: it is tried again after a pause, as whatever else fails.
+            let why = format!("it cannot be made a member: {}", chain(&error));
+            turn.detach(&Trouble::Failed(why));
         }
     }
 }

@@ -166,6 +166,22 @@ fn a_restart_changes_no_membership() {
     assert_eq!(membership_events(&store), [EventKind::MemberAttached]);
 }
 
+/// Opening waited half a minute for a member that could not be written, and its thread tried fifty times a second.
+#[test]
+fn a_copy_that_cannot_be_made_a_member_is_detached_and_comes_back() {
+    let (one, two) = (SimDisk::new(), SimDisk::new());
+    let kept = put_some(&open_one(&one), 0, 5);
+    one.keep_from_growing(Some(Path::new("identity.new")));
+    let store = open_two(&one, &two);
+    let state = store.copy_state();
+    assert!(state.as_ref().is_some_and(is_detached), "{state:?}");
+    assert_eq!(identity(&one).members.len(), 1);
+    one.keep_from_growing(None);
+    wait_in_step(&store);
+    check_kept(&store, &kept);
+    assert_eq!(identity(&one).members.len(), 2);
+}
+
 #[test]
 fn a_disk_that_comes_later_catches_up() {
     let (one, two) = (SimDisk::new(), SimDisk::new());
