@@ -963,7 +963,15 @@ fn every_page_speaks_both_languages() {
 
 #[test]
 fn trusting_the_box_is_explained_for_each_system() {
+    use crate::certificates::{Names, certificate};
     let (scene, _) = Scene::claimed();
+    let names = Names {
+        archive: "ab",
+        hostname: "archive.example",
+        addresses: Vec::new(),
+    };
+    let made = certificate(scene.keeper.store().state(), &names, 1_750_000_000);
+    made.expect("a certificate");
     for language in ["de", "en"] {
         let mut visitor = Browser {
             language,
@@ -975,6 +983,8 @@ fn trusting_the_box_is_explained_for_each_system() {
             assert!(steps.contains("<li>"), "{language} {system}: {steps}");
         }
         assert!(page.contains("href=\"/trust/coffer.crt\""), "{page}");
+        let root = visitor.get(&scene, "/trust/coffer.crt").text();
+        assert!(root.starts_with("-----BEGIN CERTIFICATE-----"), "{root}");
     }
 }
 
