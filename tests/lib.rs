@@ -4,6 +4,7 @@
 //! the test fails. Nothing here knows the program's insides: it is spoken to by its command line, by SMTP, and through its files.
 
 mod archive;
+mod emulator;
 mod folder;
 mod page;
 mod process;
@@ -13,6 +14,7 @@ mod small_disk;
 mod smtp_client;
 
 pub use archive::{Archive, Hit, Serving, coffer, digest_of, verify_export};
+pub use emulator::{Emulator, Hardware, alone, board, build_image, missing, top};
 pub use folder::Folder;
 pub use page::Page;
 pub use process::{Process, Ran, python_with, run, run_with_input};

@@ -16,8 +16,8 @@ const ANSWER_SECONDS: &str = "60";
 pub struct Page {
     /// Where it is served.
     pub address: String,
-    /// The authority that the browser trusts (PEM).
-    pub certificate: PathBuf,
+    /// The authority that the browser trusts (PEM); none trusts anybody.
+    pub certificate: Option<PathBuf>,
     /// Where its cookies are kept.
     pub cookies: PathBuf,
 }
@@ -32,7 +32,7 @@ impl Page {
         let certificate = archive.run("certificate", &[]);
         Some(Self {
             address: serving.said("web").to_owned(),
-            certificate: folder.write("coffer.crt", certificate),
+            certificate: Some(folder.write("coffer.crt", certificate)),
             cookies: folder.join("cookies"),
         })
     }
@@ -43,14 +43,33 @@ impl Page {
     /// When it cannot be claimed.
     #[track_caller]
     pub fn claim(&self, serving: &Serving) {
+        self.claim_with(serving.said("claim code"));
+    }
+
+    /// Claims the archive with a code, as [`claim`](Self::claim) does.
+    ///
+    /// # Panics
+    /// When it cannot be claimed.
+    #[track_caller]
+    pub fn claim_with(&self, code: &str) {
         let values = [
-            ("code", serving.said("claim code")),
+            ("code", code),
             ("name", "chef"),
             ("password", PASSWORD),
             ("password-again", PASSWORD),
         ];
         let claimed = self.send("/", "/claim", &values);
         assert!(claimed.contains("Location: /setup\r\n"), "{claimed}");
+    }
+
+    /// Signs in as who claimed the archive; tells whether that was possible.
+    pub fn sign_in(&self) -> bool {
+        let values = [("name", "chef"), ("password", PASSWORD)];
+        let form = self.curl("/sign-in", &[]);
+        form.code == Some(0)
+            && self
+                .send("/sign-in", "/sign-in", &values)
+                .contains("HTTP/1.1 303 ")
     }
 
     /// The whole address of a path.
@@ -61,21 +80,24 @@ impl Page {
     /// Asks with more arguments of curl; gives status line, fields and body.
     pub fn curl(&self, path: &str, arguments: &[&dyn AsRef<OsStr>]) -> Ran {
         let address = self.address(path);
-        let head: [&dyn AsRef<OsStr>; 11] = [
+        let head: [&dyn AsRef<OsStr>; 9] = [
             &"--silent",
             &"--show-error",
             &"--include",
             &"--max-time",
             &ANSWER_SECONDS,
-            &"--cacert",
-            &self.certificate,
             &"--cookie",
             &self.cookies,
             &"--cookie-jar",
             &self.cookies,
         ];
+        let trust: Vec<&dyn AsRef<OsStr>> = match &self.certificate {
+            Some(certificate) => vec![&"--cacert", certificate],
+            None => vec![&"--insecure"],
+        };
         let all: Vec<_> = head
             .into_iter()
+            .chain(trust)
             .chain(arguments.iter().copied())
             .chain([&address as &dyn AsRef<OsStr>])
             .collect();
@@ -95,9 +117,13 @@ impl Page {
         let form = self.get(at);
         let (_, rest) = form.split_once("name=\"token\" value=\"").expect("a form");
         let token = rest.split('"').next().unwrap_or_default();
-        let token = ("token", token);
-        let values = values.iter().chain([&token]);
+        self.post(path, &[values, &[("token", token)]].concat())
+    }
+
+    /// Sends a form as it is.
+    pub fn post(&self, path: &str, values: &[(&str, &str)]) -> String {
         let values: Vec<_> = values
+            .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let arguments: Vec<&dyn AsRef<OsStr>> = values

@@ -113,7 +113,7 @@ fn a_certificate_of_others_is_used_at_once_and_after_a_start() {
     let (of_the_box, page) = (
         page.certificate.clone(),
         Page {
-            certificate: others.certificate,
+            certificate: Some(others.certificate),
             ..page
         },
     );

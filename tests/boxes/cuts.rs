@@ -1,0 +1,65 @@
+//! The plug is pulled while mail comes in.
+
+use crate::opened_disk::OpenedDisk;
+use crate::owner::Owner;
+use crate::sender::Sender;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use tests::{Emulator, Hardware, assert_same, digest_of, is_long};
+
+/// Each cut comes within 6 seconds of load: by then volumes, catalog and index of an emulated box have been written and synced some dozens of times.
+const LOAD_MS_MAX: u64 = 6_000;
+
+/// Every message that was acknowledged is there, and the box starts by itself, whenever the power goes.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn power_cuts_cost_no_acknowledged_mail() {
+    let Some(hardware) = Hardware::new("box-cuts", 2) else {
+        return;
+    };
+    let mut sender = Sender::new();
+    let mut emulated = hardware.start();
+    let mut owner = Owner::set_up(&emulated);
+    owner.add_disk(2);
+    owner.waits_for_second_disk("in step");
+    for cut in 0..if is_long() { 30 } else { 3 } {
+        let load = moment(cut);
+        cut_under_load(emulated, &mut sender, load);
+        emulated = hardware.start();
+        emulated.says("takes mail");
+    }
+    owner.returns_to(&emulated);
+    owner.waits_for_second_disk("in step");
+    emulated.power_off();
+    for (disk, key) in hardware.disks.iter().zip(owner.recovery_keys()) {
+        let Some(opened) = OpenedDisk::new(&hardware.folder, disk, key) else {
+            return;
+        };
+        opened.archive().verify();
+        let exported = opened.exported();
+        // What was under way may have got there, too.
+        let acknowledged = exported.intersection(sender.accepted()).cloned().collect();
+        assert_same(&acknowledged, sender.accepted());
+    }
+}
+
+/// Lets mail come in for a while, and cuts the power.
+fn cut_under_load(emulated: Emulator, sender: &mut Sender, load: Duration) {
+    let is_done = AtomicBool::new(false);
+    let smtp = emulated.smtp();
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| sender.send_until(smtp, &is_done));
+        thread::sleep(load); // no state is waited for: the moment is what is tested
+        is_done.store(true, Ordering::SeqCst);
+        emulated.cut_power();
+        sending.join().expect("the sender");
+    });
+}
+
+/// A moment that nobody chose, and that is the same each time for each cut.
+fn moment(cut: usize) -> Duration {
+    let digits = &digest_of(format!("cut {cut}").as_bytes())[..8];
+    let number = u64::from_str_radix(digits, 16).expect("hexadecimal digits");
+    Duration::from_millis(number % LOAD_MS_MAX)
+}

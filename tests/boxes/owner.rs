@@ -1,0 +1,135 @@
+//! Who sets the box up, by its page and what its console says.
+
+use tests::{Emulator, Page, wait_for};
+
+/// The owner of a box, in front of its page.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    page: Page,
+    recovery_keys: Vec<String>,
+}
+
+impl Owner {
+    /// Sets a new box up on its first disk, until it takes mail from the emulator's network.
+    pub(crate) fn set_up(emulated: &Emulator) -> Self {
+        let code = claim_code(emulated);
+        let page = emulated.page();
+        wait_for("the page of a new box", || answer(&page, "/"));
+        let mut owner = Self {
+            page,
+            recovery_keys: Vec::new(),
+        };
+        owner.format("/", "/disk", 1, &code);
+        emulated.says("takes mail");
+        owner.page.claim_with(&code);
+        let networks = [
+            ("allowed networks", "10.0.2.0/24"),
+            ("journal networks", ""),
+        ];
+        let saved = owner.page.send("/setup/mail", "/setup/mail", &networks);
+        assert!(saved.contains("Location: /setup\r\n"), "{saved}");
+        owner
+    }
+
+    /// The recovery keys of the disks, in the order in which they were formatted.
+    pub(crate) fn recovery_keys(&self) -> &[String] {
+        &self.recovery_keys
+    }
+
+    /// Makes the disk in a place an archive disk, too.
+    pub(crate) fn add_disk(&mut self, place: usize) {
+        self.format("/machine", "/machine/disk", place, "");
+    }
+
+    /// Comes to the page of a box that was started again.
+    pub(crate) fn returns_to(&mut self, emulated: &Emulator) {
+        self.page = emulated.page();
+        wait_for("signing in", || self.page.sign_in().then_some(()));
+    }
+
+    /// Waits until the page says this about the second disk.
+    #[track_caller]
+    pub(crate) fn waits_for_second_disk(&self, state: &str) {
+        wait_for(&format!("the second disk is {state}"), || {
+            let html = answer(&self.page, "/state")?;
+            after(&html, "<dt>Second disk</dt><dd>")
+                .contains(state)
+                .then_some(())
+        });
+    }
+
+    /// Waits until the page of the state warns of something.
+    #[track_caller]
+    pub(crate) fn warns(&self, words: &str) {
+        wait_for(&format!("a warning: {words}"), || {
+            let html = answer(&self.page, "/state")?;
+            let mut warnings = html.split("role=\"alert\"").skip(1);
+            warnings
+                .any(|warning| warning.contains(words))
+                .then_some(())
+        });
+    }
+
+    /// Opens locked disks with a recovery key.
+    pub(crate) fn unlock(&mut self, emulated: &Emulator, recovery_key: &str) {
+        self.page = emulated.page();
+        let form = wait_for("the page of a locked box", || answer(&self.page, "/"));
+        assert!(form.contains("name=\"recovery-key\""), "{form}");
+        let opened = self.page.post("/unlock", &[("recovery-key", recovery_key)]);
+        assert!(opened.starts_with("HTTP/1.1 200 "), "{opened}");
+    }
+
+    /// Ends the machine, by the page.
+    pub(crate) fn ends(&self, how: &str) {
+        let done = self.page.send("/machine", &format!("/machine/{how}"), &[]);
+        assert!(!done.contains("role=\"alert\""), "{done}");
+    }
+
+    fn format(&mut self, at: &str, path: &str, place: usize, code: &str) {
+        let form = answer(&self.page, at).expect("the page with the disks");
+        let serial = format!("disk{place}");
+        let disk = disk_name(&form, &serial);
+        let values = [
+            ("disk", disk.as_str()),
+            ("confirmation", &serial[serial.len() - 4..]),
+            ("code", code),
+        ];
+        let done = if code.is_empty() {
+            self.page.send(at, path, &values)
+        } else {
+            self.page.post(path, &values)
+        };
+        let key = after(&done, "<p class=\"code\"><strong>");
+        assert_eq!(key.matches('-').count(), 5, "{done}");
+        self.recovery_keys.push(key);
+    }
+}
+
+/// Waits for the claim code that the console shows.
+pub(crate) fn claim_code(emulated: &Emulator) -> String {
+    let line = emulated.says("  code     ");
+    let code = line.split_whitespace().nth(1).expect("a code");
+    code.to_owned()
+}
+
+/// What a page answers; nothing while nobody does.
+fn answer(page: &Page, path: &str) -> Option<String> {
+    let ran = page.curl(path, &[]);
+    let text = String::from_utf8(ran.stdout).ok()?;
+    (ran.code == Some(0) && text.starts_with("HTTP/1.1 200 ")).then_some(text)
+}
+
+/// What stands between some HTML and the next tag.
+fn after(html: &str, head: &str) -> String {
+    let rest = html.split_once(head).map_or("", |(_, rest)| rest);
+    rest.split('<').next().unwrap_or_default().to_owned()
+}
+
+/// The name that the box gives a disk with a serial number today.
+fn disk_name(form: &str, serial: &str) -> String {
+    let named = format!("<code>{serial}</code>");
+    let piece = form.split("<p>").find(|piece| piece.contains(&named));
+    let piece = piece.unwrap_or_else(|| panic!("no disk {serial} in {form}"));
+    let (_, rest) = piece.split_once("value=\"").expect("it is offered");
+    rest.split('"').next().expect("a name").to_owned()
+}

@@ -1,0 +1,91 @@
+//! Who sends mail to a box and remembers what it said "yes" to.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tests::{Client, Emulator, Sample, digest_of, read_samples};
+
+const SENDER: &str = "anna@office.example";
+const RECIPIENT: &str = "kim@office.example";
+
+/// From these themes of the corpus mail is taken in turn.
+const THEMES: [&str; 4] = ["attachments", "german", "tnef-smime-pgp", "torture-mime"];
+
+/// 256 KiB: larger messages would make the emulated network the whole test.
+const BYTES_MAX: usize = 256 << 10;
+
+/// A mail server of the office.
+pub(crate) struct Sender {
+    samples: Vec<Sample>,
+    next: usize,
+    accepted: BTreeSet<String>,
+}
+
+impl Sender {
+    /// Takes some of each theme.
+    pub(crate) fn new() -> Self {
+        let themes = THEMES.map(read_samples);
+        let most = themes.iter().map(Vec::len).max().unwrap_or_default();
+        let mut themes = themes.map(IntoIterator::into_iter);
+        let mut samples: Vec<Sample> = (0..most)
+            .flat_map(|_| themes.each_mut().map(Iterator::next))
+            .flatten()
+            .collect();
+        samples.retain(|sample| sample.bytes.len() <= BYTES_MAX);
+        Self {
+            samples,
+            next: 0,
+            accepted: BTreeSet::new(),
+        }
+    }
+
+    /// Digests of all messages that were acknowledged.
+    pub(crate) fn accepted(&self) -> &BTreeSet<String> {
+        &self.accepted
+    }
+
+    /// Sends so many messages, all of which have to be acknowledged.
+    #[track_caller]
+    pub(crate) fn send(&mut self, emulated: &Emulator, count: usize) {
+        let mut client = emulated.connect().expect("the box takes connections");
+        for _ in 0..count {
+            let stored = self.offer(&mut client).expect("an answer");
+            assert!(stored, "a message was refused");
+        }
+    }
+
+    /// Sends message after message until it is told to stop; what is refused comes again, as mail servers do.
+    pub(crate) fn send_until(&mut self, smtp: SocketAddr, is_done: &AtomicBool) {
+        while !is_done.load(Ordering::SeqCst) {
+            let Ok(mut client) = Client::connect(smtp) else {
+                continue;
+            };
+            while !is_done.load(Ordering::SeqCst) && self.offer(&mut client).unwrap_or(false) {}
+        }
+    }
+
+    /// Offers the next message; tells whether it was acknowledged.
+    fn offer(&mut self, client: &mut Client) -> io::Result<bool> {
+        let bytes = self.message();
+        let whole = bytes.len();
+        let reply = client.send_in_chunks(SENDER, &[RECIPIENT], &bytes, whole)?;
+        self.next += 1;
+        let is_stored = reply.code == 250;
+        if is_stored {
+            let (_, digest) = reply.stored();
+            assert_eq!(digest, digest_of(&bytes));
+            self.accepted.insert(digest);
+        }
+        Ok(is_stored)
+    }
+
+    /// The next message; each is another one, as long as this goes on.
+    fn message(&self) -> Vec<u8> {
+        let bytes = &self.samples[self.next % self.samples.len()].bytes;
+        match self.next / self.samples.len() {
+            0 => bytes.clone(),
+            round => [format!("X-Round: {round}\r\n").as_bytes(), bytes].concat(),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What starts when a version, a medium or a disk does not.
+
+use crate::opened_disk::OpenedDisk;
+use crate::owner::Owner;
+use crate::sender::Sender;
+use crate::version::{EfiPartition, Version};
+use std::fs;
+use tests::{Hardware, assert_same};
+use update::esp::{EntryName, Slot};
+
+/// What the kernel says when there is nothing that it could start.
+const NOTHING_TO_START: &str = "rdinit=/missing init=/missing root=/missing";
+
+fn name(text: &str) -> EntryName {
+    text.parse().expect("a name of a version")
+}
+
+/// BOX.md, A and C: each try is counted, then the version before starts.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_version_that_never_proves_itself_is_left() {
+    let Some(hardware) = Hardware::new("box-fallback", 0) else {
+        return;
+    };
+    let mut medium = EfiPartition::of(&hardware.folder.join("new.img"));
+    let built = Version::built(&hardware.image);
+    let panics = built.newer().started_with(NOTHING_TO_START);
+    medium.install(Slot::B, name("cf2+3-0.efi"), &panics);
+    let emulated = hardware.start();
+    for counted in ["cf2+2-1.efi", "cf2+1-2.efi", "cf2+0-3.efi"] {
+        emulated.says("Kernel panic");
+        let mut medium = EfiPartition::of(&hardware.folder.join("boot.img"));
+        assert!(medium.names().contains(&counted.to_owned()), "{counted}");
+    }
+    emulated.says("  Coffer ");
+    emulated.power_off();
+}
+
+/// BOX.md, O: when no version has tries left, the newest starts all the same.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn without_tries_the_newest_version_starts() {
+    let Some(hardware) = Hardware::new("box-no-tries", 0) else {
+        return;
+    };
+    let mut medium = EfiPartition::of(&hardware.folder.join("new.img"));
+    let built = Version::built(&hardware.image);
+    let newer = built.newer().started_with("loglevel=7");
+    medium.remove(Slot::A);
+    medium.install(Slot::A, name("cf1+0-3.efi"), &built);
+    medium.install(Slot::B, name("cf2+0-3.efi"), &newer);
+    let emulated = hardware.start();
+    emulated.says("loglevel=7");
+    emulated.says("  Coffer ");
+    emulated.power_off();
+}
+
+/// BOX.md, K and L: the firmware goes on to the next disk that has an EFI partition; the state is still on the medium.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_medium_that_does_not_start_is_replaced_by_any_archive_disk() {
+    let Some(mut hardware) = Hardware::new("box-starts", 2) else {
+        return;
+    };
+    let mut sender = Sender::new();
+    let owner = with_two_disks(&hardware, &mut sender);
+    let medium = hardware.folder.join("boot.img");
+    let good = hardware.folder.join("good.img");
+    fs::copy(&medium, &good).expect("room for a copy");
+    let restore = || fs::copy(&good, &medium).expect("room for a copy");
+
+    // L: the EFI partition of the medium is gone.
+    EfiPartition::of(&medium).wipe();
+    takes_mail(&hardware, &mut sender);
+    restore();
+    // K: no version of the medium can be loaded.
+    let damaged = Version::built(&hardware.image).damaged();
+    let mut partition = EfiPartition::of(&medium);
+    partition.remove(Slot::Recovery);
+    partition.remove(Slot::A);
+    partition.install(Slot::A, name("cf1.efi"), &damaged);
+    takes_mail(&hardware, &mut sender);
+    restore();
+    // Either disk beside the medium; what comes meanwhile is on it alone, so that the other one has to catch up.
+    let both = hardware.disks.clone();
+    for alone in [0, 1] {
+        hardware.disks = vec![both[alone].clone()];
+        takes_mail(&hardware, &mut sender);
+        hardware.disks = both.clone();
+        let emulated = hardware.start();
+        emulated.says("takes mail");
+        let mut owner = owner.clone();
+        owner.returns_to(&emulated);
+        owner.waits_for_second_disk("in step");
+        emulated.power_off();
+    }
+    // Either disk, and no medium: the recovery key opens it.
+    hardware.options.push("--no-medium".to_owned());
+    for alone in [0, 1] {
+        hardware.disks = vec![both[alone].clone()];
+        let emulated = hardware.start();
+        emulated.says("locked");
+        owner
+            .clone()
+            .unlock(&emulated, &owner.recovery_keys()[alone]);
+        emulated.says("takes mail");
+        emulated.power_off();
+        let Some(opened) = OpenedDisk::new(
+            &hardware.folder,
+            &both[alone],
+            &owner.recovery_keys()[alone],
+        ) else {
+            return;
+        };
+        opened.archive().verify();
+        assert_same(&opened.exported(), sender.accepted());
+    }
+}
+
+/// An archive on two disks with some mail; the box is off.
+fn with_two_disks(hardware: &Hardware, sender: &mut Sender) -> Owner {
+    let emulated = hardware.start();
+    let mut owner = Owner::set_up(&emulated);
+    owner.add_disk(2);
+    owner.waits_for_second_disk("in step");
+    sender.send(&emulated, 20);
+    emulated.power_off();
+    owner
+}
+
+fn takes_mail(hardware: &Hardware, sender: &mut Sender) {
+    let emulated = hardware.start();
+    emulated.says("takes mail");
+    sender.send(&emulated, 1);
+    emulated.power_off();
+}

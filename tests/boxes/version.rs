@@ -1,0 +1,155 @@
+//! Versions that do not work, made of the one that was built, and where they are put.
+//!
+//! Source of the layout: PE format, "COFF File Header", "Section Table".
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use update::esp::{self, EntryName, Medium, Slot};
+
+/// Where the EFI partition lies in an image, in bytes: as `image/disk.rs` says.
+const EFI_START: u64 = 1 << 20;
+
+/// A version: a unified kernel image.
+#[derive(Clone)]
+pub(crate) struct Version(Vec<u8>);
+
+impl Version {
+    /// The one that the image was made of.
+    pub(crate) fn built(image: &Path) -> Self {
+        Self(fs::read(image.with_extension("efi")).expect("a version beside the image"))
+    }
+
+    /// The same under another number, with which it comes before the built one.
+    pub(crate) fn newer(&self) -> Self {
+        let release = String::from_utf8_lossy(self.section(".osrel")).into_owned();
+        let version = env!("CARGO_PKG_VERSION");
+        let newer = release.replace(&format!("VERSION={version}"), "VERSION=99.0.0");
+        let newer = newer.replace(&format!("VERSION_ID={version}"), "VERSION_ID=99.0.0");
+        assert_ne!(newer, release);
+        self.with(".osrel", newer.as_bytes())
+    }
+
+    /// The same with something behind its command line.
+    pub(crate) fn started_with(&self, words: &str) -> Self {
+        let line = String::from_utf8_lossy(self.section(".cmdline")).into_owned();
+        let line = line.trim_end_matches(['\0', '\n', ' ']);
+        self.with(".cmdline", format!("{line} {words}").as_bytes())
+    }
+
+    /// The same with 400 bytes of its kernel turned over.
+    pub(crate) fn damaged(&self) -> Self {
+        let mut damaged = self.clone();
+        let (_, at, length) = damaged.place(".linux");
+        let middle = at + length / 2;
+        for byte in &mut damaged.0[middle..middle + 400] {
+            *byte = !*byte;
+        }
+        damaged
+    }
+
+    /// The same with another section of this name, which goes to the end.
+    fn with(&self, name: &str, bytes: &[u8]) -> Self {
+        let mut image = self.0.clone();
+        let (header, ..) = self.place(name);
+        let optional = number(&image, 0x3c) + 24;
+        let (section_step, file_step) =
+            (number(&image, optional + 32), number(&image, optional + 36));
+        let address = number(&image, optional + 56).next_multiple_of(section_step);
+        image.resize(image.len().next_multiple_of(file_step), 0);
+        let at = image.len();
+        image.extend(bytes);
+        image.resize(image.len().next_multiple_of(file_step), 0);
+        let length = image.len() - at;
+        let end = (address + bytes.len()).next_multiple_of(section_step);
+        for (place, value) in [
+            (header + 8, bytes.len()),
+            (header + 12, address),
+            (header + 16, length),
+            (header + 20, at),
+            (optional + 56, end),
+        ] {
+            image[place..place + 4].copy_from_slice(&(value as u32).to_le_bytes());
+        }
+        Self(image)
+    }
+
+    fn section(&self, name: &str) -> &[u8] {
+        let (_, at, length) = self.place(name);
+        &self.0[at..at + length]
+    }
+
+    /// Where a section's header, and where its bytes lie, and how many there are.
+    fn place(&self, name: &str) -> (usize, usize, usize) {
+        let coff = number(&self.0, 0x3c) + 4;
+        let half = |at: usize| usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]));
+        let table = coff + 20 + half(coff + 16);
+        let headers = (0..half(coff + 2)).map(|index| table + 40 * index);
+        let named = |header: &usize| {
+            let field = &self.0[*header..header + 8];
+            field.split(|byte| *byte == 0).next() == Some(name.as_bytes())
+        };
+        let header = headers.into_iter().find(named).expect("such a section");
+        (
+            header,
+            number(&self.0, header + 20),
+            number(&self.0, header + 8),
+        )
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    let four = bytes[at..at + 4].try_into().expect("four bytes");
+    u32::from_le_bytes(four) as usize
+}
+
+/// The EFI partition of a medium or disk, while the computer is off.
+pub(crate) struct EfiPartition(File);
+
+impl EfiPartition {
+    /// Opens that of a disk.
+    pub(crate) fn of(disk: &Path) -> Self {
+        let file = File::options().read(true).write(true).open(disk);
+        Self(file.expect("a disk"))
+    }
+
+    /// Puts a version into a slot.
+    pub(crate) fn install(&mut self, slot: Slot, name: EntryName, version: &Version) {
+        let size_bytes = version.0.len() as u64;
+        esp::install(self, slot, name, size_bytes, &mut &*version.0).expect("it fits");
+    }
+
+    /// Removes the version of a slot.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        esp::remove(self, slot).expect("a version");
+    }
+
+    /// Names of the versions, by slot.
+    pub(crate) fn names(&mut self) -> Vec<String> {
+        let versions = esp::read(self).expect("an EFI partition of ours");
+        let all = Slot::ALL.into_iter().filter_map(|slot| versions.at(slot));
+        all.map(|version| version.name.to_string()).collect()
+    }
+
+    /// Clears its first mebibyte.
+    pub(crate) fn wipe(&mut self) {
+        self.0
+            .write_all_at(&vec![0; 1 << 20], EFI_START)
+            .expect("written");
+    }
+}
+
+impl Medium for EfiPartition {
+    fn read(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(bytes, EFI_START + offset)
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, EFI_START + offset)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
