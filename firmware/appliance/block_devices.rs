@@ -128,8 +128,8 @@ fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// Which of the disks the box was started from: the one with the partition that the boot loader named; else one that has state and no
-/// archive, else any that has state.
+/// Which of the disks holds the state of the box: the one with the partition that the boot loader named; one that has an archive only where there is
+/// no other, since a firmware goes on to an archive disk when the medium itself does not start, and the keys are on the medium all the same.
 pub(crate) fn boot_medium(
     disks: &[(Disk, Content)],
     loader_partition: Option<&str>,
@@ -138,12 +138,13 @@ pub(crate) fn boot_medium(
     let position = |holds: &dyn Fn(&Content) -> bool| disks.iter().position(|it| holds(&it.1));
     let has_state = |content: &Content| has(content, &|it| it.kind == Guid::STATE);
     let has_archive = |content: &Content| has(content, &|it| it.kind == Guid::ARCHIVE);
-    let named = loader_partition.and_then(|uuid| {
-        let is_it = |it: &Partition| it.guid.to_string().eq_ignore_ascii_case(uuid);
-        position(&|content| has_state(content) && has(content, &is_it))
-    });
-    named
-        .or_else(|| position(&|content| has_state(content) && !has_archive(content)))
+    let is_named = |it: &Partition| {
+        loader_partition.is_some_and(|uuid| it.guid.to_string().eq_ignore_ascii_case(uuid))
+    };
+    let is_medium = |content: &Content| has_state(content) && !has_archive(content);
+    position(&|content| is_medium(content) && has(content, &is_named))
+        .or_else(|| position(&is_medium))
+        .or_else(|| position(&|content| has_state(content) && has(content, &is_named)))
         .or_else(|| position(&has_state))
 }
 
@@ -255,7 +256,17 @@ mod tests {
             (
                 vec![archive.clone(), stick.clone()],
                 Some(named(0xa)),
-                Some(0),
+                Some(1),
+            ),
+            (
+                vec![table(&[(Guid::STATE, 6)]), stick.clone()],
+                Some(named(0xb)),
+                Some(1),
+            ),
+            (
+                vec![Content::Blank, archive.clone(), archive.clone()],
+                Some(named(0xa)),
+                Some(1),
             ),
             (
                 vec![archive.clone(), stick.clone()],

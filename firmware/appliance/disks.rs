@@ -58,6 +58,9 @@ pub(crate) const CLAIMED: &str = "/run/coffer/claimed";
 /// What the image says about itself.
 const RELEASE: &str = "/etc/coffer/release";
 
+/// Where a disk would be that this box knows and that has not come: the keeper cannot reach it, and warns until it is there or another one is in its place.
+const NOT_THERE: &str = "/archive/second-disk-not-there/data";
+
 /// Holds the disks until it is asked to end.
 ///
 /// # Errors
@@ -159,6 +162,7 @@ impl Disks {
             self.open_state()?;
         }
         self.open_known();
+        self.keep_disk_set();
         self.keep_archive_id();
         self.raise_floor();
         self.keep_what_pid_1_says();
@@ -205,6 +209,10 @@ impl Disks {
             return Ok(());
         };
         let (disk, content) = &self.seen[place];
+        let is_archive = partition_of(content, Guid::ARCHIVE).is_some();
+        if is_archive && self.waits_since.elapsed() < MEDIUM_PATIENCE {
+            return Ok(()); // the medium with the keys may still come
+        }
         let Some(device) = device_of(disk, content, Guid::STATE) else {
             return Ok(()); // the kernel does not show it yet
         };
@@ -291,11 +299,11 @@ impl Disks {
 
     /// What to do about the archive now.
     fn next(&self) -> Next {
-        let keys = self
-            .state
-            .as_ref()
-            .map(|state| state.record().disk_keys().len());
-        next(keys, self.mounted.len(), self.waits_since.elapsed())
+        next(
+            self.expected(),
+            self.mounted.len(),
+            self.waits_since.elapsed(),
+        )
     }
 
     /// Tells PID 1 where the archive is, once that is settled and whenever it changes.
@@ -313,8 +321,40 @@ impl Disks {
         Ok(())
     }
 
-    /// Data directories, the one that leads first.
+    /// Data directories, the one that leads first; a second one that is not there where this box knows more disks than have come.
     fn places(&self) -> String {
+        let places = self.open_places();
+        let is_one = !places.is_empty() && !places.contains(' ');
+        if is_one && self.expected() > Some(1) {
+            format!("{places} {NOT_THERE}")
+        } else {
+            places
+        }
+    }
+
+    /// How many disks belong together; none while the boot medium is not found.
+    fn expected(&self) -> Option<usize> {
+        let state = self.state.as_ref()?;
+        Some(state.record().disk_set().len())
+    }
+
+    /// Keeps which disks belong together: one that is new takes the place of whatever is not there.
+    fn keep_disk_set(&mut self) {
+        let Some(state) = &mut self.state else { return };
+        let open = self.mounted.iter();
+        let open: Vec<_> = open
+            .filter_map(|it| archive_disk::uuid_bytes(&it.uuid))
+            .collect();
+        let known = state.record().disk_set();
+        if open.iter().all(|disk| known.contains(disk)) {
+            return;
+        }
+        if let Err(error) = state.change(|record| record.set_disk_set(&open)) {
+            self.trouble = Some(format!("the boot medium cannot be written: {error}"));
+        }
+    }
+
+    fn open_places(&self) -> String {
         let state = self.state.as_ref();
         let ours = state.and_then(|state| state.record().archive());
         let candidates = self.mounted.iter().map(|mounted| {
@@ -478,6 +518,9 @@ impl Disks {
         if wanted.confirmation.trim() != disk.confirmation() {
             return Err(Refusal::WrongConfirmation);
         }
+        if self.is_medium_an_archive() {
+            return Err(Refusal::NoBootMedium);
+        }
         tracing::warn!(
             disk = disk.name,
             serial = disk.serial,
@@ -489,7 +532,16 @@ impl Disks {
             .as_ref()
             .map(|(device, sectors)| (device.as_str(), *sectors));
         let state = self.state.as_mut().ok_or(Refusal::NoBootMedium)?;
-        let keep = |key: &_| state.change(|record| record.set_disk_key(key));
+        // With no archive open the disk begins another one.
+        let is_first = self.mounted.is_empty();
+        let keep = |key: &_| {
+            state.change(|record| {
+                record.set_disk_key(key);
+                if is_first {
+                    record.forget_archive();
+                }
+            })
+        };
         let made = archive_disk::make(&disk, boot, sectors_max, keep);
         self.changed = true;
         match made {
@@ -533,13 +585,24 @@ impl Disks {
         Ok(Answer::Unlocked(opened.len()))
     }
 
+    /// Whether the box was started from an archive disk: a key on it would open it for whoever finds it.
+    fn is_medium_an_archive(&self) -> bool {
+        let mut contents = self.seen.iter();
+        contents.any(|(disk, content)| {
+            self.boot.as_ref() == Some(&disk.name) && partition_of(content, Guid::ARCHIVE).is_some()
+        })
+    }
+
     /// Gives a disk that was opened by its recovery key a key that this box keeps.
     fn keep_new_key(&mut self, uuid: &str, recovery: &str) -> Result<(), ArchiveDiskError> {
         let found = self.seen.iter().find_map(|(disk, content)| {
             let (device, found) = archive_disk::archive_on(disk, content)?;
             (found == uuid).then_some(device)
         });
-        let (Some(state), Some(device)) = (&mut self.state, found) else {
+        let (Some(device), false) = (found, self.is_medium_an_archive()) else {
+            return Ok(());
+        };
+        let Some(state) = &mut self.state else {
             return Ok(());
         };
         let key = archive_disk::add_new_key(&device, uuid, recovery)?;
@@ -585,12 +648,12 @@ enum Next {
     Settle,
 }
 
-/// Decides by the number of keys on the boot medium (none while it is not found), of archives that are open, and the time
+/// Decides by the number of disks that belong together (none while the boot medium is not found), of archives that are open, and the time
 /// since the start or since the medium was found.
-fn next(keys: Option<usize>, open: usize, waited: Duration) -> Next {
-    let is_settled = match keys {
+fn next(expected: Option<usize>, open: usize, waited: Duration) -> Next {
+    let is_settled = match expected {
         None => waited >= MEDIUM_PATIENCE,
-        Some(keys) => open >= keys || waited >= DISKS_PATIENCE,
+        Some(expected) => open >= expected || waited >= DISKS_PATIENCE,
     };
     if is_settled { Next::Settle } else { Next::Wait }
 }

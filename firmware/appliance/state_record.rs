@@ -25,6 +25,7 @@ const STARTS: u16 = 6;
 const GOOD_VERSION: u16 = 7;
 const VERSION_FLOOR: u16 = 8;
 const CLAIMED: u16 = 9;
+const DISK_SET: u16 = 10;
 
 /// What the box knows before an archive is open. Cloned rarely, written whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +142,11 @@ impl StateRecord {
         bytes.chunks_exact(DISK_KEY_BYTES).filter_map(key).collect()
     }
 
+    /// Forgets which archive the box has: the next one that is made is its own.
+    pub(crate) fn forget_archive(&mut self) {
+        self.fields.remove(&ARCHIVE);
+    }
+
     /// Adds the key of a disk, or puts it in the place of the one that there was.
     pub(crate) fn set_disk_key(&mut self, new: &DiskKey) {
         let mut keys = self.disk_keys();
@@ -150,6 +156,17 @@ impl StateRecord {
             .iter()
             .flat_map(|key| [&key.disk[..], &key.key].concat());
         self.fields.insert(DISK_KEYS, bytes.collect());
+    }
+
+    /// The disks that belong together, by LUKS UUID: those that were open last.
+    pub(crate) fn disk_set(&self) -> Vec<[u8; 16]> {
+        let bytes = self.fields.get(&DISK_SET).map_or(&[][..], Vec::as_slice);
+        bytes.as_chunks::<16>().0.to_vec()
+    }
+
+    /// Sets the disks that belong together.
+    pub(crate) fn set_disk_set(&mut self, disks: &[[u8; 16]]) {
+        self.fields.insert(DISK_SET, disks.concat());
     }
 
     /// What the clock cannot be before, in seconds since 1970.
@@ -279,6 +296,7 @@ mod tests {
                 key: [disk + 10; 32],
             });
         }
+        record.set_disk_set(&[[1; 16], [2; 16]]);
         record.fields.insert(900, b"of a later version".to_vec());
         record
     }
@@ -297,6 +315,7 @@ mod tests {
         assert_eq!(read.network(), None);
         let keys: Vec<_> = read.disk_keys().iter().map(|key| key.key[0]).collect();
         assert_eq!(keys, [11, 12]);
+        assert_eq!(read.disk_set(), [[1; 16], [2; 16]]);
     }
 
     #[test]
