@@ -30,10 +30,6 @@ const DOCUMENT_BYTES_MAX: usize = 24 << 20;
 /// Documents that recovery makes in one step, in bytes of their text: with those of the step before they can be kept.
 const STEP_DOCUMENT_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 2;
 
-/// Documents that wait for the indexer, in bytes of their text, from which on an import waits until there is room for another step: what
-/// it has under way still finds its place.
-const IMPORT_DOCUMENT_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 4 * 3;
-
 /// Room for the documents of one step.
 #[derive(Default)]
 pub(crate) struct DocumentRoom {
@@ -271,13 +267,6 @@ impl Shared {
     pub(crate) fn is_wanted(&self, added: u64) -> bool {
         let progress = self.progress();
         progress.wanted > progress.indexed && added >= progress.wanted
-    }
-
-    /// Lets an import not run ahead of the indexer: what finds no room in memory would have to be read from the volumes again.
-    pub(crate) fn hold_import_back(&self) {
-        if self.progress().document_bytes > IMPORT_DOCUMENT_BYTES_MAX {
-            self.wait_for_indexer();
-        }
     }
 
     /// Waits until the indexer has room for the documents of another step, if it goes on at all.

@@ -362,10 +362,6 @@ impl Store {
             spool: &self.spool,
             is_kept: &|digest| self.keeps(digest),
         };
-        if !deposit.prompt {
-            let shared = self.engine()?.shared.clone();
-            shared.hold_import_back();
-        }
         let mut prepared = prepare::prepare(means, body, deposit)?;
         let (answer, pending) = Answer::new();
         let engine = self.engine()?;

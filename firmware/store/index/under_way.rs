@@ -7,8 +7,9 @@ use std::time::Duration;
 use tantivy::TantivyDocument;
 use tantivy::schema::document::Document;
 
-/// Text under way at most, in bytes: of some thousand messages, so that no thread has to wait for the next one.
-const BYTES_MAX: usize = 12 << 20;
+/// Text under way at most, in bytes: of some five thousand messages. What an import brings meanwhile and memory does not hold is read from
+/// the volumes again, so less would cost it more.
+const BYTES_MAX: usize = 48 << 20;
 
 /// Text under way, in bytes, from which on somebody who waits goes on: with many entries at once, since each waking costs.
 const BYTES_WAKING: usize = BYTES_MAX / 2;
