@@ -165,7 +165,7 @@ class Office:
     def _hire(self, chef, name):
         chef.send("/people/make", {"name": name})
         sheet = section(chef.get("/people").text, name)
-        account = re.search(r'name="account" value="(\d+)"', sheet)[1]
+        account = re.search(r'href="/people\?account=(\d+)"', sheet)[1]
         issued = chef.send("/people/issue-password", {"account": account}).text
         password = unescape(re.search(r'<p class="mono">([^<]+)</p>', issued)[1])
         client = Client(self.address)

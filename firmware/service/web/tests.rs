@@ -580,7 +580,7 @@ fn an_auditor_sees_what_was_released_until_it_ends() {
     assert_eq!(ada.get(&scene, &path(other)).status, 404);
     let found = ada.get(&scene, "/search?q=x").text();
     assert!(found.contains("One message"), "{found}");
-    let people = operator.get(&scene, "/people").text();
+    let people = operator.get(&scene, "/people?account=1026").text();
     let grant = between(&people, "name=\"grant\" value=\"", "\"");
     let end = [("account", "1026"), ("grant", grant.as_str())];
     assert_eq!(
@@ -724,6 +724,56 @@ fn a_table_of_accounts_is_shown_before_it_is_done() {
     assert_eq!(empty.status, 422);
     assert_eq!(kim.get(&scene, "/people/table").status, 404);
     assert_eq!(kim.post(&scene, "/people/table", &deed).status, 404);
+}
+
+/// The largest office that a table may bring: no page of it is large, and all of it is found by going on.
+#[test]
+fn a_large_office_has_small_pages() {
+    let (scene, mut operator, mut kim) = Scene::with_staff();
+    let line = |number| {
+        format!("person{number:03};staff;{number}@office.example office{number}@office.example\n")
+    };
+    let table: String = (0..70).map(line).collect();
+    let table = format!("name;roles;addresses\n{table}");
+    let done = operator.post(
+        &scene,
+        "/people/table",
+        &[("table", &table), ("deed", "do")],
+    );
+    assert!(done.text().contains("This was done."), "{}", done.text());
+    for (name, sign, count) in [
+        ("from", "/people?account=", 72),
+        ("proposal", "name=\"proposal\"", 210),
+    ] {
+        let mut path = "/people".to_owned();
+        let mut found = 0;
+        loop {
+            let page = operator.get(&scene, &path).text();
+            assert!(
+                page.len() < PAGE_BYTES_MAX,
+                "{path} has {} bytes",
+                page.len()
+            );
+            found += page.matches(sign).count();
+            let next = format!("<a rel=\"next\" href=\"/people?{name}=");
+            match page.split_once(&next) {
+                Some((_, rest)) => {
+                    path = format!("/people?{name}={}", rest.split('"').next().unwrap_or(""))
+                }
+                None => break,
+            }
+        }
+        assert_eq!(found, count, "{name}");
+    }
+    for account in ["1024", "1026", "999", "x"] {
+        assert_eq!(
+            kim.get(&scene, &format!("/people?account={account}"))
+                .status,
+            404,
+            "{account}"
+        );
+    }
+    assert_eq!(kim.get(&scene, "/people?account=1025").status, 200);
 }
 
 #[test]
@@ -903,6 +953,8 @@ fn every_page_speaks_both_languages() {
         "/state?days=90",
         "/log",
         "/people",
+        "/people?account=1024",
+        "/people?account=1025",
         "/people/table",
         "/account",
         "/account/password",

@@ -114,6 +114,7 @@ fn list(visit: &Visit, status: u16, trouble: Option<&str>) -> Response {
         (visit.trouble(trouble.as_deref()))
         p { (words.filled("exports-hint", &bounds)) }
         @for job in &jobs { div.sheet { (job_sheet(visit, job)) } }
+        @if jobs.is_empty() { p { (words.text("exports-none")) } p { a href="/search" { (words.text("search")) } } }
     };
     visit.page(status, &words.text("exports"), Width::Narrow, content)
 }

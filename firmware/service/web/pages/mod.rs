@@ -14,6 +14,7 @@ pub(super) mod message;
 pub(super) mod metrics;
 pub(super) mod outgoing;
 pub(super) mod people;
+mod people_account;
 pub(super) mod people_table;
 mod release;
 pub(super) mod search;

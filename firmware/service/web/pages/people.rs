@@ -5,14 +5,19 @@
 use super::super::{Response, visit::Visit, words::Words};
 use super::layout::Width;
 use super::outgoing;
+use super::people_account;
 use super::release;
 use super::sign_in::denied;
 use crate::people::{Acting, Denial};
 use archive::access::OwnAddress;
-use archive::people::{
-    Account, AccountId, Change, Grant, NOTICE_S, Proposal, ROUTE_SHOWN_S, Role, State, Step,
-};
+use archive::people::{AccountId, Change, NOTICE_S, Proposal, ROUTE_SHOWN_S, Role, State, Step};
 use maud::{Markup, html};
+
+/// 15 proposals a page, some 20 KB with their forms.
+const PAGE_PROPOSALS: usize = 15;
+
+/// 30 accounts a page, some 20 KB.
+const PAGE_ACCOUNTS: usize = 30;
 
 /// Says what a role is called.
 pub(in super::super) fn role_name(words: &Words, role: Role) -> String {
@@ -41,9 +46,12 @@ pub(super) fn is_in_charge(visit: &Visit) -> bool {
     visit.has(Role::Operator) || visit.has(Role::PrivacyOfficer)
 }
 
-/// Shows accounts and proposals.
+/// Shows proposals and accounts, or one account with all that can be changed about it.
 pub(in super::super) fn show(visit: &Visit) -> Response {
-    page(visit, 200, html! {})
+    match visit.request.query_value("account") {
+        Some(number) => people_account::show(visit, number),
+        None => page(visit, 200, html! {}),
+    }
 }
 
 /// Does one thing about people.
@@ -53,7 +61,10 @@ pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
     };
     let acting = visit.site.people().acting(person.token, &visit.peer);
     let done = match deed {
-        "make" => make(visit, acting),
+        "make" => match make(visit, acting) {
+            Ok(id) => return Response::see_other(format!("/people?account={id}")),
+            Err(denial) => Err(denial),
+        },
         "change" => change(visit, acting),
         "issue-password" => return issue_password(visit, acting),
         "approve" => proposal(visit).and_then(|number| acting.approve(number)),
@@ -77,10 +88,8 @@ pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
     }
 }
 
-fn make(visit: &Visit, acting: Acting) -> Result<Option<u64>, Denial> {
-    acting
-        .make_account(visit.request.form_value("name").trim())
-        .map(|_| None)
+fn make(visit: &Visit, acting: Acting) -> Result<AccountId, Denial> {
+    acting.make_account(visit.request.form_value("name").trim())
 }
 
 fn change(visit: &Visit, acting: Acting) -> Result<Option<u64>, Denial> {
@@ -145,22 +154,35 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
     let words = visit.words;
     let acting = visit.site.people().acting(person.token, &visit.peer);
     let accounts = acting.accounts().unwrap_or_default();
-    let grants = acting.grants().unwrap_or_default();
     let proposals = match acting.proposals() {
         Ok(proposals) => proposals,
         Err(_) => return visit.not_found(),
     };
     let name = names(visit);
+    let behind = |name| {
+        let value = visit.request.query_value(name);
+        value.and_then(|value| value.parse().ok()).unwrap_or(0)
+    };
+    let (first_proposal, first_account): (u64, u64) = (behind("proposal"), behind("from"));
+    let waiting = proposals
+        .iter()
+        .filter(|proposal| proposal.number >= first_proposal);
+    let used = accounts
+        .iter()
+        .filter(|account| account.state != State::Removed && account.id.0 >= first_account);
+    let (shown_proposals, more_proposals) = first_of(waiting, PAGE_PROPOSALS);
+    let (shown_accounts, more_accounts) = first_of(used, PAGE_ACCOUNTS);
     let content = html! {
         (above)
         @if !proposals.is_empty() {
             h2 { (words.text("proposals")) }
             p.quiet { (words.text("proposals-hint")) }
-            @for proposal in &proposals { (proposal_sheet(visit, proposal, &name)) }
+            @for proposal in shown_proposals { (proposal_sheet(visit, proposal, &name)) }
+            (further(visit, "proposal", more_proposals.map(|proposal| proposal.number)))
+            h2 { (words.text("people-all")) }
         }
-        @for account in accounts.iter().filter(|account| account.state != State::Removed) {
-            (account_sheet(visit, account, &grants))
-        }
+        @for account in shown_accounts { (people_account::summary(visit, account)) }
+        (further(visit, "from", more_accounts.map(|account| account.id.0)))
         @if visit.has(Role::Operator) {
             h2 { (words.text("account-make")) }
             (visit.form("/people/make", html! {
@@ -177,90 +199,18 @@ fn page(visit: &Visit, status: u16, above: Markup) -> Response {
     visit.page(status, &words.text("people"), Width::Wide, content)
 }
 
-fn account_sheet(visit: &Visit, account: &Account, grants: &[Grant]) -> Markup {
-    let words = visit.words;
-    let is_off = account.state == State::Disabled;
-    let is_in_charge = is_in_charge(visit);
-    html! {
-        section.sheet {
-            h2 { (account.display_name) @if account.display_name != account.name { " (" (account.name) ")" } }
-            @if is_off { p.quiet { (words.text("account-disabled")) } }
-            dl.facts {
-                dt { (words.text("roles")) }
-                dd {
-                    @if account.roles.is_empty() { (words.text("no-role")) }
-                    @for role in &account.roles { div { (role_name(words, *role)) @if is_in_charge { " " (deed(visit, account, "remove-role", role.name(), "", "remove")) } } }
-                }
-                dt { (words.text("addresses")) }
-                dd {
-                    @if account.addresses.is_empty() { (words.text("no-address")) }
-                    @for own in &account.addresses { div { (own.address) @if is_in_charge { " " (deed(visit, account, "take-address", "", &own.address, "remove")) } } }
-                }
-                (release::released(visit, account, grants))
-            }
-            @if is_in_charge { details { summary { (words.text("account-change")) } (account_deeds(visit, account, is_off)) } }
-        }
-    }
+/// Parts what fits on a page from the first one behind it.
+fn first_of<'t, T>(all: impl Iterator<Item = &'t T>, most: usize) -> (Vec<&'t T>, Option<&'t T>) {
+    let mut all = all;
+    let shown = all.by_ref().take(most).collect();
+    (shown, all.next())
 }
 
-fn account_deeds(visit: &Visit, account: &Account, is_off: bool) -> Markup {
-    let words = visit.words;
-    let id = account.id;
-    let wanting = Role::ALL.into_iter().filter(|role| !account.is(*role));
+/// The link to those that come next, from this number on.
+fn further(visit: &Visit, name: &str, next: Option<u64>) -> Markup {
     html! {
-        (visit.form("/people/change", html! {
-            input type="hidden" name="account" value=(id);
-            input type="hidden" name="step" value="give-address";
-            label for={ "address-" (id) } { (words.text("address-add")) }
-            input id={ "address-" (id) } name="address" type="email" required autocomplete="off";
-            div.deeds { button.second type="submit" { (words.text("add")) } }
-        }))
-        (visit.form("/people/change", html! {
-            input type="hidden" name="account" value=(id);
-            input type="hidden" name="step" value="add-role";
-            label for={ "role-" (id) } { (words.text("role-add")) }
-            select id={ "role-" (id) } name="role" {
-                @for role in wanting { option value=(role.name()) { (role_name(words, role)) } }
-            }
-            div.deeds { button.second type="submit" { (words.text("add")) } }
-        }))
-        (release::form(visit, account))
-        div.deeds {
-            @if account.lock.is_some_and(|lock| !lock.has_own_password) {
-                (visit.form("/people/issue-password", html! {
-                    input type="hidden" name="account" value=(id);
-                    button.second type="submit" { (words.text("password-issue")) }
-                }))
-            }
-            @match account.lock {
-                None => (deed(visit, account, "reset-password", "", "", "reset-password")),
-                Some(lock) if lock.has_own_password => (deed(visit, account, "open-old-mail", "", "", "open-old-mail")),
-                Some(_) => {}
-            }
-            @if account.has_second_factor { (deed(visit, account, "reset-second-factor", "", "", "reset-second-factor")) }
-            @if is_off { (deed(visit, account, "enable", "", "", "account-enable")) }
-            @else { (deed(visit, account, "disable", "", "", "account-disable")) }
-        }
-    }
-}
-
-/// A button that changes one thing; `name` is the key of what it says.
-fn deed(
-    visit: &Visit,
-    account: &Account,
-    step: &str,
-    role: &str,
-    address: &str,
-    name: &str,
-) -> Markup {
-    html! {
-        form.plain method="post" action="/people/change" {
-            input type="hidden" name="token" value=(visit.form_token());
-            input type="hidden" name="account" value=(account.id);
-            input type="hidden" name="step" value=(step);
-            input type="hidden" name="role" value=(role);
-            input type="hidden" name="address" value=(address);
-            button.link type="submit" { (visit.words.text(name)) }
+        @if let Some(next) = next {
+            p { a rel="next" href={ "/people?" (name) "=" (next) } { (visit.words.text("people-further")) } }
         }
     }
 }

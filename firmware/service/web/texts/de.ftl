@@ -180,6 +180,13 @@ no-address = noch keine
 account-make = Konto anlegen
 account-make-hint = Der Name zum Anmelden. Er ändert sich nie und wird nie wieder vergeben. Ein Konto beginnt ohne jedes Recht.
 account-change = Ändern
+people-all = Alle Personen
+people-further = Weitere
+account-show = Ansehen
+addresses-more = { $count ->
+    [one] und eine weitere
+   *[other] und { $count } weitere
+  }
 account-number = Konto { $number }
 account-disabled = Dieses Konto kann zurzeit nicht benutzt werden.
 account-enable = Wieder benutzen lassen
@@ -195,7 +202,7 @@ proposals = Was wartet
 proposals-hint = Alles, wodurch jemand mehr sieht, wartet auf die Zustimmung des Datenschutzes. Wo es keinen gibt, wartet es einen Tag, und alle Betroffenen bekommen Nachricht. Nachrichten gehen über den Server für ausgehende Mails hinaus, den die Einrichtung nennt; ohne ihn wartet, was eine braucht. Ist er für immer fort und gibt es keinen Datenschutz, so wird ein anderer wirksam, wenn er 30 Tage lang ohne Widerspruch auf jeder Seite stand.
 proposed-by = Vorgeschlagen von { $by }
 notices-given = Nachrichten: { $given } von { $all } sind hinausgegangen.
-proposal-shown = Das steht bei allen auf jeder Seite: seit { $days } von { $all } Tagen. Danach wird es wirksam, auch wenn keine Nachricht hinausgehen konnte, falls niemand widerspricht.
+proposal-shown = Das steht seit { $days } von { $all } Tagen bei allen auf jeder Seite. Danach wird es wirksam, auch wenn keine Nachricht hinausgehen konnte, falls niemand widerspricht.
 standing-route = Nachrichten und Zustandsmails sollen über einen anderen Mailserver hinausgehen: { $server }. Wer nicht einverstanden ist, kann widersprechen.
 standing-proposals = { $count ->
     [one] Eine Änderung von Rechten wartet, der Sie widersprechen können.
@@ -385,6 +392,7 @@ take-mbox = Mbox-Datei, die Mailprogramme lesen
 take-do = Datei erstellen
 take-nothing = Es ist keine Nachricht angekreuzt.
 exports = Dateien zum Mitnehmen
+exports-none = Es gibt keine. Unter den Ergebnissen einer Suche lassen sie sich machen.
 exports-hint = Jede Datei fasst bis zu { $count } Nachrichten und { $size } Post und wird einen Tag lang aufgehoben.
 export = Datei zum Mitnehmen
 export-chosen = { $count ->

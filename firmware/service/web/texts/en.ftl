@@ -180,6 +180,13 @@ no-address = none yet
 account-make = Make an account
 account-make-hint = The name for signing in. It never changes and is never used again. An account begins without any right.
 account-change = Change
+people-all = All people
+people-further = Further ones
+account-show = Look at it
+addresses-more = { $count ->
+    [one] and one more
+   *[other] and { $count } more
+  }
 account-number = account { $number }
 account-disabled = This account cannot be used at the moment.
 account-enable = Let it be used again
@@ -385,6 +392,7 @@ take-mbox = An mbox file, which mail programs read
 take-do = Make the file
 take-nothing = No message was ticked.
 exports = Files to take along
+exports-none = There are none. Below the results of a search they can be made.
 exports-hint = Each file holds up to { $count } messages and { $size } of mail, and is kept for a day.
 export = File to take along
 export-chosen = { $count ->
