@@ -9,7 +9,7 @@ use crate::disk_tools::{self as tools, ToolError};
 use crate::kernel::{self, MountFlags};
 use crate::recovery_key::{self, random};
 use crate::state_record::DiskKey;
-use crate::workers::ARCHIVE_USER;
+use crate::workers::{ARCHIVE_USER, LOGS_USER};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, chown};
@@ -83,6 +83,11 @@ impl Mounted {
         format!("{MOUNTS}/{}/data", self.mapping)
     }
 
+    /// The folder of the log.
+    pub(crate) fn log(&self) -> String {
+        format!("{MOUNTS}/{}/log", self.mapping)
+    }
+
     /// Unmounts and closes it.
     ///
     /// # Errors
@@ -152,10 +157,12 @@ fn mount(mounted: &Mounted) -> Result<(), ArchiveDiskError> {
         "errors=remount-ro",
     )
     .map_err(io("mount an archive disk"))?;
-    let data = mounted.data();
-    fs::create_dir_all(&data)
-        .and_then(|()| chown(&data, Some(ARCHIVE_USER), Some(ARCHIVE_USER)))
-        .map_err(io("make the data directory"))
+    for (folder, user) in [(mounted.data(), ARCHIVE_USER), (mounted.log(), LOGS_USER)] {
+        fs::create_dir_all(&folder)
+            .and_then(|()| chown(&folder, Some(user), Some(user)))
+            .map_err(io("make the folders of an archive disk"))?;
+    }
+    Ok(())
 }
 
 /// Makes an archive disk of a disk: everything on it is lost. Its archive gets at most that many sectors: as many as the one beside which it

@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::kernel::{self, End};
 use crate::kernel_log::KernelLog;
 use crate::lines::Lines;
-use crate::log::Log;
+use crate::log::{Log, MEMORY_BYTES_MAX};
 use crate::mounts;
 use crate::power_button::Buttons;
 use crate::starts::{self, Steadiness};
@@ -31,11 +31,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What the image says about itself.
-const RELEASE: &str = "/etc/coffer/release";
-
 /// Where the log is kept, in memory.
-const LOG: &str = "/run/coffer/log";
+pub(crate) const LOG: &str = "/run/coffer/log";
 
 /// The name of a box that nobody has given another one.
 const HOSTNAME: &str = "coffer";
@@ -139,7 +136,7 @@ impl Machine {
             started_at: now,
             signals,
             console,
-            log: Log::open(Path::new(LOG))?,
+            log: Log::open(Path::new(LOG), MEMORY_BYTES_MAX)?,
             kernel_log: KernelLog::open(),
             buttons: Buttons::default(),
             watchdog: None,
@@ -159,7 +156,7 @@ impl Machine {
 
     /// Sets what holds for the whole machine.
     fn prepare(&mut self) {
-        let release = fs::read_to_string(RELEASE).unwrap_or_default();
+        let release = fs::read_to_string(starts::RELEASE).unwrap_or_default();
         self.facts.status.release = release_line(&release);
         HOSTNAME.clone_into(&mut self.facts.status.hostname);
         "are looked for".clone_into(&mut self.facts.status.disks);
@@ -480,6 +477,7 @@ fn make_folders() -> io::Result<()> {
     fs::create_dir_all("/archive")?;
     fs::create_dir_all("/etc")?;
     for (name, user) in [
+        ("logs", workers::LOGS_USER),
         ("network", workers::NETWORK_USER),
         ("waiting", workers::WAITING_USER),
     ] {

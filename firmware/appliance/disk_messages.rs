@@ -4,7 +4,7 @@
 //! each confirmation itself: a page that was taken over can format no disk that nobody confirmed.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use service::machine::{DiskSeen, Machine, MachineEnd, NewDisk, Refusal};
+use service::machine::{DiskSeen, LogKind, Machine, MachineEnd, NewDisk, Refusal};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -14,6 +14,9 @@ pub(crate) const SOCKET: &str = "/run/coffer/disks.sock";
 
 /// 64 KiB a message: a list of all disks is a tenth of it.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// 60,000 bytes of a log are one answer.
+pub(crate) const LOG_PIECE_BYTES: usize = 60_000;
 
 /// 10 minutes for an answer: a large slow disk is made ready in less.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(600);
@@ -27,6 +30,8 @@ pub(crate) enum Request {
     Format(NewDisk),
     /// End the machine.
     End(MachineEnd),
+    /// A piece of a log, from an offset on.
+    Log(LogKind, u64),
     /// Open the archive disks of another box, or of this one without its boot medium.
     Unlock {
         /// What was shown when the disk was made.
@@ -46,6 +51,8 @@ pub(crate) enum Answer {
     },
     /// PID 1 was told.
     Ends,
+    /// The piece; empty behind the end.
+    Log(Vec<u8>),
     /// That many disks were opened.
     Unlocked(usize),
     /// It was not done.
@@ -73,6 +80,13 @@ impl Machine for DiskWorker {
     fn end(&self, how: MachineEnd) -> Result<(), Refusal> {
         match ask(&Request::End(how))? {
             Answer::Ends => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn log(&self, kind: LogKind, offset: u64) -> Result<Vec<u8>, Refusal> {
+        match ask(&Request::Log(kind, offset))? {
+            Answer::Log(piece) => Ok(piece),
             other => Err(unexpected(other)),
         }
     }

@@ -9,14 +9,15 @@ use crate::content::Content;
 use crate::disk_messages::{self as messages, Answer, Request};
 use crate::kernel::{self, MountFlags};
 use crate::recovery_key::{new_claim_code, plain};
+use crate::starts::RELEASE;
 use crate::state_partition::StatePartition;
 use crate::uevents::Uevents;
-use crate::{clock, report, starts, time_keeper, workers};
+use crate::{boot, clock, log, report, starts, time_keeper, workers};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use service::machine::{DiskSeen, DiskState, MachineEnd, NewDisk, Refusal};
+use service::machine::{DiskSeen, DiskState, LogKind, MachineEnd, NewDisk, Refusal};
 use std::cmp::Reverse;
 use std::fs;
 use std::io;
@@ -54,9 +55,6 @@ pub(crate) const CLAIM_CODE: &str = "/run/coffer/claim-code";
 
 /// PID 1 writes it when somebody has claimed the archive.
 pub(crate) const CLAIMED: &str = "/run/coffer/claimed";
-
-/// What the image says about itself.
-const RELEASE: &str = "/etc/coffer/release";
 
 /// Where a disk would be that this box knows and that has not come: the keeper cannot reach it, and warns until it is there or another one is in its place.
 const NOT_THERE: &str = "/archive/second-disk-not-there/data";
@@ -471,9 +469,31 @@ impl Disks {
             Request::Disks => Ok(Answer::Disks(self.list())),
             Request::Format(wanted) => self.format(&wanted, user),
             Request::End(how) => end(how, user),
+            Request::Log(kind, offset) => self.log(kind, offset, user),
             Request::Unlock { recovery_key } => self.unlock(&recovery_key),
         };
         done.unwrap_or_else(Answer::Refused)
+    }
+
+    /// A piece of a log; only the page of an open archive knows who may see it.
+    fn log(&self, kind: LogKind, offset: u64, user: u32) -> Result<Answer, Refusal> {
+        only_the_archive(user)?;
+        let folder = match kind {
+            LogKind::SinceStart => boot::LOG.to_owned(),
+            // It is on the disk that leads.
+            LogKind::Kept => {
+                let places = self.places();
+                let leads = places.split(' ').next();
+                let led = self
+                    .mounted
+                    .iter()
+                    .find(|it| Some(it.data().as_str()) == leads);
+                led.map(Mounted::log).unwrap_or_default()
+            }
+        };
+        log::piece(Path::new(&folder), offset, messages::LOG_PIECE_BYTES)
+            .map(Answer::Log)
+            .map_err(|error| Refusal::Failed(error.to_string()))
     }
 
     fn list(&self) -> Vec<DiskSeen> {
@@ -628,15 +648,21 @@ fn count_start(state: &mut StatePartition) -> io::Result<()> {
 
 /// Tells PID 1 that somebody wants the machine to end; only the page of an open archive knows who may.
 fn end(how: MachineEnd, user: u32) -> Result<Answer, Refusal> {
-    if user != workers::ARCHIVE_USER {
-        return Err(Refusal::Failed("nobody is signed in".to_owned()));
-    }
+    only_the_archive(user)?;
     let how = match how {
         MachineEnd::Restart => "restart",
         MachineEnd::PowerOff => "power off",
     };
     report::say("end", how).map_err(|error| Refusal::Failed(error.to_string()))?;
     Ok(Answer::Ends)
+}
+
+/// Whoever asks without an archive is not signed in.
+fn only_the_archive(user: u32) -> Result<(), Refusal> {
+    match user {
+        workers::ARCHIVE_USER => Ok(()),
+        _ => Err(Refusal::Failed("nobody is signed in".to_owned())),
+    }
 }
 
 /// What to do about the archive.

@@ -24,6 +24,7 @@ mod kernel_log;
 mod lines;
 mod links;
 mod log;
+mod log_keeper;
 mod modules;
 mod mounts;
 mod names;
@@ -50,6 +51,7 @@ pub use boot::run;
 use nix::sys::signal::SigSet;
 use service::machine::Machine;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The machine as its page knows it.
@@ -57,19 +59,20 @@ pub fn machine() -> Arc<dyn Machine> {
     Arc::new(disk_messages::DiskWorker)
 }
 
-/// Does the work of the worker of that name, until it is asked to end.
+/// Does the work of the worker of that name, until it is asked to end; some have a place on the archive disk.
 ///
 /// # Errors
 /// When the worker cannot go on; PID 1 starts it again.
-pub fn work(name: &str) -> io::Result<()> {
+pub fn work(name: &str, place: Option<&Path>) -> io::Result<()> {
     // Those that PID 1 reads are blocked in it, and so in whoever it starts.
     SigSet::all().thread_unblock()?;
-    match name {
-        "devices" => devices::run(),
-        "disks" => disks::run(),
-        "names" => names::run(),
-        "network" => network::run(),
-        "waiting" => waiting::run(),
+    match (name, place) {
+        ("devices", None) => devices::run(),
+        ("disks", None) => disks::run(),
+        ("logs", Some(place)) => log_keeper::run(place),
+        ("names", None) => names::run(),
+        ("network", None) => network::run(),
+        ("waiting", None) => waiting::run(),
         _ => Err(io::Error::other(format!("there is no such worker: {name}"))),
     }
 }

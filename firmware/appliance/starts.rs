@@ -10,6 +10,9 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// What the image says about itself.
+pub(crate) const RELEASE: &str = "/etc/coffer/release";
+
 /// There once this boot was counted; a worker that is started again counts nothing.
 pub(crate) const COUNTED: &str = "/run/coffer/start-counted";
 

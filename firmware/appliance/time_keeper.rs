@@ -5,6 +5,7 @@
 
 use crate::clock::{self, Verdict};
 use crate::sntp::{self, Measured};
+use crate::starts::RELEASE;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use std::fs;
@@ -20,9 +21,6 @@ pub(crate) const CLOCK: &str = "/run/coffer/network/clock";
 
 /// What the clock cannot be before, in seconds since 1970; `disks` writes it from the state partition.
 pub(crate) const FLOOR: &str = "/run/coffer/clock-floor";
-
-/// The image's build time is a floor, too.
-const RELEASE: &str = "/etc/coffer/release";
 
 /// 30 minutes between two rounds: a bad clock drifts 0.2 seconds meanwhile.
 const ROUND_EVERY: Duration = Duration::from_secs(1800);
@@ -160,6 +158,7 @@ impl TimeKeeper {
 /// The later of build time and kept floor, in seconds since 1970; 0 where neither is known.
 fn floor_s() -> u64 {
     let kept = fs::read_to_string(FLOOR).unwrap_or_default();
+    // The image's build time is a floor, too.
     let release = fs::read_to_string(RELEASE).unwrap_or_default();
     let built = release
         .lines()

@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Network,
     /// Announces the page by mDNS.
     Names,
+    /// Carries the log to the archive disk.
+    Logs,
     /// The page and the door for mail while there is no archive.
     Waiting,
     /// Keeper, SMTP and page.
@@ -65,6 +67,9 @@ pub(crate) const NETWORK_USER: u32 = 902;
 /// The user who announces names.
 const NAMES_USER: u32 = 903;
 
+/// The user whose files are the log on the archive disk.
+pub(crate) const LOGS_USER: u32 = 904;
+
 const fn worker(
     role: Role,
     name: &'static str,
@@ -83,12 +88,13 @@ const fn worker(
     }
 }
 
-/// All workers. The archive has a minute to end its sessions and to sync; disks half of one to unmount.
-pub(crate) const TABLE: [Worker; 6] = [
+/// All workers. The archive has a minute to end its sessions and to sync; disks half of one to unmount, once nobody writes there any more.
+pub(crate) const TABLE: [Worker; 7] = [
     worker(Role::Devices, "devices", 0, Needs::Nothing, 0, 5),
     worker(Role::Disks, "disks", 0, Needs::Nothing, 1, 30),
     worker(Role::Network, "network", 0, Needs::Nothing, 2, 5),
     worker(Role::Names, "names", NAMES_USER, Needs::Nothing, 3, 5),
+    worker(Role::Logs, "logs", LOGS_USER, Needs::Archive, 2, 5),
     worker(
         Role::Waiting,
         "waiting",
@@ -116,6 +122,13 @@ pub(crate) struct Places {
     pub(crate) copy: Option<String>,
 }
 
+impl Places {
+    /// The folder of the log, beside the data directory.
+    fn log(&self) -> String {
+        format!("{}/log", self.data.trim_end_matches("/data"))
+    }
+}
+
 /// The arguments of a role.
 pub(crate) fn arguments(
     role: Role,
@@ -127,7 +140,11 @@ pub(crate) fn arguments(
         (Role::Archive, Some(places)) => serve(hostname, places),
         _ => vec!["appliance", name],
     };
-    words.into_iter().map(str::to_owned).collect()
+    let mut words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+    if role == Role::Logs {
+        words.extend(places.map(Places::log));
+    }
+    words
 }
 
 fn serve<'a>(hostname: &'a str, places: &'a Places) -> Vec<&'a str> {
@@ -191,8 +208,8 @@ mod tests {
         let names: HashSet<_> = TABLE.iter().map(|worker| worker.terms.name).collect();
         assert_eq!(names.len(), TABLE.len());
         for worker in &TABLE {
-            let faces = matches!(worker.role, Role::Names | Role::Waiting | Role::Archive);
-            assert_eq!(worker.user == 0, !faces, "{}", worker.terms.name);
+            let has_rights = matches!(worker.role, Role::Devices | Role::Disks | Role::Network);
+            assert_eq!(worker.user == 0, has_rights, "{}", worker.terms.name);
         }
     }
 
@@ -210,5 +227,7 @@ mod tests {
         assert!(text.ends_with("--copy /archive/2/data"), "{text}");
         let disks = arguments(Role::Disks, "disks", "coffer", Some(&places));
         assert_eq!(disks, ["appliance", "disks"]);
+        let logs = arguments(Role::Logs, "logs", "coffer", Some(&places));
+        assert_eq!(logs, ["appliance", "logs", "/archive/1/log"]);
     }
 }

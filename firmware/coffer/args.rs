@@ -54,6 +54,8 @@ pub(crate) enum Command {
 pub(crate) struct ApplianceArgs {
     /// Which one
     pub(crate) worker: String,
+    /// Its place on the archive disk, if it has one
+    pub(crate) place: Option<PathBuf>,
 }
 
 /// Where the archive is.

@@ -59,6 +59,8 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Account(args) => account::run(args),
         Command::Person(args) => person::run(args),
         Command::Update(args) => update::run(&args),
-        Command::Appliance(args) => appliance::work(&args.worker).map_err(Exit::cannot),
+        Command::Appliance(args) => {
+            appliance::work(&args.worker, args.place.as_deref()).map_err(Exit::cannot)
+        }
     }
 }

@@ -22,6 +22,12 @@ pub trait Machine: Send + Sync {
     /// When nobody does it.
     fn end(&self, how: MachineEnd) -> Result<(), Refusal>;
 
+    /// Gives a piece of a log from an offset on, at most some tens of kilobytes; nothing behind its end.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn log(&self, kind: LogKind, offset: u64) -> Result<Vec<u8>, Refusal>;
+
     /// Opens archive disks with their recovery key; gives their number.
     ///
     /// # Errors
@@ -36,6 +42,15 @@ pub enum MachineEnd {
     Restart,
     /// It is off.
     PowerOff,
+}
+
+/// What was said by kernel and workers, in lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogKind {
+    /// Since the machine was started, from memory.
+    SinceStart,
+    /// Before that, too, from the archive disk.
+    Kept,
 }
 
 /// Which disk is to become an archive disk.

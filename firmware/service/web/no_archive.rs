@@ -245,7 +245,7 @@ pub(super) fn reason(words: &Words, refusal: &Refusal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::MachineEnd;
+    use crate::machine::{LogKind, MachineEnd};
     use crate::web::Content;
     use std::net::{IpAddr, Ipv4Addr};
 
@@ -281,6 +281,10 @@ mod tests {
         }
 
         fn end(&self, _: MachineEnd) -> Result<(), Refusal> {
+            Err(Refusal::NotThisDisk)
+        }
+
+        fn log(&self, _: LogKind, _: u64) -> Result<Vec<u8>, Refusal> {
             Err(Refusal::NotThisDisk)
         }
 

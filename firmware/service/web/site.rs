@@ -4,8 +4,9 @@ use super::api::{self, Pace};
 use super::assets::Assets;
 use super::mail_test::MailTests;
 use super::pages::{
-    account, certificate, claim, exports, layout, log, log_file, machine, message, metrics,
-    outgoing, people, people_table, search, second_factor, setup, sign_in, state, tokens, trust,
+    account, certificate, claim, exports, layout, log, log_file, machine, machine_log, message,
+    metrics, outgoing, people, people_table, search, second_factor, setup, sign_in, state, tokens,
+    trust,
 };
 use super::request::is_for_programs;
 use super::time_zone::TimeZone;
@@ -318,6 +319,10 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Get, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::show(visit),
         (Method::Post, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::save(visit),
         (Method::Get, ["machine"]) if visit.has(Role::Operator) => machine::show(visit),
+        (Method::Get, ["machine", "log"]) if visit.has(Role::Operator) => machine_log::show(visit),
+        (Method::Get, ["machine", "log", name]) if visit.has(Role::Operator) => {
+            machine_log::file(visit, name)
+        }
         (Method::Post, ["machine", deed]) if visit.has(Role::Operator) => machine::act(visit, deed),
         (Method::Get, ["setup"]) if visit.has(Role::Operator) => setup::show(visit),
         (Method::Get, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::show(visit),

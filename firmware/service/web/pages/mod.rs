@@ -10,6 +10,7 @@ pub(super) mod log;
 pub(super) mod log_file;
 mod log_words;
 pub(super) mod machine;
+pub(super) mod machine_log;
 pub(super) mod message;
 pub(super) mod metrics;
 pub(super) mod outgoing;

@@ -1,8 +1,11 @@
 //! The page of the box's machine: who sees it, what it asks for, and that it stands in the log before it is done.
 
 use super::*;
-use crate::machine::{DiskSeen, DiskState, Machine, MachineEnd, NewDisk, Refusal};
+use crate::machine::{DiskSeen, DiskState, LogKind, Machine, MachineEnd, NewDisk, Refusal};
 use std::sync::Mutex;
+
+/// What it has said; it is given in pieces of 7 bytes.
+const LINES: &str = "   1.000 kernel: <one>\n   2.000 disks: Two\n   3.000 kernel: thr\u{fffd}e\n";
 
 /// A machine with two disks, which remembers what it was asked to do.
 #[derive(Default)]
@@ -41,6 +44,15 @@ impl Machine for TwoDisks {
     fn end(&self, how: MachineEnd) -> Result<(), Refusal> {
         self.note(format!("{how:?}"));
         Ok(())
+    }
+
+    fn log(&self, kind: LogKind, offset: u64) -> Result<Vec<u8>, Refusal> {
+        let text = match kind {
+            LogKind::SinceStart => LINES.as_bytes(),
+            LogKind::Kept => return Err(Refusal::Failed("no disk".to_owned())),
+        };
+        let from = text.len().min(offset as usize);
+        Ok(text[from..text.len().min(from + 7)].to_vec())
     }
 
     fn unlock(&self, _: &str) -> Result<usize, Refusal> {
@@ -96,4 +108,24 @@ fn the_operator_alone_asks_the_machine_and_the_log_tells_it() {
     let logged = changes(&scene).split_off(before);
     assert_eq!(logged.len(), 4, "{logged:?}");
     assert!(logged[0].contains("sdb") && logged[2] == "restart");
+}
+
+#[test]
+fn the_operator_reads_what_the_machine_has_said() {
+    let (mut scene, mut operator, mut kim) = Scene::with_staff();
+    assert_eq!(operator.get(&scene, "/machine/log").status, 404);
+    scene.site = scene.site.with_machine(Arc::new(TwoDisks::default()));
+    for path in ["/machine/log", "/machine/log/since-start.txt"] {
+        assert_eq!(kim.get(&scene, path).status, 404, "{path}");
+    }
+    let whole = operator.get(&scene, "/machine/log").text();
+    assert!(whole.contains("&lt;one&gt;") && whole.contains("disks: Two"));
+    let found = operator.get(&scene, "/machine/log?find=KERNEL").text();
+    assert!(found.contains("&lt;one&gt;") && !found.contains("disks: Two"));
+    let failed = operator.get(&scene, "/machine/log?of=kept");
+    assert!(failed.status == 503 && failed.text().contains("no disk"));
+    let file = operator.get(&scene, "/machine/log/since-start.txt");
+    assert_eq!((file.status, file.text().as_str()), (200, LINES));
+    assert_eq!(operator.get(&scene, "/machine/log/kept.txt").status, 503);
+    assert_eq!(operator.get(&scene, "/machine/log/other.txt").status, 404);
 }
