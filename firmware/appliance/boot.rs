@@ -11,6 +11,7 @@ use crate::kernel_log::KernelLog;
 use crate::lines::Lines;
 use crate::log::{Log, MEMORY_BYTES_MAX};
 use crate::mounts;
+use crate::network_settings::HOSTNAME;
 use crate::power_button::Buttons;
 use crate::starts::{self, Steadiness};
 use crate::supervisor::{Deed, Supervisor};
@@ -33,9 +34,6 @@ use std::time::{Duration, Instant};
 
 /// Where the log is kept, in memory.
 pub(crate) const LOG: &str = "/run/coffer/log";
-
-/// The name of a box that nobody has given another one.
-const HOSTNAME: &str = "coffer";
 
 /// 20 seconds for the last sync: a disk that hangs would hold it up for ever.
 const SYNC_PATIENCE: Duration = Duration::from_secs(20);
@@ -79,6 +77,8 @@ struct Ear {
     log: Option<Lines>,
     /// Lines that the console may still show this minute.
     console_lines: u32,
+    /// The host name that it was started under.
+    hostname: String,
 }
 
 impl Ear {
@@ -87,6 +87,7 @@ impl Ear {
             reports: None,
             log: None,
             console_lines: CONSOLE_LINES_MAX,
+            hostname: String::new(),
         }
     }
 }
@@ -107,6 +108,8 @@ struct Machine {
     supervisor: Supervisor,
     ears: Vec<Ear>,
     facts: Facts,
+    /// The host name that the kernel has.
+    hostname: String,
     /// What the console showed last, and since when there is something else to show.
     shown: Status,
     changed_at: Option<Instant>,
@@ -147,6 +150,7 @@ impl Machine {
             supervisor: Supervisor::new(TABLE.iter().map(|worker| worker.terms)),
             ears: TABLE.iter().map(|_| Ear::new()).collect(),
             facts: Facts::default(),
+            hostname: String::new(),
             shown: Status::default(),
             changed_at: None,
             in_use: None,
@@ -161,12 +165,9 @@ impl Machine {
         HOSTNAME.clone_into(&mut self.facts.status.hostname);
         "are looked for".clone_into(&mut self.facts.status.disks);
         "waits for its disk".clone_into(&mut self.facts.status.archive);
-        let steps: [(&str, io::Result<()>); 5] = [
+        self.follow_hostname();
+        let steps: [(&str, io::Result<()>); 4] = [
             ("catch ctrl-alt-del", kernel::catch_ctrl_alt_del()),
-            (
-                "set the host name",
-                nix::unistd::sethostname(HOSTNAME).map_err(io::Error::from),
-            ),
             // So that who faces the network needs no right for the ports of mail and page.
             (
                 "open low ports",
@@ -327,9 +328,13 @@ impl Machine {
             self.begin_end(end);
         }
         self.note_claim();
+        self.follow_hostname();
         let other_place = self.in_use.is_some() && self.in_use.as_ref() != self.facts.places();
         for (place, worker) in TABLE.iter().enumerate() {
-            let has_to_end = worker.role == Role::Archive && other_place;
+            let other_name = workers::tells_hostname(worker.role)
+                && self.supervisor.has_process(place)
+                && self.ears[place].hostname != self.hostname;
+            let has_to_end = worker.role == Role::Archive && other_place || other_name;
             let waits = worker.role == Role::Archive && !self.is_off(Role::Waiting)
                 || worker.role == Role::Waiting && !self.is_off(Role::Archive);
             let wanted = self.facts.meets(worker.needs) && !has_to_end && !waits;
@@ -353,13 +358,14 @@ impl Machine {
 
     fn start(&mut self, place: usize) {
         let worker = &TABLE[place];
-        let hostname = self.facts.status.hostname.clone();
+        let hostname = self.hostname.clone();
         let places = self.facts.places().cloned();
         let arguments =
             workers::arguments(worker.role, worker.terms.name, &hostname, places.as_ref());
         let started = workers::start(worker, &arguments).and_then(|started| {
             self.supervisor
                 .started(place, started.process, Instant::now());
+            self.ears[place].hostname = hostname;
             self.ears[place].reports = Some(Lines::new(started.reports)?);
             self.ears[place].log = Some(Lines::new(started.log)?);
             Ok(())
@@ -399,6 +405,18 @@ impl Machine {
         {
             self.say(&format!("cannot note that all is well: {error}"));
         }
+    }
+
+    /// Whoever tells the host name to others is started again under a new one.
+    fn follow_hostname(&mut self) {
+        let hostname = self.facts.status.hostname.clone();
+        if self.hostname == hostname {
+            return;
+        }
+        if let Err(error) = nix::unistd::sethostname(&hostname) {
+            self.say(&format!("cannot set the host name: {error}"));
+        }
+        self.hostname = hostname;
     }
 
     /// What others are told by a file, since they read nothing of PID 1.

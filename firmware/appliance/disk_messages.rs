@@ -4,7 +4,9 @@
 //! each confirmation itself: a page that was taken over can format no disk that nobody confirmed.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use service::machine::{DiskSeen, LogKind, Machine, MachineEnd, NewDisk, Refusal};
+use service::machine::{
+    DiskSeen, LogKind, Machine, MachineEnd, NetworkState, NetworkTexts, NewDisk, Refusal,
+};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -30,6 +32,12 @@ pub(crate) enum Request {
     Format(NewDisk),
     /// End the machine.
     End(MachineEnd),
+    /// How is the network set?
+    Network,
+    /// Set it, on trial.
+    SetNetwork(NetworkTexts),
+    /// Keep what is on trial.
+    ConfirmNetwork,
     /// A piece of a log, from an offset on.
     Log(LogKind, u64),
     /// Open the archive disks of another box, or of this one without its boot medium.
@@ -49,8 +57,10 @@ pub(crate) enum Answer {
         /// What to print and to keep.
         recovery_key: String,
     },
-    /// PID 1 was told.
-    Ends,
+    /// It was done, or those who do it were told.
+    Done,
+    /// How the network is set.
+    Network(NetworkState),
     /// The piece; empty behind the end.
     Log(Vec<u8>),
     /// That many disks were opened.
@@ -78,10 +88,22 @@ impl Machine for DiskWorker {
     }
 
     fn end(&self, how: MachineEnd) -> Result<(), Refusal> {
-        match ask(&Request::End(how))? {
-            Answer::Ends => Ok(()),
+        done(ask(&Request::End(how))?)
+    }
+
+    fn network(&self) -> Result<NetworkState, Refusal> {
+        match ask(&Request::Network)? {
+            Answer::Network(state) => Ok(state),
             other => Err(unexpected(other)),
         }
+    }
+
+    fn set_network(&self, wanted: NetworkTexts) -> Result<(), Refusal> {
+        done(ask(&Request::SetNetwork(wanted))?)
+    }
+
+    fn confirm_network(&self) -> Result<(), Refusal> {
+        done(ask(&Request::ConfirmNetwork)?)
     }
 
     fn log(&self, kind: LogKind, offset: u64) -> Result<Vec<u8>, Refusal> {
@@ -97,6 +119,13 @@ impl Machine for DiskWorker {
             Answer::Unlocked(count) => Ok(count),
             other => Err(unexpected(other)),
         }
+    }
+}
+
+fn done(answer: Answer) -> Result<(), Refusal> {
+    match answer {
+        Answer::Done => Ok(()),
+        other => Err(unexpected(other)),
     }
 }
 

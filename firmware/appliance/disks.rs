@@ -8,19 +8,24 @@ use crate::block_devices::{self, DISKS, Disk};
 use crate::content::Content;
 use crate::disk_messages::{self as messages, Answer, Request};
 use crate::kernel::{self, MountFlags};
+use crate::network_settings::NetworkSettings;
+use crate::network_trial::NetworkTrial;
 use crate::recovery_key::{new_claim_code, plain};
 use crate::starts::RELEASE;
 use crate::state_partition::StatePartition;
 use crate::uevents::Uevents;
-use crate::{boot, clock, log, report, starts, time_keeper, workers};
+use crate::{boot, clock, log, network, network_settings, report, starts, time_keeper, workers};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use service::machine::{DiskSeen, DiskState, LogKind, MachineEnd, NewDisk, Refusal};
+use service::machine::{
+    DiskSeen, DiskState, LogKind, MachineEnd, NetworkState, NetworkTexts, NewDisk, Refusal,
+};
 use std::cmp::Reverse;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -130,6 +135,8 @@ struct Disks {
     trouble: Option<String>,
     /// The clock's floor when the machine started.
     floor_s: u64,
+    /// A change of the network that nobody has confirmed yet.
+    network_trial: NetworkTrial,
 }
 
 impl Disks {
@@ -148,6 +155,7 @@ impl Disks {
             told: None,
             trouble: None,
             floor_s: 0,
+            network_trial: NetworkTrial::default(),
         }
     }
 
@@ -164,12 +172,19 @@ impl Disks {
         self.keep_archive_id();
         self.raise_floor();
         self.keep_what_pid_1_says();
+        if self.network_trial.expires(Instant::now()) {
+            tracing::warn!(
+                "nobody has confirmed the network's settings: those from before hold again"
+            );
+            self.hand_on_network(&self.kept_network())?;
+        }
         self.tell()
     }
 
     /// Whether something is to come soon.
     fn waits(&self) -> bool {
-        self.next() == Next::Wait || self.changed
+        let is_on_trial = self.network_trial.pending(Instant::now()).is_some();
+        self.next() == Next::Wait || self.changed || is_on_trial
     }
 
     fn scan(&mut self) {
@@ -245,15 +260,57 @@ impl Disks {
         let record = state.record();
         self.floor_s = record.clock_floor_s();
         fs::write(time_keeper::FLOOR, record.clock_floor_s().to_string())?;
-        fs::write(
-            crate::network::SETTINGS,
-            record.network().unwrap_or_default(),
-        )?;
-        let code = record.claim_code().unwrap_or_default();
-        fs::write(CLAIM_CODE, code)?;
+        let code = record.claim_code().unwrap_or_default().to_owned();
+        fs::write(CLAIM_CODE, &code)?;
         chown(CLAIM_CODE, Some(workers::ARCHIVE_USER), Some(0))?;
         fs::set_permissions(CLAIM_CODE, fs::Permissions::from_mode(0o400))?;
-        report::say("claim code", code)
+        report::say("claim code", &code)?;
+        self.hand_on_network(&self.kept_network())
+    }
+
+    /// What is kept of the network's settings.
+    fn kept_network(&self) -> NetworkTexts {
+        let state = self.state.as_ref();
+        let lines = state.map_or("", |state| state.record().network());
+        network_settings::texts(lines)
+    }
+
+    /// Tells the network's worker and PID 1 what holds now; what cannot be read holds as if nothing was set.
+    fn hand_on_network(&self, texts: &NetworkTexts) -> io::Result<()> {
+        let settings = NetworkSettings::read(texts).unwrap_or_default();
+        fs::write(network::SETTINGS, network_settings::lines(texts))?;
+        report::say("hostname", &settings.hostname)
+    }
+
+    fn network(&self) -> NetworkState {
+        let pending = self.network_trial.pending(Instant::now());
+        let addresses = network::addresses().unwrap_or_default();
+        NetworkState {
+            texts: pending.map_or_else(|| self.kept_network(), |(texts, _)| texts.clone()),
+            unconfirmed_s: pending.map(|(_, left_s)| left_s),
+            addresses: addresses.iter().map(IpAddr::to_string).collect(),
+        }
+    }
+
+    /// Sets the network on trial; only the page of an open archive knows who may.
+    fn set_network(&mut self, wanted: NetworkTexts, user: u32) -> Result<Answer, Refusal> {
+        only_the_archive(user)?;
+        NetworkSettings::read(&wanted).map_err(Refusal::WrongNetwork)?;
+        let handed_on = self.hand_on_network(&wanted);
+        handed_on.map_err(|error| Refusal::Failed(error.to_string()))?;
+        self.network_trial.begin(wanted, Instant::now());
+        Ok(Answer::Done)
+    }
+
+    fn confirm_network(&mut self, user: u32) -> Result<Answer, Refusal> {
+        only_the_archive(user)?;
+        let state = self.state.as_mut().ok_or(Refusal::NoBootMedium)?;
+        let confirmed = self.network_trial.confirm(Instant::now());
+        let lines = network_settings::lines(&confirmed.ok_or(Refusal::NothingToConfirm)?);
+        state
+            .change(|record| record.set_network(&lines))
+            .map_err(|error| Refusal::Failed(error.to_string()))?;
+        Ok(Answer::Done)
     }
 
     /// Opens every archive whose key is known.
@@ -469,6 +526,9 @@ impl Disks {
             Request::Disks => Ok(Answer::Disks(self.list())),
             Request::Format(wanted) => self.format(&wanted, user),
             Request::End(how) => end(how, user),
+            Request::Network => Ok(Answer::Network(self.network())),
+            Request::SetNetwork(wanted) => self.set_network(wanted, user),
+            Request::ConfirmNetwork => self.confirm_network(user),
             Request::Log(kind, offset) => self.log(kind, offset, user),
             Request::Unlock { recovery_key } => self.unlock(&recovery_key),
         };
@@ -654,7 +714,7 @@ fn end(how: MachineEnd, user: u32) -> Result<Answer, Refusal> {
         MachineEnd::PowerOff => "power off",
     };
     report::say("end", how).map_err(|error| Refusal::Failed(error.to_string()))?;
-    Ok(Answer::Ends)
+    Ok(Answer::Done)
 }
 
 /// Whoever asks without an archive is not signed in.

@@ -6,6 +6,7 @@
 //! | disks | `archive` | data directory, and that of the copy behind a blank; empty when there is none |
 //! | disks | `disks` | what people are told about the disks |
 //! | disks | `claim code` | code for the page while there is no archive; empty when there is none |
+//! | disks | `hostname` | the host name, without `.local` |
 //! | disks | `end` | `restart` or `power off`, which somebody asked for on the page |
 //! | network | `addresses` | addresses with blanks between them |
 //! | network | `trouble` | what is wrong with network or clock; empty when nothing is |
@@ -63,6 +64,7 @@ impl Facts {
                 self.archive_changed();
             }
             (Role::Disks, "disks") => value.clone_into(&mut self.status.disks),
+            (Role::Disks, "hostname") => value.clone_into(&mut self.status.hostname),
             (Role::Disks, "end") => self.end = end(value).or(self.end),
             (Role::Disks | Role::Archive, "claim code") => {
                 self.status.claim_code = Some(value.to_owned()).filter(|code| !code.is_empty());
@@ -227,6 +229,8 @@ mod tests {
             (Role::Network, "addresses: 10.0.2.15 fe80::1"),
             (Role::Network, "trouble: clock not synchronised"),
             (Role::Disks, "disks: one archive disk"),
+            (Role::Disks, "hostname: archive-7"),
+            (Role::Network, "hostname: another"),
             (Role::Disks, "claim code: A"),
             (Role::Archive, "claim code: B"),
             (Role::Archive, "ready"),
@@ -235,6 +239,7 @@ mod tests {
         assert_eq!(facts.status.troubles, ["clock not synchronised"]);
         assert_eq!(facts.status.claim_code.as_deref(), Some("B"));
         assert_eq!(facts.status.archive, "takes mail");
+        assert_eq!(facts.status.hostname, "archive-7");
         assert_eq!(facts.status.disks, "one archive disk");
     }
 }

@@ -2,6 +2,7 @@
 //! what comes and the time, and says what is to be done.
 
 use crate::dhcp::{self, Client, Lease};
+use crate::network_settings::NetworkSettings;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -30,38 +31,10 @@ pub(crate) enum Deed {
     Servers,
 }
 
-/// What somebody set in place of DHCP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fixed {
-    address: Address,
-    router: Option<Ipv4Addr>,
-    dns: Vec<Ipv4Addr>,
-}
-
-impl Fixed {
-    /// Reads `ADDRESS/BITS GATEWAY DNS…`; the gateway may be `-`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split_ascii_whitespace();
-        let (address, prefix) = words.next()?.split_once('/')?;
-        let prefix: u8 = prefix.parse().ok()?;
-        let router = match words.next() {
-            None | Some("-") => None,
-            Some(router) => Some(router.parse().ok()?),
-        };
-        let dns: Result<_, _> = words.map(str::parse).collect();
-        (1..=32).contains(&prefix).then_some(())?;
-        Some(Self {
-            address: (address.parse().ok()?, prefix),
-            router,
-            dns: dns.ok()?,
-        })
-    }
-}
-
 /// One card.
 pub(crate) struct Interface {
     dhcp: Client,
-    fixed: Option<Fixed>,
+    settings: NetworkSettings,
     lease: Option<Lease>,
     link_local: Address,
     has_link_local: bool,
@@ -73,14 +46,13 @@ impl Interface {
     /// Begins for a card; it has no cable yet.
     pub(crate) fn new(
         hardware: [u8; 6],
-        hostname: &str,
         transaction: u32,
-        fixed: Option<Fixed>,
+        settings: NetworkSettings,
         now: Instant,
     ) -> Self {
         Self {
-            dhcp: Client::new(hardware, hostname, transaction, now),
-            fixed,
+            dhcp: Client::new(hardware, &settings.hostname, transaction, now),
+            settings,
             lease: None,
             link_local: (link_local(hardware), LINK_LOCAL_PREFIX),
             has_link_local: false,
@@ -97,7 +69,7 @@ impl Interface {
         if !has_carrier {
             return Vec::new(); // a lease is kept: the cable may come back at once
         }
-        match &self.fixed {
+        match self.settings.fixed {
             None => {
                 self.dhcp.link_up(now);
                 Vec::new()
@@ -113,7 +85,7 @@ impl Interface {
 
     /// Does what is due.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Deed> {
-        let (None, Some(since)) = (&self.fixed, self.carrier_since) else {
+        let (None, Some(since)) = (self.settings.fixed, self.carrier_since) else {
             return Vec::new();
         };
         let asked = self.dhcp.tick(now);
@@ -134,28 +106,43 @@ impl Interface {
     /// When something is due.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         let since = self.carrier_since?;
-        let waits = self.lease.is_none() && !self.has_link_local;
+        let waits = self.settings.fixed.is_none() && self.lease.is_none() && !self.has_link_local;
         let link_local = waits.then(|| since + LINK_LOCAL_AFTER);
-        let dhcp = self.fixed.is_none().then(|| self.dhcp.next_at());
+        let dhcp = self.settings.fixed.is_none().then(|| self.dhcp.next_at());
         [dhcp, link_local].into_iter().flatten().min()
     }
 
-    /// Name servers that are known by this card.
-    pub(crate) fn dns(&self) -> &[Ipv4Addr] {
-        match (&self.fixed, &self.lease) {
-            (Some(fixed), _) => &fixed.dns,
-            (None, Some(lease)) => &lease.dns,
-            (None, None) => &[],
+    /// Name servers: those that were set, else those of the lease, else the router of a fixed address, which often is one.
+    pub(crate) fn dns(&self) -> Vec<Ipv4Addr> {
+        if !self.settings.dns.is_empty() {
+            return self.settings.dns.clone();
+        }
+        match (&self.settings.fixed, &self.lease) {
+            (Some(fixed), _) => fixed.router.into_iter().collect(),
+            (None, Some(lease)) => lease.dns.clone(),
+            (None, None) => Vec::new(),
         }
     }
 
-    /// Time servers that are known by this card; the router, which often is one, comes last.
+    /// Time servers: those that were set, then those of the lease; the router, which often is one, comes last.
     pub(crate) fn ntp(&self) -> Vec<Ipv4Addr> {
-        let router = self.fixed.as_ref().and_then(|fixed| fixed.router);
+        let router = self.settings.fixed.and_then(|fixed| fixed.router);
         let lease = self.lease.as_ref();
         let router = router.or(lease.and_then(|lease| lease.router));
-        let servers = lease.map_or(&[][..], |lease| &lease.ntp);
-        servers.iter().copied().chain(router).collect()
+        let leased = lease.map_or(&[][..], |lease| &lease.ntp);
+        let servers = self.settings.ntp.iter().chain(leased).copied();
+        servers.chain(router).collect()
+    }
+
+    /// Ends what the card does, to begin anew with other settings.
+    pub(crate) fn end(&mut self) -> Vec<Deed> {
+        let leased = self.lease.take();
+        let held = [
+            leased.map(|lease| (lease.address, lease.prefix)),
+            self.settings.fixed.map(|fixed| fixed.address),
+            std::mem::take(&mut self.has_link_local).then_some(self.link_local),
+        ];
+        held.into_iter().flatten().map(Deed::Remove).collect()
     }
 
     fn follow(&mut self, deed: Option<dhcp::Deed>) -> Vec<Deed> {
@@ -201,18 +188,20 @@ fn link_local(hardware: [u8; 6]) -> Ipv4Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network_settings;
 
     const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-    fn interface(fixed: Option<&str>, now: Instant) -> Interface {
-        let fixed = fixed.map(|text| Fixed::parse(text).expect("a setting"));
-        Interface::new(HARDWARE, "coffer", 7, fixed, now)
+    fn interface(kept: &str, now: Instant) -> Interface {
+        let texts = network_settings::texts(kept);
+        let settings = NetworkSettings::read(&texts).expect("good settings");
+        Interface::new(HARDWARE, 7, settings, now)
     }
 
     #[test]
     fn without_a_cable_nothing_is_done() {
         let now = Instant::now();
-        let mut interface = interface(None, now);
+        let mut interface = interface("", now);
         assert_eq!(interface.next_at(), None);
         assert!(interface.tick(now).is_empty());
     }
@@ -220,7 +209,7 @@ mod tests {
     #[test]
     fn when_nobody_answers_the_card_gives_itself_an_address() {
         let start = Instant::now();
-        let mut interface = interface(None, start);
+        let mut interface = interface("", start);
         interface.set_carrier(true, start);
         let mut added = Vec::new();
         for _ in 0..8 {
@@ -243,7 +232,8 @@ mod tests {
     #[test]
     fn a_fixed_address_needs_nobody() {
         let now = Instant::now();
-        let mut interface = interface(Some("192.168.1.5/24 192.168.1.1 9.9.9.9"), now);
+        let kept = "address=192.168.1.5/24\nrouter=192.168.1.1\n";
+        let mut interface = interface(kept, now);
         let router = Ipv4Addr::new(192, 168, 1, 1);
         let expected = [
             Deed::Add((Ipv4Addr::new(192, 168, 1, 5), 24)),
@@ -253,28 +243,24 @@ mod tests {
         assert_eq!(interface.set_carrier(true, now), expected);
         assert!(interface.set_carrier(true, now).is_empty());
         assert!(interface.tick(now + Duration::from_secs(100)).is_empty());
-        assert_eq!(interface.dns(), [Ipv4Addr::new(9, 9, 9, 9)]);
-        assert_eq!(interface.ntp(), [router]);
+        assert_eq!(
+            (interface.dns(), interface.ntp()),
+            (vec![router], vec![router])
+        );
+        assert_eq!(interface.next_at(), None);
         interface.set_carrier(false, now);
         assert_eq!(interface.set_carrier(true, now), expected);
+        let held = Deed::Remove((Ipv4Addr::new(192, 168, 1, 5), 24));
+        assert_eq!(interface.end(), [held]);
     }
 
     #[test]
-    fn settings_are_read_whole_or_not_at_all() {
-        for (text, is_read) in [
-            ("10.0.0.1/8", true),
-            ("10.0.0.1/8 -", true),
-            ("10.0.0.1/8 - 1.1.1.1 8.8.8.8", true),
-            ("", false),
-            ("10.0.0.1", false),
-            ("10.0.0.1/0", false),
-            ("10.0.0.1/33", false),
-            ("10.0.0/8", false),
-            ("10.0.0.1/8 router", false),
-            ("10.0.0.1/8 - 1.1.1", false),
-        ] {
-            assert_eq!(Fixed::parse(text).is_some(), is_read, "{text}");
-        }
+    fn servers_that_were_set_come_before_those_of_the_network() {
+        let kept = "dns=9.9.9.9 1.1.1.1\nntp=10.0.0.3\n";
+        let interface = interface(kept, Instant::now());
+        let dns = [Ipv4Addr::new(9, 9, 9, 9), Ipv4Addr::new(1, 1, 1, 1)];
+        assert_eq!(interface.dns(), dns);
+        assert_eq!(interface.ntp(), [Ipv4Addr::new(10, 0, 0, 3)]);
     }
 
     #[test]

@@ -30,6 +30,8 @@ mod mounts;
 mod names;
 mod netlink;
 mod network;
+mod network_settings;
+mod network_trial;
 mod pattern;
 mod power_button;
 mod privileges;

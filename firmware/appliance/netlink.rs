@@ -48,7 +48,15 @@ impl RouteSocket {
     /// # Errors
     /// What the kernel says.
     pub(crate) fn link_up(&self, link: u32) -> io::Result<()> {
-        self.ask(&link_up(link))
+        self.ask(&link_message(link, IFF_UP))
+    }
+
+    /// Switches a link off; its routes are gone.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn link_down(&self, link: u32) -> io::Result<()> {
+        self.ask(&link_message(link, 0))
     }
 
     /// Gives a link an address.
@@ -116,9 +124,9 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: [u8; 4]) {
     body.extend_from_slice(&value);
 }
 
-fn link_up(link: u32) -> Vec<u8> {
+fn link_message(link: u32, state: u32) -> Vec<u8> {
     let mut body = vec![0; 4];
-    for number in [link, IFF_UP, IFF_UP] {
+    for number in [link, state, IFF_UP] {
         body.extend_from_slice(&number.to_ne_bytes());
     }
     message(NEW_LINK, REQUEST, &body)
@@ -157,7 +165,7 @@ mod tests {
         let address = Ipv4Addr::new(192, 168, 1, 20);
         for (message, expected) in [
             (
-                link_up(2),
+                link_message(2, IFF_UP),
                 "20000000 1000 0500 0000000000000000 00000000 02000000 01000000 01000000",
             ),
             (

@@ -2,9 +2,10 @@
 //!
 //! IPv6 needs nothing of it: the kernel takes addresses by router advertisements (SLAAC). Ethernet only.
 
-use crate::interface::{Deed, Fixed, Interface};
+use crate::interface::{Deed, Interface};
 use crate::links::{self, LINKS, Link};
 use crate::netlink::RouteSocket;
+use crate::network_settings::{self, NetworkSettings};
 use crate::privileges::{self, capability};
 use crate::time_keeper::TimeKeeper;
 use crate::{report, workers};
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// A second: how long a cable or a new card may go unnoticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// 2 seconds before a change takes effect: the page that was asked for it answers first.
+const SETTLES_IN: Duration = Duration::from_secs(2);
 
 /// What somebody set in place of DHCP; `disks` writes it from the state partition.
 pub(crate) const SETTINGS: &str = "/run/coffer/network-settings";
@@ -47,8 +51,11 @@ pub(crate) fn run() -> io::Result<()> {
         time: TimeKeeper::start()?,
         addresses: Vec::new(),
         trouble: String::new(),
+        settings: String::new(),
+        changed_at: None,
     };
     loop {
+        network.follow_settings();
         network.look();
         network.tick()?;
         network.tell()?;
@@ -72,9 +79,38 @@ struct Network {
     /// What was told last.
     addresses: Vec<IpAddr>,
     trouble: String,
+    /// The settings that hold, as `disks` wrote them.
+    settings: String,
+    /// Since when there are others.
+    changed_at: Option<Instant>,
 }
 
 impl Network {
+    /// Begins anew on every card when other settings have come.
+    fn follow_settings(&mut self) {
+        let settings = fs::read_to_string(SETTINGS).unwrap_or_default();
+        if settings == self.settings {
+            self.changed_at = None;
+            return;
+        }
+        let changed_at = *self.changed_at.get_or_insert_with(Instant::now);
+        if changed_at.elapsed() < SETTLES_IN {
+            return;
+        }
+        tracing::info!("the network is set anew");
+        self.settings = settings;
+        for place in 0..self.cards.len() {
+            let deeds = self.cards[place].interface.end();
+            self.follow(place, deeds);
+            // What leads elsewhere goes with the link, which is brought up again at once.
+            let link = &self.cards[place].link;
+            if let Err(error) = self.route.link_down(link.index) {
+                tracing::warn!(card = link.name, %error, "a network card cannot be switched off");
+            }
+        }
+        self.cards.clear();
+    }
+
     /// Takes note of cards and cables that came or went.
     fn look(&mut self) {
         let links = links::list(Path::new(LINKS));
@@ -98,15 +134,15 @@ impl Network {
         setsockopt(&socket, sockopt::BindToDevice, &link.name.clone().into())?;
         socket.set_broadcast(true)?;
         socket.set_nonblocking(true)?;
-        let settings = fs::read_to_string(SETTINGS).unwrap_or_default();
-        // It holds for the first card; another one may lead to another network.
-        let fixed = Fixed::parse(&settings).filter(|_| self.cards.is_empty());
+        let texts = network_settings::texts(&self.settings);
+        let mut settings = NetworkSettings::read(&texts).unwrap_or_default();
+        if !self.cards.is_empty() {
+            settings.fixed = None; // another card may lead to another network
+        }
         let mut number = [0; 4];
         number.copy_from_slice(&link.hardware[2..]);
         let number = u32::from_be_bytes(number) ^ std::process::id();
-        let hostname = nix::unistd::gethostname()?;
-        let name = hostname.to_string_lossy();
-        let interface = Interface::new(link.hardware, &name, number, fixed, Instant::now());
+        let interface = Interface::new(link.hardware, number, settings, Instant::now());
         tracing::info!(card = link.name, "network card");
         Ok(Card {
             link,
@@ -163,7 +199,16 @@ impl Network {
     fn servers_changed(&mut self) -> io::Result<()> {
         let interfaces = || self.cards.iter().map(|card| &card.interface);
         let dns = interfaces().flat_map(Interface::dns);
-        let text: String = dns.map(|server| format!("nameserver {server}\n")).collect();
+        let mut known: Vec<Ipv4Addr> = Vec::new();
+        for server in dns {
+            if !known.contains(&server) {
+                known.push(server);
+            }
+        }
+        let servers = known.iter();
+        let text: String = servers
+            .map(|server| format!("nameserver {server}\n"))
+            .collect();
         let ntp = interfaces().flat_map(|interface| interface.ntp());
         self.time.set_servers(ntp.collect());
         fs::write(RESOLV_CONF, text)
@@ -212,7 +257,10 @@ impl Network {
 }
 
 /// The addresses by which this machine can be reached by others, IPv4 first.
-fn addresses() -> io::Result<Vec<IpAddr>> {
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn addresses() -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()?
         .filter_map(|interface| {
             let address = interface.address?;

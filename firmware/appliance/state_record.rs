@@ -183,9 +183,14 @@ impl StateRecord {
             .insert(CLOCK_FLOOR, floor_s.to_le_bytes().to_vec());
     }
 
-    /// How the network is set; none for DHCP.
-    pub(crate) fn network(&self) -> Option<&str> {
-        self.text(NETWORK).filter(|text| !text.is_empty())
+    /// How the network is set, as `network_settings` reads it; empty for DHCP.
+    pub(crate) fn network(&self) -> &str {
+        self.text(NETWORK).unwrap_or_default()
+    }
+
+    /// Sets the network.
+    pub(crate) fn set_network(&mut self, lines: &str) {
+        self.fields.insert(NETWORK, lines.as_bytes().to_vec());
     }
 
     /// Starts in a row that did not go well; none when the last one did.
@@ -290,6 +295,7 @@ mod tests {
         record.set_archive([7; 16]);
         record.set_claim_code("ABCD-1234");
         record.set_clock_floor_s(1_800_000_000);
+        record.set_network("address=10.0.0.1/8\n");
         for disk in [1, 2] {
             record.set_disk_key(&DiskKey {
                 disk: [disk; 16],
@@ -312,7 +318,8 @@ mod tests {
         assert_eq!(read.archive(), Some([7; 16]));
         assert_eq!(read.claim_code(), Some("ABCD-1234"));
         assert_eq!(read.clock_floor_s(), 1_800_000_000);
-        assert_eq!(read.network(), None);
+        assert_eq!(read.network(), "address=10.0.0.1/8\n");
+        assert_eq!(StateRecord::default().network(), "");
         let keys: Vec<_> = read.disk_keys().iter().map(|key| key.key[0]).collect();
         assert_eq!(keys, [11, 12]);
         assert_eq!(read.disk_set(), [[1; 16], [2; 16]]);

@@ -113,6 +113,11 @@ pub(crate) const TABLE: [Worker; 7] = [
     ),
 ];
 
+/// Whether a role tells the host name to others, and so has to begin again under a new one.
+pub(crate) fn tells_hostname(role: Role) -> bool {
+    matches!(role, Role::Names | Role::Waiting | Role::Archive)
+}
+
 /// Where an archive is mounted, and its copy on the second disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Places {

@@ -22,6 +22,24 @@ pub trait Machine: Send + Sync {
     /// When nobody does it.
     fn end(&self, how: MachineEnd) -> Result<(), Refusal>;
 
+    /// Tells how the network is set.
+    ///
+    /// # Errors
+    /// `Failed` when nobody answers.
+    fn network(&self) -> Result<NetworkState, Refusal>;
+
+    /// Sets the network on trial: unless it is confirmed within two minutes, what was before holds again.
+    ///
+    /// # Errors
+    /// `WrongNetwork` when a field cannot be so.
+    fn set_network(&self, wanted: NetworkTexts) -> Result<(), Refusal>;
+
+    /// Keeps the settings that are on trial.
+    ///
+    /// # Errors
+    /// `NothingToConfirm` when there are none.
+    fn confirm_network(&self) -> Result<(), Refusal>;
+
     /// Gives a piece of a log from an offset on, at most some tens of kilobytes; nothing behind its end.
     ///
     /// # Errors
@@ -42,6 +60,47 @@ pub enum MachineEnd {
     Restart,
     /// It is off.
     PowerOff,
+}
+
+/// Settings of the network as somebody types them; an empty text leaves a matter to the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkTexts {
+    /// The host name, without `.local`.
+    pub hostname: String,
+    /// `ADDRESS/BITS`, IPv4.
+    pub address: String,
+    /// The router's address.
+    pub router: String,
+    /// Addresses of name servers, with blanks between them.
+    pub dns: String,
+    /// Addresses of time servers, with blanks between them.
+    pub ntp: String,
+}
+
+/// How the network is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkState {
+    /// What holds now.
+    pub texts: NetworkTexts,
+    /// Seconds until it is undone; none when it is kept.
+    pub unconfirmed_s: Option<u64>,
+    /// The addresses that the machine has now.
+    pub addresses: Vec<String>,
+}
+
+/// A field of the network's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkField {
+    /// The host name.
+    Hostname,
+    /// The address with its bits.
+    Address,
+    /// The router.
+    Router,
+    /// Name servers.
+    Dns,
+    /// Time servers.
+    Ntp,
 }
 
 /// What was said by kernel and workers, in lines.
@@ -77,6 +136,10 @@ pub enum Refusal {
     NoBootMedium,
     /// The recovery key opens none of the disks.
     WrongRecoveryKey,
+    /// This field of the network's settings cannot be so.
+    WrongNetwork(NetworkField),
+    /// No change of the network waits to be confirmed, or no longer.
+    NothingToConfirm,
     /// A disk or tool failed; what it said.
     Failed(String),
 }

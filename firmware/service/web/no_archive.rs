@@ -7,7 +7,7 @@ use super::assets::Assets;
 use super::visit::language_cookie;
 use super::words::{Catalogues, Language, Words};
 use super::{Method, Request, Response};
-use crate::machine::{DiskSeen, DiskState, Machine, NewDisk, Refusal};
+use crate::machine::{DiskSeen, DiskState, Machine, NetworkField, NewDisk, Refusal};
 use maud::{DOCTYPE, Markup, html};
 use std::sync::Arc;
 
@@ -238,6 +238,13 @@ pub(super) fn reason(words: &Words, refusal: &Refusal) -> String {
         Refusal::NotThisDisk => words.text("disk-not-this"),
         Refusal::NoBootMedium => words.text("disk-no-boot-medium"),
         Refusal::WrongRecoveryKey => words.text("unlock-wrong"),
+        Refusal::WrongNetwork(field) => words.text(match field {
+            NetworkField::Hostname => "network-wrong-hostname",
+            NetworkField::Address => "network-wrong-address",
+            NetworkField::Router => "network-wrong-router",
+            NetworkField::Dns | NetworkField::Ntp => "network-wrong-servers",
+        }),
+        Refusal::NothingToConfirm => words.text("network-nothing-to-confirm"),
         Refusal::Failed(why) => words.filled("disk-failed", &[("why", why.as_str().into())]),
     }
 }
@@ -245,7 +252,7 @@ pub(super) fn reason(words: &Words, refusal: &Refusal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{LogKind, MachineEnd};
+    use crate::machine::{LogKind, MachineEnd, NetworkState, NetworkTexts};
     use crate::web::Content;
     use std::net::{IpAddr, Ipv4Addr};
 
@@ -282,6 +289,18 @@ mod tests {
 
         fn end(&self, _: MachineEnd) -> Result<(), Refusal> {
             Err(Refusal::NotThisDisk)
+        }
+
+        fn network(&self) -> Result<NetworkState, Refusal> {
+            Err(Refusal::NotThisDisk)
+        }
+
+        fn set_network(&self, _: NetworkTexts) -> Result<(), Refusal> {
+            Err(Refusal::NotThisDisk)
+        }
+
+        fn confirm_network(&self) -> Result<(), Refusal> {
+            Err(Refusal::NothingToConfirm)
         }
 
         fn log(&self, _: LogKind, _: u64) -> Result<Vec<u8>, Refusal> {

@@ -5,8 +5,8 @@ use super::assets::Assets;
 use super::mail_test::MailTests;
 use super::pages::{
     account, certificate, claim, exports, layout, log, log_file, machine, machine_log, message,
-    metrics, outgoing, people, people_table, search, second_factor, setup, sign_in, state, tokens,
-    trust,
+    metrics, network, outgoing, people, people_table, search, second_factor, setup, sign_in, state,
+    tokens, trust,
 };
 use super::request::is_for_programs;
 use super::time_zone::TimeZone;
@@ -319,6 +319,11 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         (Method::Get, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::show(visit),
         (Method::Post, ["metrics-switch"]) if visit.has(Role::Operator) => metrics::save(visit),
         (Method::Get, ["machine"]) if visit.has(Role::Operator) => machine::show(visit),
+        (Method::Get, ["machine", "network"]) if visit.has(Role::Operator) => network::show(visit),
+        (Method::Post, ["machine", "network"]) if visit.has(Role::Operator) => network::save(visit),
+        (Method::Post, ["machine", "network", "confirm"]) if visit.has(Role::Operator) => {
+            network::confirm(visit)
+        }
         (Method::Get, ["machine", "log"]) if visit.has(Role::Operator) => machine_log::show(visit),
         (Method::Get, ["machine", "log", name]) if visit.has(Role::Operator) => {
             machine_log::file(visit, name)

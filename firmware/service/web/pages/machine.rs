@@ -93,6 +93,8 @@ fn form(visit: &Visit, status: u16, refusal: Option<&Refusal>) -> Response {
                 }
             }))
         }
+        h2 { (words.text("network")) }
+        p { a href="/machine/network" { (words.text("network-change")) } }
         h2 { (words.text("machine-log")) }
         p { a href="/machine/log" { (words.text("machine-log-show")) } }
         h2 { (words.text("machine-end")) }

@@ -13,6 +13,7 @@ pub(super) mod machine;
 pub(super) mod machine_log;
 pub(super) mod message;
 pub(super) mod metrics;
+pub(super) mod network;
 pub(super) mod outgoing;
 pub(super) mod people;
 mod people_account;

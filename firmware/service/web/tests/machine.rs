@@ -1,8 +1,14 @@
 //! The page of the box's machine: who sees it, what it asks for, and that it stands in the log before it is done.
 
 use super::*;
-use crate::machine::{DiskSeen, DiskState, LogKind, Machine, MachineEnd, NewDisk, Refusal};
+use crate::machine::{
+    DiskSeen, DiskState, LogKind, Machine, MachineEnd, NetworkField, NetworkState, NetworkTexts,
+    NewDisk, Refusal,
+};
 use std::sync::Mutex;
+
+/// What it notes of a change of the network.
+const ON_TRIAL: &str = "network on trial";
 
 /// What it has said; it is given in pieces of 7 bytes.
 const LINES: &str = "   1.000 kernel: <one>\n   2.000 disks: Two\n   3.000 kernel: thr\u{fffd}e\n";
@@ -43,6 +49,32 @@ impl Machine for TwoDisks {
 
     fn end(&self, how: MachineEnd) -> Result<(), Refusal> {
         self.note(format!("{how:?}"));
+        Ok(())
+    }
+
+    fn network(&self) -> Result<NetworkState, Refusal> {
+        let is_on_trial =
+            self.0.lock().expect("no panic before").last() == Some(&ON_TRIAL.to_owned());
+        Ok(NetworkState {
+            texts: NetworkTexts {
+                hostname: "archive-7".to_owned(),
+                ..NetworkTexts::default()
+            },
+            unconfirmed_s: is_on_trial.then_some(97),
+            addresses: vec!["192.0.2.7".to_owned()],
+        })
+    }
+
+    fn set_network(&self, wanted: NetworkTexts) -> Result<(), Refusal> {
+        if wanted.address == "wrong" {
+            return Err(Refusal::WrongNetwork(NetworkField::Address));
+        }
+        self.note(ON_TRIAL.to_owned());
+        Ok(())
+    }
+
+    fn confirm_network(&self) -> Result<(), Refusal> {
+        self.note("confirmed".to_owned());
         Ok(())
     }
 
@@ -128,4 +160,36 @@ fn the_operator_reads_what_the_machine_has_said() {
     assert_eq!((file.status, file.text().as_str()), (200, LINES));
     assert_eq!(operator.get(&scene, "/machine/log/kept.txt").status, 503);
     assert_eq!(operator.get(&scene, "/machine/log/other.txt").status, 404);
+}
+
+#[test]
+fn a_change_of_the_network_is_tried_and_then_confirmed() {
+    let (mut scene, mut operator, mut kim) = Scene::with_staff();
+    assert_eq!(operator.get(&scene, "/machine/network").status, 404);
+    let machine = Arc::new(TwoDisks::default());
+    scene.site = scene.site.with_machine(machine.clone());
+    assert_eq!(kim.get(&scene, "/machine/network").status, 404);
+    assert_eq!(kim.post(&scene, "/machine/network", &[]).status, 404);
+    let page = operator.get(&scene, "/machine/network").text();
+    assert!(page.contains("archive-7") && page.contains("192.0.2.7"));
+    assert!(!page.contains("/machine/network/confirm"));
+    let wrong = operator.post(&scene, "/machine/network", &[("address", "wrong")]);
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text().contains("role=\"alert\"") && wrong.text().contains("value=\"wrong\""));
+    let new = [("hostname", "Archive-8"), ("address", "192.0.2.8/24")];
+    let tried = operator.post(&scene, "/machine/network", &new).text();
+    assert!(tried.contains("https://archive-8.local/machine/network"));
+    assert!(tried.contains("https://192.0.2.8/machine/network"));
+    let page = operator.get(&scene, "/machine/network").text();
+    assert!(page.contains("/machine/network/confirm") && page.contains("97"));
+    let confirmed = operator.post(&scene, "/machine/network/confirm", &[]);
+    assert_eq!(confirmed.status, 303);
+    let done = machine.0.lock().expect("no panic").clone();
+    assert_eq!(done, [ON_TRIAL, "confirmed"]);
+    let logged = changes(&scene);
+    assert!(logged.contains(&"network, on trial".to_owned()));
+    assert_eq!(
+        logged.last().map(String::as_str),
+        Some("network, confirmed")
+    );
 }
