@@ -2,7 +2,9 @@
 //!
 //! It makes no device files (devtmpfs does) and knows no names: a disk, a network card or a power button is found by what it is.
 
+use crate::confinement::Confinement;
 use crate::modules::Index;
+use crate::privileges::capability;
 use crate::uevents::Uevents;
 use crate::{kernel, report};
 use std::collections::HashSet;
@@ -21,6 +23,14 @@ const DEPTH_MAX: usize = 24;
 /// # Errors
 /// When the kernel's uevents cannot be heard.
 pub(crate) fn run() -> io::Result<()> {
+    kernel::keep_capabilities(&[capability::SYS_MODULE])?;
+    let confinement = Confinement {
+        writes: &[],
+        reads: &[MODULES],
+        sockets: &[libc::AF_NETLINK],
+        calls: &[libc::SYS_finit_module],
+    };
+    confinement.begin()?;
     // Before the walk: a device that comes meanwhile is in one of both.
     let uevents = Uevents::listen()?;
     let text = fs::read_to_string(format!("{MODULES}/index")).unwrap_or_else(|error| {

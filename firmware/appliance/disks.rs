@@ -14,7 +14,9 @@ use crate::recovery_key::{new_claim_code, plain};
 use crate::starts::RELEASE;
 use crate::state_partition::StatePartition;
 use crate::uevents::Uevents;
-use crate::{boot, clock, log, network, network_settings, report, starts, time_keeper, workers};
+use crate::{
+    boot, claim_note, clock, log, network, network_settings, report, starts, time_keeper, workers,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
@@ -137,6 +139,8 @@ struct Disks {
     floor_s: u64,
     /// A change of the network that nobody has confirmed yet.
     network_trial: NetworkTrial,
+    /// What was written to the boot medium for people, or was tried to.
+    note: Option<String>,
 }
 
 impl Disks {
@@ -156,6 +160,7 @@ impl Disks {
             trouble: None,
             floor_s: 0,
             network_trial: NetworkTrial::default(),
+            note: None,
         }
     }
 
@@ -172,6 +177,7 @@ impl Disks {
         self.keep_archive_id();
         self.raise_floor();
         self.keep_what_pid_1_says();
+        self.keep_note();
         if self.network_trial.expires(Instant::now()) {
             tracing::warn!(
                 "nobody has confirmed the network's settings: those from before hold again"
@@ -476,6 +482,24 @@ impl Disks {
         if let Err(error) = kept {
             tracing::error!(%error, "the boot medium cannot be written");
         }
+    }
+
+    /// Keeps the note on the boot medium true; one that cannot be written stays as it is.
+    fn keep_note(&mut self) {
+        let (Some(state), Some((device, _))) = (&self.state, self.boot_partition()) else {
+            return;
+        };
+        let record = state.record();
+        let settings = NetworkSettings::read(&self.kept_network()).unwrap_or_default();
+        let code = record.claim_code().filter(|_| !record.is_claimed());
+        let note = claim_note::text(&settings.hostname, code);
+        if self.note.as_ref() == Some(&note) {
+            return;
+        }
+        if let Err(error) = claim_note::write(Path::new(&device), &note) {
+            tracing::warn!(%error, "the note on the boot medium cannot be written");
+        }
+        self.note = Some(note);
     }
 
     fn state_text(&self) -> String {

@@ -9,7 +9,9 @@
 mod archive_disk;
 mod block_devices;
 mod boot;
+mod claim_note;
 mod clock;
+mod confinement;
 mod console;
 mod content;
 mod devices;
@@ -17,6 +19,7 @@ mod dhcp;
 mod disk_messages;
 mod disk_tools;
 mod disks;
+mod efi_partition;
 mod facts;
 mod interface;
 mod kernel;
@@ -50,6 +53,7 @@ mod workers;
 
 pub use boot::run;
 
+use confinement::Confinement;
 use nix::sys::signal::SigSet;
 use service::machine::Machine;
 use std::io;
@@ -59,6 +63,20 @@ use std::sync::Arc;
 /// The machine as its page knows it.
 pub fn machine() -> Arc<dyn Machine> {
     Arc::new(disk_messages::DiskWorker)
+}
+
+/// Leaves the process of an archive nothing but its folders, the internet and what it asks of the machine; to be called before any thread is started.
+///
+/// # Errors
+/// When the kernel does not take the rules.
+pub fn confine_archive(folders: &[&Path]) -> io::Result<()> {
+    let confinement = Confinement {
+        writes: folders,
+        reads: &["/run/coffer"],
+        sockets: &confinement::INTERNET_AND_LINKS,
+        calls: &[],
+    };
+    confinement.begin()
 }
 
 /// Does the work of the worker of that name, until it is asked to end; some have a place on the archive disk.

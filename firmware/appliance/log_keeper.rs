@@ -3,11 +3,11 @@
 //! It only follows the two files that PID 1 writes (`log`), and keeps two of its own in `log` beside the data directory. Nothing is synced: after a power
 //! cut the last half minute may be missing. When the disk fails it ends, and is started again with pauses.
 
+use crate::confinement::Confinement;
 use crate::log::Log;
 use crate::starts::RELEASE;
 use crate::{boot, starts};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::set_no_new_privs;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use std::fs::File;
@@ -23,6 +23,9 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// 10 seconds between two looks: what a disk that sleeps is woken up for, and what is lost when the power goes.
 const LOOK_EVERY_MS: u16 = 10_000;
 
+/// Where it keeps what it has to remember of this boot.
+const FOLDER: &str = "/run/coffer/logs";
+
 /// There once this boot's log has begun on the disk; a worker that is started again goes on with what is new.
 const BEGUN: &str = "/run/coffer/logs/begun";
 
@@ -31,7 +34,13 @@ const BEGUN: &str = "/run/coffer/logs/begun";
 /// # Errors
 /// When the log in memory cannot be read or the one on the disk cannot be written.
 pub(crate) fn run(place: &Path) -> io::Result<()> {
-    set_no_new_privs()?;
+    let confinement = Confinement {
+        writes: &[place, Path::new(FOLDER)],
+        reads: &[boot::LOG],
+        sockets: &[],
+        calls: &[],
+    };
+    confinement.begin()?;
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGTERM);
     ends.thread_block()?;

@@ -1,9 +1,9 @@
 //! The worker that says by mDNS (RFC 6762, 6763) where the page and the door for mail are: `coffer.local`, `_https._tcp`, `_smtp._tcp`.
 //!
-//! It reads packets of everybody in the network, so it has no right at all. The package keeps threads of its own and follows cards that come and go.
+//! It reads packets of everybody in the network, so it has no right at all and reaches no file. The package keeps threads of its own and follows cards that come and go.
 
+use crate::confinement::{Confinement, INTERNET_AND_LINKS};
 use mdns_sd::{ServiceDaemon, ServiceInfo};
-use nix::sys::prctl::set_no_new_privs;
 use nix::sys::signal::{SigSet, Signal};
 use std::io;
 
@@ -15,7 +15,13 @@ const SERVICES: [(&str, u16); 2] = [("_https._tcp.local.", 443), ("_smtp._tcp.lo
 /// # Errors
 /// When the network cannot be used.
 pub(crate) fn run() -> io::Result<()> {
-    set_no_new_privs()?;
+    let confinement = Confinement {
+        writes: &[],
+        reads: &[],
+        sockets: &INTERNET_AND_LINKS,
+        calls: &[],
+    };
+    confinement.begin()?;
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGTERM);
     ends.thread_block()?;

@@ -2,6 +2,7 @@
 //!
 //! IPv6 needs nothing of it: the kernel takes addresses by router advertisements (SLAAC). Ethernet only.
 
+use crate::confinement::{Confinement, INTERNET_AND_LINKS};
 use crate::interface::{Deed, Interface};
 use crate::links::{self, LINKS, Link};
 use crate::netlink::RouteSocket;
@@ -27,6 +28,9 @@ const SETTLES_IN: Duration = Duration::from_secs(2);
 /// What somebody set in place of DHCP; `disks` writes it from the state partition.
 pub(crate) const SETTINGS: &str = "/run/coffer/network-settings";
 
+/// Where it tells others what it knows.
+const FOLDER: &str = "/run/coffer/network";
+
 /// Name servers, as programs look for them.
 const RESOLV_CONF: &str = "/run/coffer/network/resolv.conf";
 
@@ -44,6 +48,13 @@ pub(crate) fn run() -> io::Result<()> {
         capability::SYS_TIME,
     ];
     privileges::become_user(workers::NETWORK_USER, &needed)?;
+    let confinement = Confinement {
+        writes: &[Path::new(FOLDER)],
+        reads: &["/run/coffer"],
+        sockets: &INTERNET_AND_LINKS,
+        calls: &[libc::SYS_clock_settime],
+    };
+    confinement.begin()?;
     let mut network = Network {
         route: RouteSocket::open()?,
         cards: Vec::new(),

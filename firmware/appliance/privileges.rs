@@ -11,6 +11,8 @@ pub(crate) mod capability {
     pub(crate) const NET_ADMIN: u32 = 12;
     /// `CAP_NET_RAW`: sockets of one card.
     pub(crate) const NET_RAW: u32 = 13;
+    /// `CAP_SYS_MODULE`: kernel modules.
+    pub(crate) const SYS_MODULE: u32 = 16;
     /// `CAP_SYS_TIME`: the clock.
     pub(crate) const SYS_TIME: u32 = 25;
 }

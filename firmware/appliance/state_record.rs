@@ -251,10 +251,6 @@ impl StateRecord {
     }
 
     /// Whether somebody has claimed the archive of this box.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "what shows the claim code is to use it")
-    )]
     pub(crate) fn is_claimed(&self) -> bool {
         self.fields.get(&CLAIMED).is_some_and(|value| *value == [1])
     }

@@ -2,7 +2,7 @@
 //!
 //! Nothing is ever taken that does not last. Its certificate is made anew at each start, since there is nowhere to keep one.
 
-use nix::sys::prctl::set_no_new_privs;
+use crate::confinement::{Confinement, INTERNET};
 use nix::sys::signal::{SigSet, Signal};
 use service::listener::{Door, Limits, Listener, Serve, WhenFull};
 use service::tls::{TlsIdentity, TlsServer};
@@ -32,7 +32,13 @@ const NOBODY: Limits = Limits {
 /// # Errors
 /// When a port is taken or no certificate can be made.
 pub(crate) fn run() -> io::Result<()> {
-    set_no_new_privs()?;
+    let confinement = Confinement {
+        writes: &[Path::new(FOLDER)],
+        reads: &[],
+        sockets: &INTERNET,
+        calls: &[],
+    };
+    confinement.begin()?;
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGTERM);
     ends.thread_block()?;

@@ -28,6 +28,14 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     host::raise_file_limit();
     let signals = host::stop_signals()
         .map_err(|error| Exit::cannot(format!("cannot wait for signals: {error}")))?;
+    if args.appliance {
+        let folders: Vec<&Path> = [Some(args.data.data.as_path()), args.copy.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        appliance::confine_archive(&folders)
+            .map_err(|error| Exit::cannot(format!("cannot give up rights: {error}")))?;
+    }
     let options = Options {
         upkeep: !args.no_upkeep,
         ..host::options()
