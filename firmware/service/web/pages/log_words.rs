@@ -37,7 +37,7 @@ const OF_ACCOUNTS: [(&str, &str); 23] = [
 ];
 
 /// Whole texts.
-const WHOLE: [(&str, &str); 14] = [
+const WHOLE: [(&str, &str); 18] = [
     ("language", "log-language"),
     ("time zone", "log-time-zone"),
     ("retention years", "step-retention"),
@@ -52,6 +52,10 @@ const WHOLE: [(&str, &str); 14] = [
     ("export fetched", "log-export-fetched"),
     ("downloaded", "log-downloaded"),
     ("proof", "log-proof"),
+    ("restart", "log-restart"),
+    ("power off", "log-power-off"),
+    ("network, on trial", "log-network-trial"),
+    ("network, confirmed", "log-network-confirmed"),
 ];
 
 /// What became of a proposal, before what it was.
@@ -87,6 +91,10 @@ pub(super) fn in_words(words: &Words, text: &str, name: &dyn Fn(AccountId) -> St
 
 /// Says what changes or changed, if it is known.
 fn change(words: &Words, said: &str, name: &dyn Fn(AccountId) -> String) -> String {
+    let disk = said.strip_prefix("disk ");
+    if let Some(disk) = disk.and_then(|rest| rest.strip_suffix(" is to become an archive disk")) {
+        return words.filled("log-disk", &[("disk", disk.into())]);
+    }
     if let Some(route) = said.strip_prefix("where notices go: ") {
         let server = ("server", super::outgoing::place(route).into());
         return words.filled("change-notice-route", &[server]);
@@ -151,6 +159,11 @@ mod tests {
                 "Nachrichten und Zustandsmails gehen über einen anderen Mailserver hinaus: mail.x.example:587",
             ),
             ("signed out", "Signed out", "Abgemeldet"),
+            (
+                "disk sdb is to become an archive disk",
+                "Disk sdb is to become an archive disk",
+                "Die Platte sdb soll Archivplatte werden",
+            ),
             (
                 "something else: 1025",
                 "something else: 1025",
