@@ -4,6 +4,7 @@
 //! printed sheet shows; so forms need no other token against foreign pages (CSRF).
 
 use super::assets::Assets;
+use super::reasons;
 use super::visit::language_cookie;
 use super::words::{Catalogues, Language, Words};
 use super::{Method, Request, Response};
@@ -245,7 +246,10 @@ pub(super) fn reason(words: &Words, refusal: &Refusal) -> String {
             NetworkField::Dns | NetworkField::Ntp => "network-wrong-servers",
         }),
         Refusal::NothingToConfirm => words.text("network-nothing-to-confirm"),
-        Refusal::Failed(why) => words.filled("disk-failed", &[("why", why.as_str().into())]),
+        Refusal::Failed(why) => {
+            let why = reasons::plain(words, why);
+            words.filled("disk-failed", &[("why", why.into())])
+        }
     }
 }
 

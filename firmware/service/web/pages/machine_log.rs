@@ -10,8 +10,8 @@ use crate::machine::{LogKind, Machine, Refusal};
 use maud::html;
 use store::Body;
 
-/// 500 lines a page: what somebody looks through.
-const LINES_MAX: usize = 500;
+/// 32 KiB of lines a page, some 300 of them: what somebody looks through, and what a bad line brings soon.
+const PAGE_BYTES_MAX: usize = 32 << 10;
 
 /// 16 MiB of a log are read, twice what a box keeps.
 const BYTES_MAX: u64 = 16 << 20;
@@ -113,7 +113,7 @@ fn lines(visit: &Visit, chosen: &str, text: &str) -> Response {
         .lines()
         .filter(|line| line.to_lowercase().contains(&in_small))
         .collect();
-    let newest = &found[found.len().saturating_sub(LINES_MAX)..];
+    let newest = newest(&found);
     let counts = [
         ("shown", words.number(newest.len() as u64).into()),
         ("all", words.number(found.len() as u64).into()),
@@ -138,6 +138,18 @@ fn lines(visit: &Visit, chosen: &str, text: &str) -> Response {
     visit.page(200, &words.text("machine-log"), Width::Wide, content)
 }
 
+/// The last lines that fit on a page.
+fn newest<'l>(found: &'l [&'l str]) -> &'l [&'l str] {
+    let mut left = PAGE_BYTES_MAX;
+    let fits = |line: &&&str| {
+        let rest = left.checked_sub(line.len() + 1);
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    let count = found.iter().rev().take_while(fits).count();
+    &found[found.len() - count..]
+}
+
 fn failed(visit: &Visit, refusal: &Refusal) -> Response {
     let why = match refusal {
         Refusal::Failed(why) => why.as_str(),
@@ -149,4 +161,26 @@ fn failed(visit: &Visit, refusal: &Refusal) -> Response {
     let content = html! { p.trouble role="alert" { (text) } };
     let title = visit.words.text("machine-log");
     visit.page(503, &title, Width::Narrow, content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_the_newest_lines_and_stays_small() {
+        let long = "x".repeat(PAGE_BYTES_MAX - 2);
+        for (lines, expected) in [
+            (&[][..], &[][..]),
+            (&["a", "b"], &["a", "b"]),
+            (&["a", &long], &[long.as_str()]),
+            (&[&long, "a"], &["a"]),
+            (&["a", &long, "b"], &["b"]),
+        ] {
+            assert_eq!(newest(lines), expected);
+        }
+        let many = vec!["a line of some length"; 100_000];
+        let bytes: usize = newest(&many).iter().map(|line| line.len() + 1).sum();
+        assert!(bytes <= PAGE_BYTES_MAX && bytes > PAGE_BYTES_MAX - 100);
+    }
 }
