@@ -128,7 +128,9 @@ fn after(html: &str, head: &str) -> String {
 /// The name that the box gives a disk with a serial number today.
 fn disk_name(form: &str, serial: &str) -> String {
     let named = format!("<code>{serial}</code>");
-    let piece = form.split("<p>").find(|piece| piece.contains(&named));
+    let piece = form
+        .split("class=\"choice")
+        .find(|piece| piece.contains(&named));
     let piece = piece.unwrap_or_else(|| panic!("no disk {serial} in {form}"));
     let (_, rest) = piece.split_once("value=\"").expect("it is offered");
     rest.split('"').next().expect("a name").to_owned()

@@ -193,21 +193,25 @@ pub(super) fn list(words: &Words, request: &Request, disks: &[DiskSeen]) -> Mark
         fieldset {
             legend { (words.text("disks-choose")) }
             @for disk in disks {
-                @let id = format!("disk-{}", disk.name);
-                p {
-                    @if disk.state.may_be_formatted() {
-                        input type="radio" name="disk" id=(id) value=(disk.name) required checked[request.form_value("disk") == disk.name];
-                        " "
+                @if disk.state.may_be_formatted() {
+                    label.choice {
+                        input type="radio" name="disk" value=(disk.name) required checked[request.form_value("disk") == disk.name];
+                        span { (about(words, disk)) }
                     }
-                    label for=[disk.state.may_be_formatted().then_some(&id)] {
-                        strong { (name(disk)) } ", " (words.size(disk.bytes))
-                    }
-                    br;
-                    @if !disk.serial.is_empty() { (words.text("disk-serial")) " " code { (disk.serial) } br; }
-                    (what_is_on(words, &disk.state))
+                } @else {
+                    div.choice.off { (about(words, disk)) }
                 }
             }
         }
+    }
+}
+
+/// What a disk is, how it is told from others, and what is on it.
+fn about(words: &Words, disk: &DiskSeen) -> Markup {
+    html! {
+        strong { (name(disk)) } ", " (words.size(disk.bytes)) br;
+        @if !disk.serial.is_empty() { (words.text("disk-serial")) " " code { (disk.serial) } br; }
+        (what_is_on(words, &disk.state))
     }
 }
 
