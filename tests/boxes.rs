@@ -3,6 +3,8 @@
 //! Needs what `tests/image.rs` needs, and e2fsprogs and the Python package `cryptography` to look into archive disks from outside.
 //! What costs more than some minutes runs with `COFFER_TEST_LONG` only.
 
+#[path = "boxes/agent.rs"]
+mod agent;
 #[path = "boxes/cuts.rs"]
 mod cuts;
 #[path = "boxes/disks.rs"]
@@ -17,6 +19,8 @@ mod sender;
 mod starting;
 #[path = "boxes/version.rs"]
 mod version;
+#[path = "boxes/workers.rs"]
+mod workers;
 
 use opened_disk::OpenedDisk;
 use owner::Owner;

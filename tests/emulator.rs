@@ -25,10 +25,29 @@ pub fn board() -> String {
     format!("{}-uefi", std::env::consts::ARCH)
 }
 
-/// Says why images cannot be tested here, if so.
-pub fn missing(programs: &[&str]) -> Option<String> {
-    if std::env::var_os("COFFER_BIN").is_none() {
-        return Some("COFFER_BIN names no static binary".to_owned());
+/// The board of the other architecture.
+pub fn other_board() -> &'static str {
+    if cfg!(target_arch = "x86_64") {
+        "aarch64-uefi"
+    } else {
+        "x86_64-uefi"
+    }
+}
+
+/// The static binary for a board: `COFFER_BIN` for this computer's, `COFFER_BIN_OTHER` for the other one.
+fn binary(board: &str) -> Option<PathBuf> {
+    let name = if board == other_board() {
+        "COFFER_BIN_OTHER"
+    } else {
+        "COFFER_BIN"
+    };
+    std::env::var_os(name).map(PathBuf::from)
+}
+
+/// Says why images of a board cannot be tested here, if so.
+pub fn missing(board: &str, programs: &[&str]) -> Option<String> {
+    if binary(board).is_none() {
+        return Some(format!("no static binary is named for {board}"));
     }
     ["apt-get", "dpkg-deb", "curl"]
         .iter()
@@ -50,8 +69,11 @@ pub fn build_image(board: &str) -> PathBuf {
     let target = top().join("target");
     let target_dir = format!("CARGO_TARGET_DIR={}", target.display());
     let script = top().join("scripts/image");
+    let binary = binary(board).expect("a static binary");
+    let binary = format!("COFFER_BIN={}", binary.display());
     let arguments = [
         OsStr::new(&target_dir),
+        OsStr::new(&binary),
         script.as_os_str(),
         OsStr::new(board),
     ];
@@ -63,7 +85,7 @@ pub fn build_image(board: &str) -> PathBuf {
 fn image(board: &str) -> PathBuf {
     let folder = top().join("target/image").join(board);
     let made_at = image_in(&folder).and_then(|image| changed_at(&image));
-    let binary = PathBuf::from(std::env::var_os("COFFER_BIN").expect("a static binary"));
+    let binary = binary(board).expect("a static binary");
     let sources = ["image", "board", "image/lock"].map(|folder| top().join(folder));
     let files = sources.iter().flat_map(|folder| crate::files_under(folder));
     let newest = files
@@ -111,7 +133,7 @@ impl Hardware {
 
     /// The same, of another board.
     pub fn of_board(test: &str, board: &str, disks: usize) -> Option<Self> {
-        if let Some(why) = missing(&[]) {
+        if let Some(why) = missing(board, &[]) {
             skip(&format!("a box in an emulator: {why}"));
             return None;
         }
@@ -261,6 +283,12 @@ impl Emulator {
     pub fn power_off(mut self) {
         self.command("system_powerdown");
         assert_eq!(self.process.wait(), Some(0));
+    }
+
+    /// Presses the power button once the console has said something, and waits until it is off.
+    pub fn power_off_when(self, words: &str) {
+        self.says(words);
+        self.power_off();
     }
 
     /// Pulls the plug.

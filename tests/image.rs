@@ -15,7 +15,7 @@ const EFI_BYTES: usize = 304 << 20;
 /// One test, since all of it works on the one folder that images are built in.
 #[test]
 fn an_image_is_reproducible_readable_and_starts() {
-    if let Some(why) = missing(&["fsck.fat", "mcopy", "sgdisk"]) {
+    if let Some(why) = missing(&board(), &["fsck.fat", "mcopy", "sgdisk"]) {
         skip(&format!("the image: {why}"));
         return;
     }

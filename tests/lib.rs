@@ -14,7 +14,7 @@ mod small_disk;
 mod smtp_client;
 
 pub use archive::{Archive, Hit, Serving, coffer, digest_of, verify_export};
-pub use emulator::{Emulator, Hardware, alone, board, build_image, missing, top};
+pub use emulator::{Emulator, Hardware, alone, board, build_image, missing, other_board, top};
 pub use folder::Folder;
 pub use page::Page;
 pub use process::{Process, Ran, python_with, run, run_with_input};

@@ -3,8 +3,88 @@
 use crate::opened_disk::OpenedDisk;
 use crate::owner::Owner;
 use crate::sender::Sender;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tests::{Hardware, assert_same};
+use tests::{Hardware, assert_same, run, run_with_input, skip};
+
+/// What makes a file system or a container of others on a whole disk, and how the page calls it.
+const MADE_BY_TOOLS: [(&str, &[&str], &str); 5] = [
+    ("mke2fs", &["-q", "-F", "-t", "ext4"], "ext2/3/4"),
+    ("mkfs.ntfs", &["-q", "-F", "-Q"], "NTFS"),
+    ("mkfs.exfat", &[], "exFAT"),
+    ("mkfs.btrfs", &["-q"], "btrfs"),
+    (
+        "cryptsetup",
+        &[
+            "luksFormat",
+            "-q",
+            "--pbkdf",
+            "pbkdf2",
+            "--pbkdf-force-iterations",
+            "1000",
+            "--key-file",
+            "-",
+        ],
+        "LUKS2",
+    ),
+];
+
+/// What needs a kernel to be made, by the bytes that its documentation names: offset, bytes, and how the page calls it.
+const MADE_BY_OFFSETS: [(u64, &[u8], &str); 3] = [
+    (512 + 24, b"LVM2 001", "LVM"),
+    (4096, b"\xfc\x4e\x2b\xa9\x01\0\0\0", "Linux RAID"),
+    (128 << 10, b"\x0c\xb1\xba\0\0\0\0\0", "ZFS"),
+];
+
+/// Disks of others are named on the page, refused without the right confirmation, and the same to the byte after the box was set up beside them.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn disks_of_others_are_never_written() {
+    let Some(mut hardware) = Hardware::new("box-foreign", 1) else {
+        return;
+    };
+    let mut names = Vec::new();
+    for (tool, arguments, name) in MADE_BY_TOOLS {
+        if run("which", &[tool]).code != Some(0) {
+            skip(&format!("a disk with {name}: {tool} is missing"));
+            continue;
+        }
+        let disk = hardware.disk(tool);
+        let path = disk.to_str().expect("a path that is text");
+        run_with_input(tool, &[arguments, &[path]].concat(), b"a key").ok();
+        hardware.disks.push(disk);
+        names.push(name);
+    }
+    for (number, (offset, bytes, name)) in MADE_BY_OFFSETS.into_iter().enumerate() {
+        let disk = hardware.disk(&format!("offset-{number}"));
+        let file = File::options().write(true).open(&disk).expect("a disk");
+        file.write_all_at(bytes, offset).expect("written");
+        hardware.disks.push(disk);
+        names.push(name);
+    }
+    let copies: Vec<_> = hardware.disks[1..]
+        .iter()
+        .map(|disk| disk.with_extension("before"))
+        .collect();
+    for (disk, copy) in hardware.disks[1..].iter().zip(&copies) {
+        run("cp", &[Path::new("--sparse=always"), disk, copy]).ok();
+    }
+    let emulated = hardware.start();
+    let (code, page) = Owner::looks_at(&emulated);
+    for name in &names {
+        assert!(page.contains(name), "no {name} in {page}");
+    }
+    let places: Vec<usize> = (2..2 + names.len()).collect();
+    Owner::confirms_wrongly(&emulated, &page, &code, &places);
+    Owner::begin(&emulated, &code);
+    emulated.power_off();
+    hardware.start().power_off_when("takes mail");
+    for (disk, copy) in hardware.disks[1..].iter().zip(&copies) {
+        run("cmp", &[disk, copy]).ok();
+    }
+}
 
 /// A disk is pulled while mail comes in, and another one takes its place: whoever leads, no acknowledged message is lost.
 #[test]

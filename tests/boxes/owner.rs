@@ -12,16 +12,41 @@ pub(crate) struct Owner {
 impl Owner {
     /// Sets a new box up on its first disk, until it takes mail from the emulator's network.
     pub(crate) fn set_up(emulated: &Emulator) -> Self {
+        let (code, _) = Self::looks_at(emulated);
+        Self::begin(emulated, &code)
+    }
+
+    /// Reads the claim code off the console, and the page of a new box.
+    pub(crate) fn looks_at(emulated: &Emulator) -> (String, String) {
         let code = claim_code(emulated);
         let page = emulated.page();
-        wait_for("the page of a new box", || answer(&page, "/"));
+        let html = wait_for("the page of a new box", || answer(&page, "/"));
+        (code, html)
+    }
+
+    /// Tries to format disks, each with what another one asks for.
+    pub(crate) fn confirms_wrongly(emulated: &Emulator, html: &str, code: &str, places: &[usize]) {
+        for place in places {
+            let disk = disk_name(html, &format!("disk{place}"));
+            let values = [
+                ("disk", disk.as_str()),
+                ("confirmation", "isk1"),
+                ("code", code),
+            ];
+            let refused = emulated.page().post("/disk", &values);
+            assert!(refused.starts_with("HTTP/1.1 422 "), "{refused}");
+        }
+    }
+
+    /// Makes the first disk the archive disk, and claims the archive.
+    pub(crate) fn begin(emulated: &Emulator, code: &str) -> Self {
         let mut owner = Self {
-            page,
+            page: emulated.page(),
             recovery_keys: Vec::new(),
         };
-        owner.format("/", "/disk", 1, &code);
+        owner.format("/", "/disk", 1, code);
         emulated.says("takes mail");
-        owner.page.claim_with(&code);
+        owner.page.claim_with(code);
         let networks = [
             ("allowed networks", "10.0.2.0/24"),
             ("journal networks", ""),
@@ -44,6 +69,11 @@ impl Owner {
     /// Comes to the page of a box that was started again.
     pub(crate) fn returns_to(&mut self, emulated: &Emulator) {
         self.page = emulated.page();
+        self.signs_in();
+    }
+
+    /// Waits until signing in is possible.
+    pub(crate) fn signs_in(&self) {
         wait_for("signing in", || self.page.sign_in().then_some(()));
     }
 

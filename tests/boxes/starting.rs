@@ -117,6 +117,40 @@ fn a_medium_that_does_not_start_is_replaced_by_any_archive_disk() {
     }
 }
 
+/// The disks go on in another box, whose medium never saw them: the recovery key opens them, and is not asked for again.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn archive_disks_go_on_in_another_box() {
+    let Some(hardware) = Hardware::new("box-moved", 2) else {
+        return;
+    };
+    let mut sender = Sender::new();
+    let mut owner = with_two_disks(&hardware, &mut sender);
+    fs::remove_file(hardware.folder.join("boot.img")).expect("the old medium");
+    let emulated = hardware.start();
+    emulated.says("locked");
+    let keys = owner.recovery_keys().to_vec();
+    owner.unlock(&emulated, &keys[0]);
+    emulated.says("takes mail");
+    owner.returns_to(&emulated);
+    owner.unlock_second(&keys[1]);
+    owner.waits_for_second_disk("in step");
+    sender.send(&emulated, 3);
+    emulated.power_off();
+    let emulated = hardware.start();
+    emulated.says("takes mail");
+    owner.returns_to(&emulated);
+    owner.waits_for_second_disk("in step");
+    emulated.power_off();
+    for (disk, key) in hardware.disks.iter().zip(&keys) {
+        let Some(opened) = OpenedDisk::new(&hardware.folder, disk, key) else {
+            return;
+        };
+        opened.archive().verify();
+        assert_same(&opened.exported(), sender.accepted());
+    }
+}
+
 /// An archive on two disks with some mail; the box is off.
 fn with_two_disks(hardware: &Hardware, sender: &mut Sender) -> Owner {
     let emulated = hardware.start();

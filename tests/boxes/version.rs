@@ -38,6 +38,46 @@ impl Version {
         self.with(".cmdline", format!("{line} {words}").as_bytes())
     }
 
+    /// The same with files before its own; source of the layout: initramfs buffer format, "newc".
+    pub(crate) fn with_files(&self, files: &[(&str, u32, Vec<u8>)]) -> Self {
+        let mut archive = Vec::new();
+        let end = ("TRAILER!!!", 0, Vec::new());
+        for (inode, (path, mode, bytes)) in files.iter().chain([&end]).enumerate() {
+            let numbers = [
+                inode + 1,
+                *mode as usize,
+                0,
+                0,
+                1,
+                0,
+                bytes.len(),
+                0,
+                0,
+                0,
+                0,
+            ];
+            archive.extend(b"070701");
+            for number in numbers.into_iter().chain([path.len() + 1, 0]) {
+                archive.extend(format!("{number:08x}").into_bytes());
+            }
+            archive.extend(path.as_bytes());
+            archive.push(0);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+            archive.extend(bytes);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+        }
+        self.with(".initrd", &[&archive, self.section(".initrd")].concat())
+    }
+
+    /// Makes it the only version of an image.
+    pub(crate) fn replaces_all_on(&self, image: &Path) {
+        let mut partition = EfiPartition::of(image);
+        partition.remove(Slot::Recovery);
+        partition.remove(Slot::A);
+        let first = EntryName::good(1).expect("1 is an install counter");
+        partition.install(Slot::A, first, self);
+    }
+
     /// The same with 400 bytes of its kernel turned over.
     pub(crate) fn damaged(&self) -> Self {
         let mut damaged = self.clone();

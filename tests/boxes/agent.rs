@@ -1,0 +1,100 @@
+//! Somebody inside the box, whom no product has: a version of ours in which a shell listens on the second serial port.
+//!
+//! The shell is Debian's static busybox, put before the files of the built version; it starts the real first process in its own place. So what runs
+//! is what was built, to the byte, and can be looked at, killed and stopped from inside.
+
+use crate::version::Version;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tests::{Hardware, skip, wait_for};
+
+const BUSYBOX: &str = "/bin/busybox";
+
+/// The first process: it leaves the listener behind and becomes ours.
+const FIRST: &str = "#!/agent/busybox sh\n/agent/busybox sh /agent/listen &\nexec /init\n";
+
+/// Answers each line with the output of its command and a line with a dot.
+const LISTEN: &str = "\
+export PATH=/agent
+for tool in cat cut echo grep kill mkdir mount netstat readlink sleep stty tr; do /agent/busybox ln -s busybox /agent/$tool; done
+until [ -c /dev/ttyS1 ]; do sleep 1; done
+stty -F /dev/ttyS1 raw -echo
+exec < /dev/ttyS1 > /dev/ttyS1 2>&1
+workers() {
+    for process in /proc/[0-9]*; do
+        if [ $process != /proc/1 ] && [ \"$(readlink $process/exe)\" = \"$(readlink /proc/1/exe)\" ]; then
+            echo ${process#/proc/} $(tr '\\0' ' ' < $process/cmdline | cut -d' ' -f1)
+        fi
+    done
+}
+while read -r line; do eval \"$line\"; echo .; done
+";
+
+/// 30 seconds for a command inside the box.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// The listener of a box that runs.
+pub(crate) struct Agent(PathBuf);
+
+impl Agent {
+    /// Puts a version with the listener on the medium of a box that never started; none, and a word about it, without busybox.
+    pub(crate) fn put_into(hardware: &mut Hardware) -> Option<Self> {
+        if !Path::new(BUSYBOX).exists() {
+            skip("a look inside the box: busybox-static is missing");
+            return None;
+        }
+        let built = Version::built(&hardware.image);
+        let with_agent = built
+            .with_files(&files())
+            .started_with("rdinit=/agent/init");
+        with_agent.replaces_all_on(&hardware.folder.join("new.img"));
+        let socket = hardware.folder.join("agent.sock");
+        let serial = format!("unix:{},server=on,wait=off", socket.display());
+        hardware
+            .options
+            .extend(["--", "-serial", &serial].map(str::to_owned));
+        Some(Self(socket))
+    }
+
+    /// Runs a line of shell inside the box and gives its output.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    #[track_caller]
+    pub(crate) fn run(&self, line: &str) -> String {
+        let mut stream = wait_for("the agent", || UnixStream::connect(&self.0).ok());
+        stream.set_read_timeout(Some(ANSWER_MAX)).expect("a socket");
+        writeln!(stream, "{line}").expect("a line");
+        let lines = BufReader::new(stream).lines();
+        let lines = lines.map(|line| line.expect("an answer from inside"));
+        lines
+            .map(|line| line.trim_end_matches('\r').to_owned())
+            .take_while(|line| line != ".")
+            .map(|line| line + "\n")
+            .collect()
+    }
+
+    /// Process and name of each worker.
+    pub(crate) fn workers(&self) -> Vec<(u32, String)> {
+        let said = self.run("workers");
+        let parse = |line: &str| {
+            let (process, name) = line.split_once(' ')?;
+            Some((process.parse().ok()?, name.to_owned()))
+        };
+        said.lines().filter_map(parse).collect()
+    }
+}
+
+/// Path, mode and bytes of what is added.
+fn files() -> Vec<(&'static str, u32, Vec<u8>)> {
+    let busybox = fs::read(BUSYBOX).expect("busybox");
+    vec![
+        ("agent", 0o040_755, Vec::new()),
+        ("agent/busybox", 0o100_755, busybox),
+        ("agent/init", 0o100_755, FIRST.into()),
+        ("agent/listen", 0o100_644, LISTEN.into()),
+    ]
+}
