@@ -594,6 +594,8 @@ impl Disks {
         let is_in_use = self.mounted.iter().any(|mounted| mounted.disk == disk.name);
         match content {
             _ if is_in_use => DiskState::InUse,
+            // The box may have been started from it, for want of its medium.
+            content if partition_of(content, Guid::ARCHIVE).is_some() => DiskState::Locked,
             _ if self.boot.as_ref() == Some(&disk.name) => DiskState::BootMedium,
             Content::Blank => DiskState::Blank,
             Content::Foreign(found) => DiskState::Foreign(found.clone()),

@@ -109,6 +109,13 @@ impl Owner {
         assert!(opened.starts_with("HTTP/1.1 200 "), "{opened}");
     }
 
+    /// Opens a further locked disk with its recovery key, by the page of the open archive.
+    pub(crate) fn unlock_second(&self, recovery_key: &str) {
+        let values = [("recovery-key", recovery_key)];
+        let opened = self.page.send("/machine", "/machine/unlock", &values);
+        assert!(opened.starts_with("HTTP/1.1 200 "), "{opened}");
+    }
+
     /// Ends the machine, by the page.
     pub(crate) fn ends(&self, how: &str) {
         let done = self.page.send("/machine", &format!("/machine/{how}"), &[]);

@@ -86,13 +86,12 @@ impl NoArchive {
             Ok(disks) => (disks, None),
             Err(failure) => (Vec::new(), Some(failure)),
         };
-        let is_locked = disks.iter().any(|disk| disk.state == DiskState::Locked);
         let content = html! {
             p { (words.text("no-archive-welcome")) }
             @for refusal in refusal.into_iter().chain(failure.as_ref()) {
                 p.trouble role="alert" { (reason(words, refusal)) }
             }
-            @if is_locked { (unlock_form(words)) }
+            @if is_any_locked(&disks) { (unlock_form(words)) }
             (format_form(words, request, &disks))
         };
         self.page(words, "no-archive-title", status, content)
@@ -147,6 +146,11 @@ pub(super) fn is_any_offered(disks: &[DiskSeen]) -> bool {
     disks.iter().any(|disk| disk.state.may_be_formatted())
 }
 
+/// Tells whether any of the disks asks for its recovery key.
+pub(super) fn is_any_locked(disks: &[DiskSeen]) -> bool {
+    disks.iter().any(|disk| disk.state == DiskState::Locked)
+}
+
 /// The field in which a choice is confirmed.
 pub(super) fn confirmation(words: &Words) -> Markup {
     html! {
@@ -161,11 +165,16 @@ fn unlock_form(words: &Words) -> Markup {
     html! {
         h2 { (words.text("unlock-title")) }
         p { (words.text("unlock-hint")) }
-        form method="post" action="/unlock" {
-            label for="recovery-key" { (words.text("recovery-key")) }
-            input.code #recovery-key name="recovery-key" type="text" required autocomplete="off" autocapitalize="characters" spellcheck="false";
-            div.deeds { button type="submit" { (words.text("unlock-do")) } }
-        }
+        form method="post" action="/unlock" { (recovery_key_field(words)) }
+    }
+}
+
+/// The field for a recovery key, with its button.
+pub(super) fn recovery_key_field(words: &Words) -> Markup {
+    html! {
+        label for="recovery-key" { (words.text("recovery-key")) }
+        input.code #recovery-key name="recovery-key" type="text" required autocomplete="off" autocapitalize="characters" spellcheck="false";
+        div.deeds { button type="submit" { (words.text("unlock-do")) } }
     }
 }
 

@@ -18,6 +18,7 @@ pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
     };
     match deed {
         "disk" => format(visit, machine),
+        "unlock" => unlock(visit, machine),
         "restart" => end(visit, machine, MachineEnd::Restart),
         "power-off" => end(visit, machine, MachineEnd::PowerOff),
         _ => visit.not_found(),
@@ -41,6 +42,22 @@ fn format(visit: &Visit, machine: &dyn Machine) -> Response {
             let content = disks::recovery_key(visit.words, &recovery_key, "/machine");
             let title = visit.words.text("recovery-key");
             visit.page(200, &title, Width::Narrow, content)
+        }
+        Err(refusal) => form(visit, 422, Some(&refusal)),
+    }
+}
+
+fn unlock(visit: &Visit, machine: &dyn Machine) -> Response {
+    let words = visit.words;
+    let text = "a recovery key was tried".to_owned();
+    let logged = visit.log(EventKind::SettingChanged, |event| event.text = text);
+    if let Err(failure) = logged {
+        return visit.failed(&failure);
+    }
+    match machine.unlock(visit.request.form_value("recovery-key")) {
+        Ok(_) => {
+            let content = html! { p role="status" { (words.text("no-archive-opens")) } };
+            visit.page(200, &words.text("unlock-title"), Width::Narrow, content)
         }
         Err(refusal) => form(visit, 422, Some(&refusal)),
     }
@@ -79,6 +96,11 @@ fn form(visit: &Visit, status: u16, refusal: Option<&Refusal>) -> Response {
     let content = html! {
         @for refusal in refusal.into_iter().chain(failure.as_ref()) {
             p.trouble role="alert" { (disks::reason(words, refusal)) }
+        }
+        @if disks::is_any_locked(&seen) {
+            h2 { (words.text("unlock-title")) }
+            p { (words.text("unlock-hint")) }
+            (visit.form("/machine/unlock", disks::recovery_key_field(words)))
         }
         h2 { (words.text("disks-title")) }
         p { (words.text("disks-second")) }

@@ -13,17 +13,17 @@ const ON_TRIAL: &str = "network on trial";
 /// What it has said; it is given in pieces of 7 bytes.
 const LINES: &str = "   1.000 kernel: <one>\n   2.000 disks: Two\n   3.000 kernel: thr\u{fffd}e\n";
 
-/// A machine with two disks, which remembers what it was asked to do.
+/// A machine with three disks, which remembers what it was asked to do.
 #[derive(Default)]
-struct TwoDisks(Mutex<Vec<String>>);
+struct ThreeDisks(Mutex<Vec<String>>);
 
-impl TwoDisks {
+impl ThreeDisks {
     fn note(&self, text: String) {
         self.0.lock().expect("no panic before").push(text);
     }
 }
 
-impl Machine for TwoDisks {
+impl Machine for ThreeDisks {
     fn disks(&self) -> Result<Vec<DiskSeen>, Refusal> {
         let disk = |name: &str, state| DiskSeen {
             name: name.to_owned(),
@@ -33,7 +33,11 @@ impl Machine for TwoDisks {
             state,
             confirmation: "0001".to_owned(),
         };
-        let all = [("sda", DiskState::InUse), ("sdb", DiskState::Blank)];
+        let all = [
+            ("sda", DiskState::InUse),
+            ("sdb", DiskState::Blank),
+            ("sdc", DiskState::Locked),
+        ];
         Ok(all.map(|(name, state)| disk(name, state)).into())
     }
 
@@ -87,8 +91,14 @@ impl Machine for TwoDisks {
         Ok(text[from..text.len().min(from + 7)].to_vec())
     }
 
-    fn unlock(&self, _: &str) -> Result<usize, Refusal> {
-        Err(Refusal::WrongRecoveryKey)
+    fn unlock(&self, recovery_key: &str) -> Result<usize, Refusal> {
+        match recovery_key {
+            "GOOD" => {
+                self.note("unlock".to_owned());
+                Ok(1)
+            }
+            _ => Err(Refusal::WrongRecoveryKey),
+        }
     }
 }
 
@@ -119,7 +129,7 @@ fn an_ordinary_computer_has_no_such_page() {
 #[test]
 fn the_operator_alone_asks_the_machine_and_the_log_tells_it() {
     let (mut scene, mut operator, mut kim) = Scene::with_staff();
-    let machine = Arc::new(TwoDisks::default());
+    let machine = Arc::new(ThreeDisks::default());
     scene.site = scene.site.with_machine(machine.clone());
     assert_eq!(kim.get(&scene, "/machine").status, 404);
     assert_eq!(kim.post(&scene, "/machine/restart", &[]).status, 404);
@@ -132,21 +142,31 @@ fn the_operator_alone_asks_the_machine_and_the_log_tells_it() {
     assert!(refused.text().contains("role=\"alert\""));
     let made = operator.post(&scene, "/machine/disk", &disk("0001"));
     assert!(made.status == 200 && made.text().contains("THE-KEY"));
+    assert!(page.contains("action=\"/machine/unlock\""), "sdc is locked");
+    for (key, status) in [("BAD", 422), ("GOOD", 200)] {
+        let tried = operator.post(&scene, "/machine/unlock", &[("recovery-key", key)]);
+        assert_eq!(tried.status, status, "{key}");
+    }
     operator.post(&scene, "/machine/restart", &[]);
     operator.post(&scene, "/machine/power-off", &[]);
     assert_eq!(operator.post(&scene, "/machine/burn", &[]).status, 404);
     let done = machine.0.lock().expect("no panic").clone();
-    assert_eq!(done, ["format sdb", "Restart", "PowerOff"]);
+    assert_eq!(done, ["format sdb", "unlock", "Restart", "PowerOff"]);
     let logged = changes(&scene).split_off(before);
-    assert_eq!(logged.len(), 4, "{logged:?}");
-    assert!(logged[0].contains("sdb") && logged[2] == "restart");
+    assert_eq!(logged.len(), 6, "{logged:?}");
+    assert!(logged[0].contains("sdb") && logged[4] == "restart");
+    let has_key = |text: &String| text.contains("GOOD") || text.contains("BAD");
+    assert!(
+        !logged.iter().any(has_key),
+        "a key is in no log: {logged:?}"
+    );
 }
 
 #[test]
 fn the_operator_reads_what_the_machine_has_said() {
     let (mut scene, mut operator, mut kim) = Scene::with_staff();
     assert_eq!(operator.get(&scene, "/machine/log").status, 404);
-    scene.site = scene.site.with_machine(Arc::new(TwoDisks::default()));
+    scene.site = scene.site.with_machine(Arc::new(ThreeDisks::default()));
     for path in ["/machine/log", "/machine/log/since-start.txt"] {
         assert_eq!(kim.get(&scene, path).status, 404, "{path}");
     }
@@ -166,7 +186,7 @@ fn the_operator_reads_what_the_machine_has_said() {
 fn a_change_of_the_network_is_tried_and_then_confirmed() {
     let (mut scene, mut operator, mut kim) = Scene::with_staff();
     assert_eq!(operator.get(&scene, "/machine/network").status, 404);
-    let machine = Arc::new(TwoDisks::default());
+    let machine = Arc::new(ThreeDisks::default());
     scene.site = scene.site.with_machine(machine.clone());
     assert_eq!(kim.get(&scene, "/machine/network").status, 404);
     assert_eq!(kim.post(&scene, "/machine/network", &[]).status, 404);
