@@ -26,8 +26,8 @@ const REQUEST_BUFFER_BYTES: usize = 8 * 1024;
 /// 64 KiB are passed on at once of an answer.
 const RESPONSE_BUFFER_BYTES: usize = 64 * 1024;
 
-/// 60 seconds for a handler to answer; the longest export is prepared while it is sent.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+/// 10 minutes for a handler to answer: a slow disk takes some to be formatted, and the only sight of its recovery key is in the answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// 1,000 requests a connection: then it has to be made anew, and with it the certificate it trusts.
 const REQUESTS_MAX: usize = 1_000;
