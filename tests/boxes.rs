@@ -13,6 +13,8 @@ mod disks;
 mod opened_disk;
 #[path = "boxes/owner.rs"]
 mod owner;
+#[path = "boxes/results.rs"]
+mod results;
 #[path = "boxes/sender.rs"]
 mod sender;
 #[path = "boxes/starting.rs"]

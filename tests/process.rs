@@ -11,8 +11,8 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// 5 minutes for a program that runs to its end; what takes longer hangs, and is killed.
-const RUN_MAX: Duration = Duration::from_secs(300);
+/// 15 minutes for a program that runs to its end, as long as an image takes on a busy computer; what takes longer hangs, and is killed.
+const RUN_MAX: Duration = Duration::from_secs(900);
 
 /// What became of a program that ran to its end.
 #[derive(Debug)]

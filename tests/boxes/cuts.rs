@@ -2,7 +2,9 @@
 
 use crate::opened_disk::OpenedDisk;
 use crate::owner::Owner;
+use crate::results;
 use crate::sender::Sender;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -11,12 +13,21 @@ use tests::{Emulator, Hardware, assert_same, digest_of, is_long, other_board};
 /// Each cut comes within 6 seconds of load: by then volumes, catalog and index of an emulated box have been written and synced some dozens of times.
 const LOAD_MS_MAX: u64 = 6_000;
 
+/// 10 cuts on one archive: a part of some ten minutes.
+const CUTS_OF_A_PART: usize = 10;
+
 /// Every message that was acknowledged is there, and the box starts by itself, whenever the power goes.
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn power_cuts_cost_no_acknowledged_mail() {
-    if let Some(hardware) = Hardware::new("box-cuts", 2) {
-        cut_often(&hardware, if is_long() { 30 } else { 3 });
+    let cuts = if is_long() { 30 } else { 3 };
+    for first in (0..cuts).step_by(CUTS_OF_A_PART) {
+        let part = first..cuts.min(first + CUTS_OF_A_PART);
+        results::once(&format!("power cuts from {first:02} on"), || {
+            if let Some(hardware) = Hardware::new("box-cuts", 2) {
+                cut_often(&hardware, part);
+            }
+        });
     }
 }
 
@@ -24,11 +35,11 @@ fn power_cuts_cost_no_acknowledged_mail() {
 #[test]
 fn the_other_board_keeps_mail_through_starts_and_power_cuts() {
     if let Some(hardware) = Hardware::of_board("box-other", other_board(), 1) {
-        cut_often(&hardware, 3);
+        cut_often(&hardware, 0..3);
     }
 }
 
-fn cut_often(hardware: &Hardware, cuts: usize) {
+fn cut_often(hardware: &Hardware, cuts: Range<usize>) {
     let mut sender = Sender::new();
     let mut emulated = hardware.start();
     let mut owner = Owner::set_up(&emulated);
@@ -37,7 +48,7 @@ fn cut_often(hardware: &Hardware, cuts: usize) {
         owner.waits_for_second_disk("in step");
     }
     sender.send(&emulated, 20);
-    for cut in 0..cuts {
+    for cut in cuts {
         cut_under_load(emulated, &mut sender, moment(cut));
         emulated = hardware.start();
         emulated.says("takes mail");

@@ -2,6 +2,7 @@
 
 use crate::opened_disk::OpenedDisk;
 use crate::owner::Owner;
+use crate::results;
 use crate::sender::Sender;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -42,6 +43,10 @@ const MADE_BY_OFFSETS: [(u64, &[u8], &str); 3] = [
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn disks_of_others_are_never_written() {
+    results::once("foreign disks", name_foreign_disks);
+}
+
+fn name_foreign_disks() {
     let Some(mut hardware) = Hardware::new("box-foreign", 1) else {
         return;
     };
@@ -90,6 +95,10 @@ fn disks_of_others_are_never_written() {
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn a_disk_that_is_pulled_under_load_costs_no_mail() {
+    results::once("pulled disks", pull_disks);
+}
+
+fn pull_disks() {
     for place in [2, 1] {
         let Some(hardware) = Hardware::new(&format!("box-pulled-{place}"), 2) else {
             return;

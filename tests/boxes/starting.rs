@@ -2,6 +2,7 @@
 
 use crate::opened_disk::OpenedDisk;
 use crate::owner::Owner;
+use crate::results;
 use crate::sender::Sender;
 use crate::version::{EfiPartition, Version};
 use std::fs;
@@ -19,6 +20,10 @@ fn name(text: &str) -> EntryName {
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn a_version_that_never_proves_itself_is_left() {
+    results::once("a version that panics", leave_a_version);
+}
+
+fn leave_a_version() {
     let Some(hardware) = Hardware::new("box-fallback", 0) else {
         return;
     };
@@ -40,6 +45,10 @@ fn a_version_that_never_proves_itself_is_left() {
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn without_tries_the_newest_version_starts() {
+    results::once("no tries left", start_without_tries);
+}
+
+fn start_without_tries() {
     let Some(hardware) = Hardware::new("box-no-tries", 0) else {
         return;
     };
@@ -59,6 +68,10 @@ fn without_tries_the_newest_version_starts() {
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn a_medium_that_does_not_start_is_replaced_by_any_archive_disk() {
+    results::once("starting from either disk", start_from_disks);
+}
+
+fn start_from_disks() {
     let Some(mut hardware) = Hardware::new("box-starts", 2) else {
         return;
     };
@@ -121,6 +134,10 @@ fn a_medium_that_does_not_start_is_replaced_by_any_archive_disk() {
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn archive_disks_go_on_in_another_box() {
+    results::once("another box", move_disks);
+}
+
+fn move_disks() {
     let Some(hardware) = Hardware::new("box-moved", 2) else {
         return;
     };

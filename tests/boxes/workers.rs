@@ -2,6 +2,7 @@
 
 use crate::agent::Agent;
 use crate::owner::Owner;
+use crate::results;
 use crate::sender::Sender;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,6 +22,10 @@ const HANG: &str = "mkdir /agent/groups; mount -t cgroup2 none /agent/groups; mk
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn workers_that_die_are_back_and_a_machine_that_hangs_restarts() {
+    results::once("workers", kill_workers);
+}
+
+fn kill_workers() {
     let Some(mut hardware) = Hardware::new("box-workers", 1) else {
         return;
     };

@@ -1,0 +1,57 @@
+//! What the long tests found, kept in a committed file: each part runs once for each commit, so that a run that was broken off goes on.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tests::{is_long, run, skip, top};
+
+/// Runs a part; in a long run it is noted with its commit, and passed over when it is noted already.
+pub(crate) fn once(part: &str, test: impl FnOnce()) {
+    if !is_long() {
+        return test();
+    }
+    let commit = commit();
+    let has_passed = |it: &Value| it["part"] == part && it["commit"] == commit.as_str();
+    if read().iter().any(has_passed) {
+        return skip(&format!("{part}: it has passed on this commit"));
+    }
+    let began = Instant::now();
+    test();
+    let mut results = read();
+    results.retain(|it| it["part"] != part);
+    results.push(json!({"part": part, "commit": commit, "seconds": began.elapsed().as_secs()}));
+    results.sort_by_key(|it| it["part"].to_string());
+    let lines: Vec<_> = results.iter().map(Value::to_string).collect();
+    fs::write(path(), format!("[\n{}\n]\n", lines.join(",\n"))).expect("written");
+}
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("boxes/results.json")
+}
+
+fn read() -> Vec<Value> {
+    let text = fs::read_to_string(path()).unwrap_or_else(|_| "[]".to_owned());
+    serde_json::from_str(&text).expect("results are JSON")
+}
+
+/// The commit that is checked out; what the results file itself says makes no other.
+fn commit() -> String {
+    let top = top();
+    let folder = top.to_str().expect("a path that is text");
+    let changed = run(
+        "git",
+        &[
+            "-C",
+            folder,
+            "status",
+            "--porcelain",
+            "--",
+            ".",
+            ":!tests/boxes/results.json",
+        ],
+    );
+    let suffix = if changed.text().is_empty() { "" } else { "+" };
+    let head = run("git", &["-C", folder, "rev-parse", "--short=12", "HEAD"]);
+    format!("{}{suffix}", head.text().trim())
+}
