@@ -14,7 +14,14 @@ use tests::{Hardware, skip, wait_for};
 const BUSYBOX: &str = "/bin/busybox";
 
 /// The first process: it leaves the listener behind and becomes ours.
-const FIRST: &str = "#!/agent/busybox sh\n/agent/busybox sh /agent/listen &\nexec /init\n";
+/// A shell starts nothing beside itself without `/dev/null`.
+const FIRST: &str = "\
+#!/agent/busybox sh
+/agent/busybox mkdir -p /dev
+/agent/busybox mknod /dev/null c 1 3
+/agent/busybox sh /agent/listen &
+exec /init
+";
 
 /// Answers each line with the output of its command and a line with a dot.
 const LISTEN: &str = "\

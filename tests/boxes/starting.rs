@@ -37,8 +37,7 @@ fn leave_a_version() {
         let mut medium = EfiPartition::of(&hardware.folder.join("boot.img"));
         assert!(medium.names().contains(&counted.to_owned()), "{counted}");
     }
-    emulated.says("  Coffer ");
-    emulated.power_off();
+    emulated.power_off_when("https://10.0.2.15");
 }
 
 /// BOX.md, O: when no version has tries left, the newest starts all the same.
@@ -60,8 +59,7 @@ fn start_without_tries() {
     medium.install(Slot::B, name("cf2+0-3.efi"), &newer);
     let emulated = hardware.start();
     emulated.says("loglevel=7");
-    emulated.says("  Coffer ");
-    emulated.power_off();
+    emulated.power_off_when("https://10.0.2.15");
 }
 
 /// BOX.md, K and L: the firmware goes on to the next disk that has an EFI partition; the state is still on the medium.
