@@ -113,8 +113,11 @@ fn pull_disks() {
         std::thread::scope(|scope| {
             let load = scope.spawn(|| sender.send_until(smtp, &is_done));
             emulated.pull(place);
-            emulated.says("takes mail");
-            owner.warns("second disk");
+            if place == 1 {
+                emulated.says("takes mail"); // the other one leads now
+                owner.signs_in();
+            }
+            owner.warns("second disk is detached");
             is_done.store(true, Ordering::SeqCst);
             load.join().expect("the sender");
         });
