@@ -329,6 +329,7 @@ impl Machine {
         }
         self.note_claim();
         self.follow_hostname();
+        self.write_notes();
         let other_place = self.in_use.is_some() && self.in_use.as_ref() != self.facts.places();
         for (place, worker) in TABLE.iter().enumerate() {
             let other_name = workers::tells_hostname(worker.role)
@@ -419,6 +420,17 @@ impl Machine {
         self.hostname = hostname;
     }
 
+    /// Passes on what a worker has said to those that read it in files, each as a whole.
+    fn write_notes(&mut self) {
+        for (file, value) in std::mem::take(&mut self.facts.notes) {
+            let new = format!("{file}.new");
+            let written = fs::write(&new, value).and_then(|()| fs::rename(&new, file));
+            if let Err(error) = written {
+                self.say(&format!("cannot write {file}: {error}"));
+            }
+        }
+    }
+
     /// What others are told by a file, since they read nothing of PID 1.
     fn note_claim(&mut self) {
         if std::mem::take(&mut self.facts.was_claimed)
@@ -498,6 +510,7 @@ fn make_folders() -> io::Result<()> {
         ("logs", workers::LOGS_USER),
         ("network", workers::NETWORK_USER),
         ("waiting", workers::WAITING_USER),
+        ("updates", workers::UPDATES_USER),
     ] {
         let folder = Path::new("/run/coffer").join(name);
         fs::create_dir_all(&folder)?;

@@ -3,13 +3,16 @@
 //! A message is its length (4 bytes, little-endian) and postcard. The worker believes nobody but the users of page and archive, and checks
 //! each confirmation itself: a page that was taken over can format no disk that nobody confirmed.
 
+use crate::update_record::Standing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use service::machine::{
     DiskSeen, LogKind, Machine, MachineEnd, NetworkState, NetworkTexts, NewDisk, Refusal,
+    UpdateDeed, UpdatesSeen,
 };
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+use update::{Release, VersionNumber};
 
 /// Where the worker listens.
 pub(crate) const SOCKET: &str = "/run/coffer/disks.sock";
@@ -24,7 +27,7 @@ pub(crate) const LOG_PIECE_BYTES: usize = 60_000;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Which disks are there?
     Disks,
@@ -45,10 +48,20 @@ pub(crate) enum Request {
         /// What was shown when the disk was made.
         recovery_key: String,
     },
+    /// How does the version stand that was installed last, and which one could be gone back to?
+    Versions,
+    /// Install what was fetched; it starts next.
+    Install(Box<Release>),
+    /// How the last one ended is remembered.
+    Settled,
+    /// Go back to the version before.
+    GoBack,
+    /// End the machine, since a version was installed.
+    StartNew,
 }
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Answer {
     /// All disks.
     Disks(Vec<DiskSeen>),
@@ -65,6 +78,15 @@ pub(crate) enum Answer {
     Log(Vec<u8>),
     /// That many disks were opened.
     Unlocked(usize),
+    /// How versions stand.
+    Versions {
+        /// The last one that was installed.
+        standing: Standing,
+        /// The one before.
+        before: Option<VersionNumber>,
+        /// Whether the one that runs has to prove itself.
+        is_on_trial: bool,
+    },
     /// It was not done.
     Refused(Refusal),
 }
@@ -120,6 +142,22 @@ impl Machine for DiskWorker {
             other => Err(unexpected(other)),
         }
     }
+
+    fn updates(&self) -> Result<UpdatesSeen, Refusal> {
+        crate::update_messages::ask_seen()
+    }
+
+    fn update(&self, deed: UpdateDeed) -> Result<(), Refusal> {
+        match deed {
+            UpdateDeed::GoBack => do_it(&Request::GoBack),
+            other => crate::update_messages::ask_deed(other),
+        }
+    }
+}
+
+/// Asks for something that is done or not.
+pub(crate) fn do_it(request: &Request) -> Result<(), Refusal> {
+    done(ask(request)?)
 }
 
 fn done(answer: Answer) -> Result<(), Refusal> {
@@ -136,13 +174,21 @@ fn unexpected(answer: Answer) -> Refusal {
     }
 }
 
-fn ask(request: &Request) -> Result<Answer, Refusal> {
-    let answered = UnixStream::connect(SOCKET).and_then(|mut stream| {
-        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
-        write(&mut stream, request)?;
-        read(&mut stream)
-    });
-    answered.map_err(|error| Refusal::Failed(format!("the disks cannot be asked: {error}")))
+/// Asks the worker.
+pub(crate) fn ask(request: &Request) -> Result<Answer, Refusal> {
+    ask_at(SOCKET, request)
+        .map_err(|error| Refusal::Failed(format!("the disks cannot be asked: {error}")))
+}
+
+/// Asks whoever listens there.
+///
+/// # Errors
+/// When nobody answers.
+pub(crate) fn ask_at<M: DeserializeOwned>(socket: &str, request: &impl Serialize) -> io::Result<M> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+    write(&mut stream, request)?;
+    read(&mut stream)
 }
 
 /// Writes a message.

@@ -3,6 +3,10 @@
 //! It is the only process beside PID 1 that keeps all rights, so it does little: it opens no archive file but `identity`, in which it looks which
 //! of two disks leads, and everything else that needs the disks of an archive is the keeper's.
 
+mod updates;
+
+pub(crate) use updates::{FETCHED, PLACE};
+
 use crate::archive_disk::{self, ArchiveDiskError, Mounted};
 use crate::block_devices::{self, DISKS, Disk};
 use crate::content::Content;
@@ -14,6 +18,7 @@ use crate::recovery_key::{new_claim_code, plain};
 use crate::starts::RELEASE;
 use crate::state_partition::StatePartition;
 use crate::uevents::Uevents;
+use crate::versions::OwnVersions;
 use crate::{
     boot, claim_note, clock, log, network, network_settings, report, starts, time_keeper, workers,
 };
@@ -31,7 +36,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use update::gpt::{Guid, Partition};
@@ -141,6 +146,13 @@ struct Disks {
     network_trial: NetworkTrial,
     /// What was written to the boot medium for people, or was tried to.
     note: Option<String>,
+    /// The versions on the boot medium, once it was found and read.
+    versions: Option<OwnVersions>,
+    sought_versions: bool,
+    /// Whether some archive disk may lack the good version.
+    follows: bool,
+    /// Where updates are remembered.
+    updates_place: Option<PathBuf>,
 }
 
 impl Disks {
@@ -161,6 +173,10 @@ impl Disks {
             floor_s: 0,
             network_trial: NetworkTrial::default(),
             note: None,
+            versions: None,
+            sought_versions: false,
+            follows: false,
+            updates_place: None,
         }
     }
 
@@ -177,6 +193,7 @@ impl Disks {
         self.keep_archive_id();
         self.raise_floor();
         self.keep_what_pid_1_says();
+        self.look_after_versions()?;
         self.keep_note();
         if self.network_trial.expires(Instant::now()) {
             tracing::warn!(
@@ -189,7 +206,8 @@ impl Disks {
 
     /// Whether something is to come soon.
     fn waits(&self) -> bool {
-        let is_on_trial = self.network_trial.pending(Instant::now()).is_some();
+        let is_network_on_trial = self.network_trial.pending(Instant::now()).is_some();
+        let is_on_trial = is_network_on_trial || self.is_on_trial();
         self.next() == Next::Wait || self.changed || is_on_trial
     }
 
@@ -223,7 +241,8 @@ impl Disks {
 
     /// Opens the state partition of the boot medium.
     fn open_state(&mut self) -> io::Result<()> {
-        let Some(place) = block_devices::boot_medium(&self.seen, loader_partition().as_deref())
+        let Some(place) =
+            block_devices::boot_medium(&self.seen, loader_variable(LOADER_PARTITION).as_deref())
         else {
             return Ok(());
         };
@@ -534,7 +553,13 @@ impl Disks {
             stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
             stream.set_write_timeout(Some(REQUEST_PATIENCE))?;
             let user = getsockopt(&stream, PeerCredentials)?.uid();
-            if ![0, workers::ARCHIVE_USER, workers::WAITING_USER].contains(&user) {
+            let known = [
+                0,
+                workers::ARCHIVE_USER,
+                workers::WAITING_USER,
+                workers::UPDATES_USER,
+            ];
+            if !known.contains(&user) {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             let answer = self.answer(messages::read(&mut stream)?, user);
@@ -555,6 +580,13 @@ impl Disks {
             Request::ConfirmNetwork => self.confirm_network(user),
             Request::Log(kind, offset) => self.log(kind, offset, user),
             Request::Unlock { recovery_key } => self.unlock(&recovery_key),
+            Request::Versions => Ok(self.tell_versions()),
+            Request::Install(release) => self.install(&release, user),
+            Request::Settled => self.settle(user),
+            Request::GoBack => self.go_back(user),
+            Request::StartNew => {
+                updates::only(user, workers::UPDATES_USER).and_then(|()| updates::start_new())
+            }
         };
         done.unwrap_or_else(Answer::Refused)
     }
@@ -843,9 +875,9 @@ fn seen(disk: &Disk, state: DiskState) -> DiskSeen {
     }
 }
 
-/// The partition that the boot loader was started from; none on a machine without EFI variables.
-fn loader_partition() -> Option<String> {
-    let path = Path::new(VARIABLES).join(LOADER_PARTITION);
+/// What the boot loader said of itself; none on a machine without EFI variables.
+fn loader_variable(name: &str) -> Option<String> {
+    let path = Path::new(VARIABLES).join(name);
     if !path.exists() {
         let options = MountFlags::READ_ONLY;
         kernel::mount("efivarfs", VARIABLES, "efivarfs", options, "").ok()?;

@@ -13,6 +13,9 @@
 //! | archive | `claim code` | as above |
 //! | archive | `claimed` | somebody has claimed the archive |
 //! | archive | `ready` | mail is taken |
+//! | archive | `proofs` | what it lacks while a version is on trial (`versions`) |
+//! | archive | `window` | the hour in which updates are installed, and how far people's clocks are ahead of UTC, in seconds |
+//! | archive | `exports` | how many are under way |
 //!
 //! All else is of no concern to PID 1: a worker cannot make it do more than this table says.
 
@@ -20,6 +23,7 @@ use crate::console::Status;
 use crate::kernel::End;
 use crate::report;
 use crate::workers::{Needs, Places, Role};
+use crate::{updates, versions};
 
 /// 8 addresses on the console: more do not fit beside the rest.
 const ADDRESSES_MAX: usize = 8;
@@ -37,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) device_came: bool,
     /// Somebody has claimed the archive, as it has said since this was last set to no.
     pub(crate) was_claimed: bool,
+    /// What others read in files, by the file.
+    pub(crate) notes: Vec<(&'static str, String)>,
     /// The archive takes mail.
     is_ready: bool,
 }
@@ -77,6 +83,9 @@ impl Facts {
                 let trouble = (!value.is_empty()).then(|| value.to_owned());
                 self.status.troubles = trouble.into_iter().collect();
             }
+            (Role::Archive, "proofs") => self.note(versions::PROOFS, value),
+            (Role::Archive, "window") => self.note(updates::WINDOW, value),
+            (Role::Archive, "exports") => self.note(updates::EXPORTS, value),
             (Role::Archive, "claimed") => {
                 self.status.claim_code = None;
                 self.was_claimed = true;
@@ -100,6 +109,12 @@ impl Facts {
             Archive::Unknown | Archive::Absent => "waits for a disk: no mail is taken",
         };
         state.clone_into(&mut self.status.archive);
+    }
+
+    /// Notes what others read in a file: the last word counts.
+    fn note(&mut self, file: &'static str, value: &str) {
+        self.notes.retain(|(noted, _)| *noted != file);
+        self.notes.push((file, value.to_owned()));
     }
 
     /// Whether a worker is to run.
@@ -209,6 +224,19 @@ mod tests {
         assert!(claimed.was_claimed && claimed.status.claim_code.is_none());
         let other = facts(&[code, (Role::Network, "claimed")]);
         assert!(!other.was_claimed && other.status.claim_code.is_some());
+    }
+
+    #[test]
+    fn the_last_word_of_the_archive_is_noted() {
+        let said = [
+            (Role::Archive, "proofs: page: no answer"),
+            (Role::Archive, "window: 3 3600"),
+            (Role::Archive, "proofs:"),
+            (Role::Network, "window: 4 0"),
+        ];
+        let expected = [(updates::WINDOW, "3 3600"), (versions::PROOFS, "")];
+        let expected = expected.map(|(file, value)| (file, value.to_owned()));
+        assert_eq!(facts(&said).notes, expected);
     }
 
     #[test]

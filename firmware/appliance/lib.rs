@@ -47,6 +47,10 @@ mod state_record;
 mod supervisor;
 mod time_keeper;
 mod uevents;
+mod update_messages;
+mod update_record;
+mod updates;
+mod versions;
 mod waiting;
 mod watchdog;
 mod workers;
@@ -63,6 +67,11 @@ use std::sync::Arc;
 /// The machine as its page knows it.
 pub fn machine() -> Arc<dyn Machine> {
     Arc::new(disk_messages::DiskWorker)
+}
+
+/// Whether the version that runs still has to prove itself: the archive is to test itself then.
+pub fn is_on_trial() -> bool {
+    Path::new(versions::ON_TRIAL).exists()
 }
 
 /// Leaves the process of an archive nothing but its folders, the internet and what it asks of the machine; to be called before any thread is started.
@@ -92,6 +101,7 @@ pub fn work(name: &str, place: Option<&Path>) -> io::Result<()> {
         ("logs", Some(place)) => log_keeper::run(place),
         ("names", None) => names::run(),
         ("network", None) => network::run(),
+        ("updates", None) => updates::run(),
         ("waiting", None) => waiting::run(),
         _ => Err(io::Error::other(format!("there is no such worker: {name}"))),
     }

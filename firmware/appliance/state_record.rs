@@ -2,6 +2,7 @@
 //!
 //! It knows no disk; `state_partition` reads and writes.
 
+use crate::update_record::UpdateRecord;
 use std::collections::BTreeMap;
 
 /// Bytes of a place, of which there are two.
@@ -26,6 +27,7 @@ const GOOD_VERSION: u16 = 7;
 const VERSION_FLOOR: u16 = 8;
 const CLAIMED: u16 = 9;
 const DISK_SET: u16 = 10;
+const UPDATE: u16 = 11;
 
 /// What the box knows before an archive is open. Cloned rarely, written whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -222,10 +224,6 @@ impl StateRecord {
     }
 
     /// Says which version was marked good.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the proof of versions is to use it")
-    )]
     pub(crate) fn set_good_version(&mut self, version: &str) {
         self.fields
             .insert(GOOD_VERSION, version.as_bytes().to_vec());
@@ -258,6 +256,29 @@ impl StateRecord {
     /// Notes that somebody has claimed the archive of this box.
     pub(crate) fn set_claimed(&mut self) {
         self.fields.insert(CLAIMED, vec![1]);
+    }
+
+    /// The version that was installed last, until it is settled how it ended.
+    pub(crate) fn update(&self) -> Option<UpdateRecord> {
+        self.text(UPDATE).and_then(UpdateRecord::parse)
+    }
+
+    /// Notes the version that was installed, or that it is settled.
+    pub(crate) fn set_update(&mut self, update: Option<&UpdateRecord>) {
+        match update {
+            Some(update) => self.fields.insert(UPDATE, update.text().into_bytes()),
+            None => self.fields.remove(&UPDATE),
+        };
+    }
+
+    /// Takes over what another record says of versions.
+    pub(crate) fn take_update_of(&mut self, other: &Self) {
+        for tag in [STARTS, GOOD_VERSION, UPDATE] {
+            match other.fields.get(&tag) {
+                Some(value) => self.fields.insert(tag, value.clone()),
+                None => self.fields.remove(&tag),
+            };
+        }
     }
 
     fn text(&self, tag: u16) -> Option<&str> {

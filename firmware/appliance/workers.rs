@@ -27,6 +27,8 @@ pub(crate) enum Role {
     Waiting,
     /// Keeper, SMTP and page.
     Archive,
+    /// Follows the repository of newer versions.
+    Updates,
 }
 
 /// When a worker is wanted.
@@ -70,6 +72,9 @@ const NAMES_USER: u32 = 903;
 /// The user whose files are the log on the archive disk.
 pub(crate) const LOGS_USER: u32 = 904;
 
+/// The user who fetches newer versions.
+pub(crate) const UPDATES_USER: u32 = 905;
+
 const fn worker(
     role: Role,
     name: &'static str,
@@ -89,12 +94,13 @@ const fn worker(
 }
 
 /// All workers. The archive has a minute to end its sessions and to sync; disks half of one to unmount, once nobody writes there any more.
-pub(crate) const TABLE: [Worker; 7] = [
+pub(crate) const TABLE: [Worker; 8] = [
     worker(Role::Devices, "devices", 0, Needs::Nothing, 0, 5),
     worker(Role::Disks, "disks", 0, Needs::Nothing, 1, 30),
     worker(Role::Network, "network", 0, Needs::Nothing, 2, 5),
     worker(Role::Names, "names", NAMES_USER, Needs::Nothing, 3, 5),
     worker(Role::Logs, "logs", LOGS_USER, Needs::Archive, 2, 5),
+    worker(Role::Updates, "updates", UPDATES_USER, Needs::Nothing, 3, 5),
     worker(
         Role::Waiting,
         "waiting",

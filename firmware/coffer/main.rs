@@ -9,6 +9,7 @@ mod args;
 mod export;
 mod host;
 mod import;
+mod machine_reports;
 mod maintain;
 mod output;
 mod person;

@@ -3,6 +3,7 @@
 use crate::archive_access::{COMMAND_LINE, open_with_copy};
 use crate::args::ServeArgs;
 use crate::host;
+use crate::machine_reports;
 use crate::output::{Exit, line};
 use archive::{Event, EventKind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,6 +12,7 @@ use service::certificates::{self, CertificateError, Names};
 use service::keeper::{Keeper, KeeperServer, LocalKeeper};
 use service::networks::Networks;
 use service::outgoing::{MailDelivery, Origin, Route};
+use service::self_test::SelfTest;
 use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
 use service::tls::{TlsIdentity, TlsServer};
 use service::web::{Handler, MailDoor, Renewal, Site, WebOptions, WebServer, WebSocket};
@@ -200,6 +202,13 @@ fn page(
             .with_machine(appliance::machine()),
         false => site.with_renewal(renewal),
     };
+    let site = Arc::new(site);
+    if args.appliance {
+        let smtps = smtp.local_addrs().get(args.smtp.len()).copied();
+        let test = SelfTest::new(keeper.clone(), smtps, https_port);
+        machine_reports::begin(site.clone(), test)
+            .map_err(|error| Exit::cannot(format!("cannot report to the machine: {error}")))?;
+    }
     let options = WebOptions {
         https_port: https_port.map_or(443, |address| address.port()),
         ..WebOptions::default()

@@ -18,6 +18,7 @@ pub mod networks;
 pub mod outgoing;
 pub mod own_certificate;
 pub mod people;
+pub mod self_test;
 pub mod settings;
 mod short_path;
 mod slots;

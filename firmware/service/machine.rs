@@ -1,6 +1,8 @@
 //! What the page may ask of the machine that it runs on: on the box a worker with rights of its own answers, on an ordinary computer nobody does.
 
 use serde::{Deserialize, Serialize};
+use update::VersionNumber;
+use update::memory::Memory;
 
 /// A machine whose disks can be chosen on the page.
 pub trait Machine: Send + Sync {
@@ -51,6 +53,75 @@ pub trait Machine: Send + Sync {
     /// # Errors
     /// When none was opened.
     fn unlock(&self, recovery_key: &str) -> Result<usize, Refusal>;
+
+    /// Tells how updates stand.
+    ///
+    /// # Errors
+    /// `Failed` when nobody answers.
+    fn updates(&self) -> Result<UpdatesSeen, Refusal> {
+        Ok(UpdatesSeen::default())
+    }
+
+    /// Does something about updates, or begins it.
+    ///
+    /// # Errors
+    /// When it is not done.
+    fn update(&self, deed: UpdateDeed) -> Result<(), Refusal> {
+        let text = format!("this machine does not update itself: {deed:?}");
+        Err(Refusal::Failed(text))
+    }
+}
+
+/// What somebody may want of updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateDeed {
+    /// Look for a newer version now.
+    Check,
+    /// Install the one that is on offer now, and start again.
+    Install,
+    /// Install nothing for so many days.
+    Pause(u32),
+    /// Install again what comes.
+    Resume,
+    /// Forget that versions have failed: they may be tried again.
+    TryAgain,
+    /// Go back to the version before, and start again.
+    GoBack,
+}
+
+/// How updates stand, for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UpdatesSeen {
+    /// Whether this box has an address at which newer versions are found.
+    pub has_source: bool,
+    /// The version that runs.
+    pub running: String,
+    /// Whether it still has to prove itself.
+    pub is_on_trial: bool,
+    /// The version before, to which somebody may go back.
+    pub before: Option<VersionNumber>,
+    /// What is under way.
+    pub doing: Doing,
+    /// When the next window begins, in what people's clocks show, as seconds since 1970 by them.
+    pub next_window_s: i64,
+    /// What is remembered.
+    pub memory: Memory,
+}
+
+/// What is under way about updates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Doing {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Newer versions are looked for.
+    Checking,
+    /// One is fetched.
+    Fetching,
+    /// It is written.
+    Installing,
+    /// The machine starts again with it.
+    Restarting,
 }
 
 /// How the machine ends.

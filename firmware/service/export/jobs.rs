@@ -252,6 +252,14 @@ impl Exports {
         Ok(id)
     }
 
+    /// Number of jobs that wait or run, whoever's they are.
+    pub fn under_way(&self) -> usize {
+        let jobs = self.shared.jobs();
+        let is_under_way =
+            |kept: &&Kept| matches!(kept.state, Standing::Waiting | Standing::Running);
+        jobs.values().filter(is_under_way).count()
+    }
+
     /// Lists the jobs of somebody, the newest first.
     pub fn list(&self, owner: &Owner) -> Vec<Job> {
         let jobs = self.shared.jobs();

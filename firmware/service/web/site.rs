@@ -6,7 +6,7 @@ use super::mail_test::MailTests;
 use super::pages::{
     account, certificate, claim, exports, layout, log, log_file, machine, machine_log, message,
     metrics, network, outgoing, people, people_table, search, second_factor, setup, sign_in, state,
-    tokens, trust,
+    tokens, trust, updates,
 };
 use super::request::is_for_programs;
 use super::time_zone::TimeZone;
@@ -72,6 +72,17 @@ pub struct Site {
     is_claimed: AtomicBool,
 }
 
+/// What the machine beneath has to know before it installs an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdateFacts {
+    /// The hour in which updates may be installed, 0 to 23 by people's clocks; none while nobody has chosen one.
+    pub hour: Option<u8>,
+    /// How far people's clocks are ahead of UTC, in seconds.
+    pub ahead_s: i64,
+    /// Exports that wait or run.
+    pub exports: usize,
+}
+
 impl Site {
     /// Makes the page of a keeper's archive.
     pub fn new(keeper: Arc<dyn Keeper>, mail_door: MailDoor) -> Self {
@@ -105,6 +116,16 @@ impl Site {
         Self {
             renewal: Some(renewal),
             ..self
+        }
+    }
+
+    /// What the machine beneath has to know before it installs an update: when it may, by what people's clocks show, and what is under way.
+    pub fn update_facts(&self, now_s: i64) -> UpdateFacts {
+        let zone = TimeZone::from_name(&self.setting(Setting::TimeZone)).unwrap_or_default();
+        UpdateFacts {
+            hour: self.setting(Setting::UpdateHour).parse().ok(),
+            ahead_s: zone.local_s(now_s) - now_s,
+            exports: self.exports.under_way(),
         }
     }
 
@@ -329,6 +350,8 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
             machine_log::file(visit, name)
         }
         (Method::Post, ["machine", deed]) if visit.has(Role::Operator) => machine::act(visit, deed),
+        (Method::Get, ["updates"]) if visit.has(Role::Operator) => updates::show(visit),
+        (Method::Post, ["updates", deed]) if visit.has(Role::Operator) => updates::act(visit, deed),
         (Method::Get, ["setup"]) if visit.has(Role::Operator) => setup::show(visit),
         (Method::Get, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::show(visit),
         (Method::Post, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::save(visit),

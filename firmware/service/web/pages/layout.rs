@@ -111,7 +111,10 @@ impl Visit<'_> {
             @if self.has(Role::Operator) {
                 (self.destination("/state", words.text("state")))
                 (self.destination("/setup", words.text("setup")))
-                @if self.site.machine().is_some() { (self.destination("/machine", words.text("machine"))) }
+                @if self.site.machine().is_some() {
+                    (self.destination("/machine", words.text("machine")))
+                    (self.destination("/updates", words.text("updates-title")))
+                }
             }
             @if self.has(Role::Operator) || self.has(Role::PrivacyOfficer) { (self.destination("/people", words.text("people"))) }
             (self.destination("/log", words.text("log")))

@@ -26,3 +26,4 @@ pub(super) mod sign_in;
 pub(super) mod state;
 pub(super) mod tokens;
 pub(super) mod trust;
+pub(super) mod updates;

@@ -45,7 +45,6 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
             li { a href="/metrics-switch" { (words.text("metrics")) } span.state {} }
             li { a href="/trust" { (words.text("trust-title")) } span.state {} }
         }
-        p.quiet { (words.text("setup-lacks")) }
     };
     visit.page(200, &words.text("setup"), Width::Narrow, content)
 }
@@ -239,7 +238,7 @@ fn updates(visit: &Visit) -> Markup {
                 option value=(hour) selected[hour == chosen] { (hour_text(&hour)) }
             }
         }
-        p.note { (words.text("update-only-written")) }
+        @if visit.site.machine().is_none() { p.note { (words.text("update-only-written")) } }
     }
 }
 

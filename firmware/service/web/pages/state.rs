@@ -4,6 +4,7 @@
 use super::super::{Response, visit::Visit, warnings, words::Words};
 use super::arrivals;
 use super::layout::Width;
+use super::updates;
 use crate::forecast::{Forecast, forecast};
 use crate::health;
 use crate::keeper::Failure;
@@ -60,7 +61,10 @@ fn content(visit: &Visit) -> Result<Markup, Failure> {
             @if stats.copy.is_some() { dt { (words.text("second-disk")) } dd { (checked(visit, &stats, Side::Copy)) } }
         }
         h2 { (words.text("updates-title")) }
-        p { (words.filled("updates-none", &[("version", env!("CARGO_PKG_VERSION").into())])) }
+        @match visit.site.machine() {
+            Some(machine) => (updates::summary(visit, machine)),
+            None => p { (words.filled("updates-none", &[("version", env!("CARGO_PKG_VERSION").into())])) }
+        }
         h2 { (words.text("key-title")) }
         p { (words.text("key-hint")) }
         p.mono { (stats.key) }

@@ -3,9 +3,13 @@
 use super::*;
 use crate::machine::{
     DiskSeen, DiskState, LogKind, Machine, MachineEnd, NetworkField, NetworkState, NetworkTexts,
-    NewDisk, Refusal,
+    NewDisk, Refusal, UpdateDeed, UpdatesSeen,
 };
 use std::sync::Mutex;
+use update::Time;
+use update::memory::{Available, Memory, Outcome};
+use update::release::Notes;
+use update::trial::{Failure, Proof};
 
 /// What it notes of a change of the network.
 const ON_TRIAL: &str = "network on trial";
@@ -98,6 +102,42 @@ impl Machine for ThreeDisks {
                 Ok(1)
             }
             _ => Err(Refusal::WrongRecoveryKey),
+        }
+    }
+
+    fn updates(&self) -> Result<UpdatesSeen, Refusal> {
+        let version = |text: &str| text.parse().expect("a version");
+        let mut memory = Memory::default();
+        memory.checked(Time::from_unix(1_795_300_000));
+        for outcome in [
+            Outcome::Failed(Failure::Unproved(Proof::SelfTest, "not found".to_owned())),
+            Outcome::Good,
+        ] {
+            memory.happened(Time::from_unix(1_795_300_000), version("0.2.0"), outcome);
+        }
+        memory.offered(Available {
+            version: version("0.3.0"),
+            notes: Notes {
+                de: "Neu auf Deutsch".to_owned(),
+                en: "New in English".to_owned(),
+            },
+            length: 22 << 20,
+            seen_at: Time::from_unix(1_795_300_000),
+        });
+        Ok(UpdatesSeen {
+            has_source: true,
+            running: "0.2.0".to_owned(),
+            before: Some(version("0.1.0")),
+            memory,
+            ..UpdatesSeen::default()
+        })
+    }
+
+    fn update(&self, deed: UpdateDeed) -> Result<(), Refusal> {
+        self.note(format!("{deed:?}"));
+        match deed {
+            UpdateDeed::GoBack => Err(Refusal::Failed("it does not".to_owned())),
+            _ => Ok(()),
         }
     }
 }
@@ -212,4 +252,43 @@ fn a_change_of_the_network_is_tried_and_then_confirmed() {
         logged.last().map(String::as_str),
         Some("network, confirmed")
     );
+}
+
+#[test]
+fn the_operator_sees_what_comes_and_decides_when() {
+    let (mut scene, mut operator, mut kim) = Scene::with_staff();
+    assert_eq!(operator.get(&scene, "/updates").status, 404);
+    let machine = Arc::new(ThreeDisks::default());
+    scene.site = scene.site.with_machine(machine.clone());
+    assert_eq!(kim.get(&scene, "/updates").status, 404);
+    assert_eq!(kim.post(&scene, "/updates/install", &[]).status, 404);
+    let page = operator.get(&scene, "/updates").text();
+    for said in [
+        "This is Coffer 0.2.0.",
+        "Version 0.3.0 is there.",
+        "New in English",
+        "a test message was not stored and found again (not found)",
+        "has proved itself",
+        "Go back to 0.1.0",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    assert!(!page.contains("auf Deutsch"));
+    assert!(operator.get(&scene, "/state").text().contains("/updates"));
+    let before = changes(&scene).len();
+    for (deed, fields, status) in [
+        ("install", vec![], 303),
+        ("pause", vec![("days", "7")], 303),
+        ("again", vec![], 303),
+        ("back", vec![], 422),
+        ("burn", vec![], 404),
+    ] {
+        let posted = operator.post(&scene, &format!("/updates/{deed}"), &fields);
+        assert_eq!(posted.status, status, "{deed}");
+    }
+    let done = machine.0.lock().expect("no panic").clone();
+    assert_eq!(done, ["Install", "Pause(7)", "TryAgain", "GoBack"]);
+    let logged = changes(&scene).split_off(before);
+    assert_eq!(logged.len(), 4, "{logged:?}");
+    assert!(logged[1].contains("7 days"), "{logged:?}");
 }

@@ -1,0 +1,308 @@
+//! What the disks' worker does about versions: the trial of the one that runs, installing what was fetched, going back, and bringing the good one to every
+//! archive disk, one at a time.
+//!
+//! It believes the updates' worker that what was fetched is what was signed; that those bytes are what lands in the slot it checks itself.
+
+use super::{Disks, Guid, device_of, loader_variable};
+use crate::disk_messages::Answer;
+use crate::state_record::StateRecord;
+use crate::update_record::Standing;
+use crate::versions::{OwnVersions, PROOFS, Round, Seen};
+use crate::{report, starts, workers};
+use nix::time::{ClockId, clock_gettime};
+use service::machine::Refusal;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use update::Release;
+use update::error::chain;
+
+/// The entry that the boot loader started.
+const LOADER_ENTRY: &str = "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+
+/// Names this boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Where the updates' worker has put what is to be installed.
+pub(crate) const FETCHED: &str = "/run/coffer/updates/fetched";
+
+/// Says where updates are remembered, while an archive is open.
+pub(crate) const PLACE: &str = "/run/coffer/updates-place";
+
+impl Disks {
+    /// Does what is due about versions.
+    pub(super) fn look_after_versions(&mut self) -> io::Result<()> {
+        if self.versions.is_none() && !self.sought_versions && self.state.is_some() {
+            self.sought_versions = true;
+            if let Err(error) = self.find_versions() {
+                tracing::error!(error, "the versions of this box cannot be told");
+            }
+        }
+        self.keep_place();
+        let round = self.round();
+        match round {
+            Ok(Round::Quiet) => Ok(()),
+            Ok(Round::Good) => {
+                self.follows = true;
+                Ok(())
+            }
+            Ok(Round::StartAgain) => report::say("end", "restart"),
+            Err(error) => {
+                tracing::error!(error, "the trial of this version cannot go on");
+                Ok(())
+            }
+        }?;
+        self.follow_one();
+        Ok(())
+    }
+
+    /// Whether somebody has to look again soon.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.versions.as_ref().is_some_and(OwnVersions::is_on_trial)
+    }
+
+    fn find_versions(&mut self) -> Result<(), String> {
+        let Some((device, _)) = self.boot_partition() else {
+            return Err("the boot medium has no EFI partition".to_owned());
+        };
+        let text = |error: io::Error| error.to_string();
+        let release = starts::running_version(Path::new(super::RELEASE)).map_err(text)?;
+        let number = release
+            .parse()
+            .map_err(|_| format!("no version: {release}"))?;
+        let boot = fs::read_to_string(BOOT_ID).map_err(text)?;
+        let selected = loader_variable(LOADER_ENTRY);
+        let device = PathBuf::from(device);
+        let boot = boot.trim().to_owned();
+        let mut versions = OwnVersions::find(device, selected.as_deref(), number, boot)
+            .map_err(|error| chain(&error))?;
+        let begun = match &self.state {
+            Some(state) => versions.begin(state.record()),
+            None => Ok(Round::Quiet),
+        };
+        self.follows = !versions.is_on_trial();
+        self.versions = Some(versions);
+        match begun {
+            Ok(Round::StartAgain) => report::say("end", "restart").map_err(text),
+            Ok(_) => self.note_good().map_err(text),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    /// A box that never updated runs a good version from the beginning.
+    fn note_good(&mut self) -> io::Result<()> {
+        let (Some(versions), Some(state)) = (&self.versions, &mut self.state) else {
+            return Ok(());
+        };
+        if versions.is_on_trial() {
+            return Ok(());
+        }
+        let number = versions.number().to_string();
+        state.change(|record| record.set_good_version(&number))
+    }
+
+    fn round(&mut self) -> Result<Round, String> {
+        let seen = self.seen_now();
+        let (Some(versions), Some(state)) = (&mut self.versions, &mut self.state) else {
+            return Ok(Round::Quiet);
+        };
+        if !versions.is_on_trial() {
+            return Ok(Round::Quiet);
+        }
+        let said = fs::read_to_string(PROOFS).ok();
+        let _ = fs::remove_file(PROOFS); // one word is one round
+        let mut record: StateRecord = state.record().clone();
+        let round = versions.round(said.as_deref(), seen, &mut record);
+        let kept = state.change(|kept| kept.take_update_of(&record));
+        kept.map_err(|error| error.to_string())?;
+        round.map_err(|error| chain(&error))
+    }
+
+    fn seen_now(&self) -> Seen {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME);
+        Seen {
+            disks: self.mounted.len(),
+            clock_is_sane: now.is_ok_and(|now| now.as_secs() >= self.floor_s),
+            uptime_s: uptime.map_or(0, |time| time.tv_sec().unsigned_abs()),
+            memory_available: memory_available(),
+        }
+    }
+
+    /// Says where updates are remembered: on the archive disk that leads.
+    fn keep_place(&mut self) {
+        let folder = self.mounted.first().map(|mounted| {
+            let data = mounted.data();
+            let mount = Path::new(&data).parent().map(Path::to_owned);
+            mount.unwrap_or_default().join("updates")
+        });
+        if self.updates_place == folder {
+            return;
+        }
+        let done = match &folder {
+            Some(folder) => make_place(folder),
+            None => fs::remove_file(PLACE),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "updates are not remembered");
+        }
+        self.updates_place = folder;
+    }
+
+    /// How versions stand.
+    pub(super) fn tell_versions(&self) -> Answer {
+        let (Some(versions), Some(state)) = (&self.versions, &self.state) else {
+            return Answer::Versions {
+                standing: Standing::Settled,
+                before: None,
+                is_on_trial: false,
+            };
+        };
+        Answer::Versions {
+            standing: versions.standing(state.record()),
+            before: versions.before(),
+            is_on_trial: versions.is_on_trial(),
+        }
+    }
+
+    /// Installs what was fetched.
+    pub(super) fn install(&mut self, release: &Release, user: u32) -> Result<Answer, Refusal> {
+        only(user, workers::UPDATES_USER)?;
+        let (Some(versions), Some(state)) = (&self.versions, &mut self.state) else {
+            return Err(Refusal::NoBootMedium);
+        };
+        let failed = |error: io::Error| Refusal::Failed(error.to_string());
+        let mut file = open_fetched().map_err(failed)?;
+        let update = versions.install(&mut file, release, self.mounted.len())?;
+        state
+            .change(|record| record.set_update(Some(&update)))
+            .map_err(failed)?;
+        Ok(Answer::Done)
+    }
+
+    /// Forgets the version that was installed last: how it ended is remembered elsewhere.
+    pub(super) fn settle(&mut self, user: u32) -> Result<Answer, Refusal> {
+        only(user, workers::UPDATES_USER)?;
+        let state = self.state.as_mut().ok_or(Refusal::NoBootMedium)?;
+        let settled = state.change(|record| record.set_update(None));
+        settled.map_err(|error| Refusal::Failed(error.to_string()))?;
+        Ok(Answer::Done)
+    }
+
+    /// Goes back to the version before, and starts it.
+    pub(super) fn go_back(&mut self, user: u32) -> Result<Answer, Refusal> {
+        only(user, workers::ARCHIVE_USER)?;
+        let versions = self.versions.as_ref().ok_or(Refusal::NoBootMedium)?;
+        if versions.before().is_none() {
+            return Err(Refusal::Failed(
+                "there is no good version before".to_owned(),
+            ));
+        }
+        let left = versions.leave_running();
+        left.map_err(|error| Refusal::Failed(chain(&error)))?;
+        start_new()
+    }
+
+    /// Brings the good version to one archive disk that lacks it; the next look goes on.
+    fn follow_one(&mut self) {
+        let Some(versions) = self.versions.as_ref().filter(|_| self.follows) else {
+            return;
+        };
+        for (disk, content) in &self.seen {
+            let is_open = self.mounted.iter().any(|mounted| mounted.disk == disk.name);
+            let is_boot = self.boot.as_ref() == Some(&disk.name);
+            let Some(device) = device_of(disk, content, Guid::EFI).filter(|_| is_open && !is_boot)
+            else {
+                continue;
+            };
+            match versions.follow(Path::new(&device)) {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(disk = disk.name, "the disk has the running version now");
+                    return;
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::warn!(disk = disk.name, error, "the disk keeps its old version");
+                }
+            }
+        }
+        // All have it; a disk that comes is made with it, or looked at after the next start.
+        self.follows = false;
+    }
+}
+
+/// Tells PID 1 to start the machine again.
+pub(super) fn start_new() -> Result<Answer, Refusal> {
+    let said = report::say("end", "restart");
+    said.map_err(|error| Refusal::Failed(error.to_string()))?;
+    Ok(Answer::Done)
+}
+
+/// Whether it is this user who asks.
+pub(super) fn only(user: u32, expected: u32) -> Result<(), Refusal> {
+    match user == expected {
+        true => Ok(()),
+        false => Err(Refusal::Failed(
+            "this is another worker's business".to_owned(),
+        )),
+    }
+}
+
+/// Opens what was fetched: a file of the updates' worker, and no link to another.
+fn open_fetched() -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+    let file = options.read(true).custom_flags(flags).open(FETCHED)?;
+    let metadata = file.metadata()?;
+    match metadata.is_file() && metadata.uid() == workers::UPDATES_USER {
+        true => Ok(file),
+        false => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}
+
+fn make_place(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    chown(
+        folder,
+        Some(workers::UPDATES_USER),
+        Some(workers::UPDATES_USER),
+    )?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    fs::write(PLACE, folder.as_os_str().as_encoded_bytes())
+}
+
+/// Memory that programs could still have, in bytes (proc_meminfo(5)).
+fn memory_available() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    available_in(&text).unwrap_or(0)
+}
+
+fn available_in(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_a_line_of_the_kernel() {
+        let text = "MemTotal:  1000 kB\nMemAvailable:    812 kB\n";
+        assert_eq!(available_in(text), Some(812 << 10));
+        assert_eq!(available_in("MemTotal: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn each_worker_has_its_own_business() {
+        assert!(only(workers::UPDATES_USER, workers::UPDATES_USER).is_ok());
+        assert!(only(workers::ARCHIVE_USER, workers::UPDATES_USER).is_err());
+        assert!(only(0, workers::UPDATES_USER).is_err());
+    }
+}

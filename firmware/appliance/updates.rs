@@ -1,0 +1,514 @@
+//! The worker that follows the repository of newer versions: looks once a day, fetches, and has the disks' worker install in the window. It has no rights
+//! but the network and its own folder.
+//!
+//! One thread answers the page, the other one does what takes long; what they share is what is remembered and what is wanted. What was tried is
+//! remembered on the archive disk, or in memory while none is open. Deliberately decides neither what is trusted nor what comes next (room `update`).
+
+use crate::confinement::{Confinement, INTERNET};
+use crate::disk_messages::{self as disks, do_it};
+use crate::disks::{FETCHED, PLACE};
+use crate::time_keeper;
+use crate::update_messages::{Answer, Request, SOCKET};
+use crate::update_record::Standing;
+use crate::workers;
+use nix::sys::prctl::set_no_new_privs;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use service::machine::{Doing, Refusal, UpdateDeed, UpdatesSeen};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+use update::choose::{self, Choice, Offer, Running, Schedule};
+use update::error::chain;
+use update::folder::MetadataFolder;
+use update::http::Trust;
+use update::memory::{Available, Memory, Outcome};
+use update::plain_fallback::PlainFallback;
+use update::updater::Updater;
+use update::{KeyTypes, Limits, Options, Stale, Time, VersionNumber, installation};
+
+/// What the image says about itself, and where newer versions are found.
+const RELEASE: &str = "/etc/coffer/release";
+const ADDRESS: &str = "/etc/coffer/updates/address";
+const ROOT: &str = "/etc/coffer/updates/root.json";
+
+/// What is fetched, and what is remembered while no archive is open, in memory.
+const FOLDER: &str = "/run/coffer/updates";
+
+/// Below it archive disks are mounted, now or later.
+const ARCHIVES: &str = "/archive";
+
+/// The hour of the window and people's time zone, as the archive says it.
+pub(crate) const WINDOW: &str = "/run/coffer/update-window";
+
+/// How many exports are under way, as the archive says it.
+pub(crate) const EXPORTS: &str = "/run/coffer/exports-under-way";
+
+/// 03:00 by the clocks of Central Europe in winter, until the archive says otherwise.
+const USUAL_WINDOW: (u8, i64) = (3, 3600);
+
+/// A minute between two looks at whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A day between two checks, and an hour after one that failed.
+const CHECK_EVERY_S: i64 = 86_400;
+const RETRY_AFTER_S: i64 = 3_600;
+
+/// 5 seconds for a page to say what it wants.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What both threads know.
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    memory: Memory,
+    doing: Doing,
+    /// Somebody wants a check or an installation now.
+    wish: Option<UpdateDeed>,
+    before: Option<VersionNumber>,
+    is_on_trial: bool,
+    /// When the last check was tried.
+    tried_at: Option<Time>,
+}
+
+/// Follows the repository until it is asked to end.
+///
+/// # Errors
+/// When its door cannot be opened or the image says nothing of itself.
+pub(crate) fn run() -> io::Result<()> {
+    set_no_new_privs()?;
+    let shared = Arc::new(Shared {
+        state: Mutex::default(),
+        wake: Condvar::new(),
+    });
+    let worker = Worker {
+        running: running()?,
+        address: fs::read_to_string(ADDRESS)
+            .ok()
+            .map(|text| text.trim().to_owned()),
+        shared: shared.clone(),
+    };
+    let about = About {
+        running: worker.running.version.to_string(),
+        has_source: worker.address.is_some(),
+    };
+    let _ = fs::remove_file(SOCKET); // of a worker that died
+    let door = UnixListener::bind(SOCKET)?;
+    // Who may ask is told by the kernel for each connection.
+    fs::set_permissions(SOCKET, fs::Permissions::from_mode(0o666))?;
+    fs::set_permissions(FOLDER, fs::Permissions::from_mode(0o711))?;
+    // Whose folder on an archive disk it is, the file system says.
+    let confinement = Confinement {
+        writes: &[Path::new(FOLDER), Path::new(ARCHIVES)],
+        reads: &["/run/coffer"],
+        sockets: &INTERNET,
+        calls: &[],
+    };
+    confinement.begin()?;
+    thread::Builder::new()
+        .name("updates".to_owned())
+        .spawn(move || worker.work())?;
+    loop {
+        let (stream, _) = door.accept()?;
+        if let Err(error) = shared.serve(stream, &about) {
+            tracing::warn!(%error, "a question about updates was not answered");
+        }
+    }
+}
+
+/// What does not change.
+struct About {
+    running: String,
+    has_source: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, mut stream: UnixStream, about: &About) -> io::Result<()> {
+        stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
+        stream.set_write_timeout(Some(REQUEST_PATIENCE))?;
+        let user = getsockopt(&stream, PeerCredentials)?.uid();
+        if ![0, workers::ARCHIVE_USER].contains(&user) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let answer = match disks::read(&mut stream)? {
+            Request::Seen => Answer::Seen(Box::new(self.seen(about))),
+            Request::Deed(deed) => self.take(deed),
+        };
+        disks::write(&mut stream, &answer)
+    }
+
+    fn seen(&self, about: &About) -> UpdatesSeen {
+        let state = self.lock();
+        let (schedule, now, local_s) = schedule(&state);
+        UpdatesSeen {
+            has_source: about.has_source,
+            running: about.running.clone(),
+            is_on_trial: state.is_on_trial,
+            before: state.before,
+            doing: state.doing,
+            next_window_s: schedule.next_window_s(now, local_s),
+            memory: state.memory.clone(),
+        }
+    }
+
+    fn take(&self, deed: UpdateDeed) -> Answer {
+        let mut state = self.lock();
+        match deed {
+            UpdateDeed::Check | UpdateDeed::Install => state.wish = Some(deed),
+            UpdateDeed::Pause(days) => match choose::pause(now(), days) {
+                Some(until) => state.memory.paused_until = Some(until),
+                None => return Answer::Refused(Refusal::Failed(format!("not {days} days"))),
+            },
+            UpdateDeed::Resume => state.memory.paused_until = None,
+            UpdateDeed::TryAgain => {
+                state.memory.failed.clear();
+                state.wish = Some(UpdateDeed::Check);
+            }
+            UpdateDeed::GoBack => {
+                return Answer::Refused(Refusal::Failed("asked of another worker".to_owned()));
+            }
+        }
+        save(&state.memory);
+        self.wake.notify_all();
+        Answer::Done
+    }
+}
+
+/// The thread that does what takes long.
+struct Worker {
+    running: Running,
+    address: Option<String>,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn work(&self) -> ! {
+        let mut place = None;
+        loop {
+            let found = folder();
+            if place.as_ref() != Some(&found) {
+                self.shared.lock().memory = Memory::load(&found);
+                place = Some(found);
+            }
+            self.settle();
+            if let Some(address) = self.address.as_deref() {
+                self.look(address);
+            }
+            let state = self.shared.lock();
+            if state.wish.is_none() {
+                // Whether time or a wish ended the wait does not matter.
+                let _ = self.shared.wake.wait_timeout(state, LOOK_EVERY);
+            }
+        }
+    }
+
+    /// Takes note of how the version that was installed last has ended.
+    fn settle(&self) {
+        let Ok(disks::Answer::Versions {
+            standing,
+            before,
+            is_on_trial,
+        }) = disks::ask(&disks::Request::Versions)
+        else {
+            return;
+        };
+        let mut state = self.shared.lock();
+        (state.before, state.is_on_trial) = (before, is_on_trial);
+        let (version, outcome) = match standing {
+            Standing::Good(version) => (version, Outcome::Good),
+            Standing::Failed(version, failure) => (version, Outcome::Failed(failure)),
+            Standing::Settled | Standing::Waits(_) | Standing::OnTrial(_) => return,
+        };
+        state.memory.happened(now(), version, outcome);
+        if save(&state.memory) {
+            drop(state);
+            if let Err(error) = do_it(&disks::Request::Settled) {
+                tracing::warn!(?error, "the end of an update is told twice");
+            }
+        }
+    }
+
+    /// Checks and installs as far as it is due or wanted.
+    fn look(&self, address: &str) {
+        let (wish, check_is_due, is_on_trial) = {
+            let mut state = self.shared.lock();
+            let wish = state.wish.take();
+            (
+                wish,
+                wish.is_some() || check_is_due(&state),
+                state.is_on_trial,
+            )
+        };
+        if !check_is_due && !self.install_is_due(wish) {
+            return;
+        }
+        self.do_as(Doing::Checking);
+        let now = now();
+        self.shared.lock().tried_at = Some(now);
+        let followed = self.follow(address, now, wish);
+        let mut state = self.shared.lock();
+        state.doing = Doing::Nothing;
+        match followed {
+            Ok(()) => state.memory.checked(now),
+            Err(why) => {
+                tracing::warn!(why, is_on_trial, "newer versions cannot be looked for");
+                state.memory.not_checked(now, why);
+            }
+        }
+        save(&state.memory);
+    }
+
+    fn do_as(&self, doing: Doing) {
+        self.shared.lock().doing = doing;
+    }
+
+    /// Whether a version is on offer and now is the time for it.
+    fn install_is_due(&self, wish: Option<UpdateDeed>) -> bool {
+        let state = self.shared.lock();
+        let (mut schedule, now, local_s) = schedule(&state);
+        schedule.at_once = wish == Some(UpdateDeed::Install);
+        let is_free = !state.is_on_trial && (schedule.at_once || exports_under_way() == 0);
+        is_free && state.memory.available.is_some() && schedule.is_due(now, local_s)
+    }
+
+    /// Follows the repository to its end; where it is time, what comes next is fetched and installed.
+    fn follow(&self, address: &str, now: Time, wish: Option<UpdateDeed>) -> Result<(), String> {
+        let repository = PlainFallback::new(address, &Trust::Browsers).map_err(told)?;
+        let kept = MetadataFolder::new(folder().join("metadata"));
+        if kept.root().is_err() {
+            let root = fs::read(ROOT).map_err(|error| format!("no root in the image: {error}"))?;
+            kept.init(&root).map_err(told)?;
+        }
+        let mut updater = Updater::new(&kept, &repository, self.options(now)).map_err(told)?;
+        updater.refresh().map_err(told)?;
+        let offers = Offer::all(updater.top_level_targets());
+        let Some(offer) = self.choose(offers, now) else {
+            return Ok(());
+        };
+        if !self.install_is_due(wish) {
+            return Ok(());
+        }
+        let version = offer.release.version;
+        match self.install(&updater, &offer) {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                let mut state = self.shared.lock();
+                let outcome = Outcome::NotInstalled(why.clone());
+                state.memory.happened(now, version, outcome);
+                Err(why)
+            }
+        }
+    }
+
+    fn options(&self, now: Time) -> Options {
+        let floor_s = fs::read_to_string(time_keeper::FLOOR).unwrap_or_default();
+        let floor = Time::from_unix(floor_s.trim().parse().unwrap_or(0));
+        let signed = self.shared.lock().memory.signed_at;
+        Options {
+            now,
+            clock_floor: signed.map_or(floor, |signed| signed.max(floor)),
+            key_types: KeyTypes::Ed25519,
+            stale: Stale::Refuse,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Notes what is on offer, and gives what comes next.
+    fn choose(&self, offers: Vec<Offer>, now: Time) -> Option<Box<Offer>> {
+        let mut state = self.shared.lock();
+        for offer in &offers {
+            state.memory.signed(offer.release.released_at);
+            if offer.release.version == self.running.version {
+                state.memory.supported_until = Some(offer.release.supported_until);
+            }
+        }
+        let choice = choose::choose(offers, &self.running, &state.memory.failed);
+        state.memory.refused = None;
+        let offer = match choice {
+            Choice::Next(offer) => offer,
+            other => {
+                state.memory.available = None;
+                if let Choice::Refused(version, why) = other {
+                    state.memory.refused = Some((version, why));
+                }
+                return None;
+            }
+        };
+        state.memory.offered(Available {
+            version: offer.release.version,
+            notes: offer.release.notes.clone(),
+            length: offer.target.length(),
+            seen_at: now,
+        });
+        save(&state.memory);
+        Some(offer)
+    }
+
+    /// Fetches a release, verifies it, has it installed, and lets the machine start again with it.
+    fn install(&self, updater: &Updater<'_>, offer: &Offer) -> Result<(), String> {
+        self.do_as(Doing::Fetching);
+        let fetched = updater.download(&offer.target, Path::new(FOLDER));
+        let path = fetched.map_err(told)?;
+        let mut file = fs::File::open(&path).map_err(told)?;
+        installation::verify(&mut file, &offer.target, &offer.release).map_err(told)?;
+        fs::rename(&path, FETCHED).map_err(told)?;
+        self.do_as(Doing::Installing);
+        let release = Box::new(offer.release.clone());
+        let installed = do_it(&disks::Request::Install(release));
+        let _ = fs::remove_file(FETCHED); // it lies in its slot, or is fetched again
+        installed.map_err(|refusal| format!("{refusal:?}"))?;
+        let mut state = self.shared.lock();
+        let version = offer.release.version;
+        state.memory.happened(now(), version, Outcome::Installed);
+        save(&state.memory);
+        state.doing = Doing::Restarting;
+        drop(state);
+        do_it(&disks::Request::StartNew).map_err(|refusal| format!("{refusal:?}"))
+    }
+}
+
+/// When updates are installed, what time it is, and what people's clocks show.
+fn schedule(state: &State) -> (Schedule, Time, i64) {
+    let said = fs::read_to_string(WINDOW).unwrap_or_default();
+    let (window_hour, ahead_s) = window(&said).unwrap_or(USUAL_WINDOW);
+    let now = now();
+    let schedule = Schedule {
+        window_hour,
+        paused_until: state.memory.paused_until,
+        at_once: false,
+    };
+    (schedule, now, now.unix() + ahead_s)
+}
+
+/// Reads what the archive says of the window: its hour, and the seconds that people's clocks are ahead of UTC.
+fn window(said: &str) -> Option<(u8, i64)> {
+    let (hour, ahead_s) = said.trim().split_once(' ')?;
+    let hour = hour.parse().ok().filter(|hour| *hour < 24)?;
+    Some((hour, ahead_s.parse().ok()?))
+}
+
+fn exports_under_way() -> u32 {
+    let said = fs::read_to_string(EXPORTS).unwrap_or_default();
+    said.trim().parse().unwrap_or(0)
+}
+
+fn check_is_due(state: &State) -> bool {
+    let since_s = |then: Option<Time>| then.map_or(i64::MAX, |then| now().unix() - then.unix());
+    // A clock that was set back makes a check come early.
+    let is_over = |then, wait_s| !(0..wait_s).contains(&since_s(then));
+    is_over(state.memory.checked_at, CHECK_EVERY_S) && is_over(state.tried_at, RETRY_AFTER_S)
+}
+
+/// Where updates are remembered.
+fn folder() -> PathBuf {
+    match fs::read_to_string(PLACE) {
+        Ok(place) => PathBuf::from(place),
+        Err(_) => PathBuf::from(FOLDER),
+    }
+}
+
+/// Keeps what is remembered; tells whether that went well.
+fn save(memory: &Memory) -> bool {
+    let saved = memory.save(&folder());
+    if let Err(error) = &saved {
+        tracing::warn!(error = chain(error), "updates are not remembered");
+    }
+    saved.is_ok()
+}
+
+fn running() -> io::Result<Running> {
+    let release = fs::read_to_string(RELEASE)?;
+    let value = |key: &str| {
+        let line = release.lines().find_map(|line| line.strip_prefix(key));
+        line.map(|value| value.trim().to_owned())
+            .unwrap_or_default()
+    };
+    Ok(Running {
+        board: value("BOARD="),
+        version: value("VERSION=").parse().map_err(io::Error::other)?,
+    })
+}
+
+fn now() -> Time {
+    SystemTime::now().into()
+}
+
+fn told(error: impl std::error::Error) -> String {
+    chain(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_an_hour_and_an_offset() {
+        for (said, expected) in [
+            ("3 3600\n", Some((3, 3600))),
+            ("23 0", Some((23, 0))),
+            ("24 0", None),
+            ("3", None),
+            ("", None),
+        ] {
+            assert_eq!(window(said), expected, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_check_is_due_after_a_day_or_an_hour_after_a_failure() {
+        let ago = |seconds: i64| Some(Time::from_unix(now().unix() - seconds));
+        for (checked_at, tried_at, expected) in [
+            (None, None, true),
+            (None, ago(10), false),
+            (None, ago(3_700), true),
+            (ago(100), None, false),
+            (ago(90_000), ago(90_000), true),
+            (ago(90_000), ago(10), false),
+            (ago(-1_000), None, true),
+        ] {
+            let mut state = State {
+                tried_at,
+                ..State::default()
+            };
+            state.memory.checked_at = checked_at;
+            assert_eq!(
+                check_is_due(&state),
+                expected,
+                "{checked_at:?} {tried_at:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pause_and_a_wish_are_taken() {
+        let shared = Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+        };
+        assert_eq!(shared.take(UpdateDeed::Pause(7)), Answer::Done);
+        assert!(shared.lock().memory.paused_until.is_some());
+        let refused = shared.take(UpdateDeed::Pause(31));
+        assert!(matches!(refused, Answer::Refused(_)));
+        shared.take(UpdateDeed::Resume);
+        assert_eq!(shared.lock().memory.paused_until, None);
+        shared.take(UpdateDeed::Install);
+        assert_eq!(shared.lock().wish, Some(UpdateDeed::Install));
+        let about = About {
+            running: "0.1.0".to_owned(),
+            has_source: true,
+        };
+        assert_eq!(shared.seen(&about).running, "0.1.0");
+    }
+}

@@ -1,0 +1,542 @@
+//! The versions on the EFI partitions of this machine: which slot runs, what goes into the other one, and what becomes of it. A part of the disks' worker,
+//! which alone writes them.
+//!
+//! A version on trial is fed with what the archive says of itself (`proofs`); it is marked good by one sector, or the machine starts again and the
+//! boot loader counts. Where a firmware cannot count, our own count of starts does (`starts`). Deliberately fetches nothing and remembers
+//! nothing beyond the last version.
+
+use crate::efi_partition::EfiPartition;
+use crate::state_record::StateRecord;
+use crate::update_record::{Standing, USUAL_TERMS, UpdateRecord};
+use service::machine::Refusal;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use update::EspError;
+use update::esp::{self, EntryName, Slot};
+use update::installation::{self, Kept};
+use update::release::{Release, VersionNumber};
+use update::trial::{Failure, Findings, Proof, Trial, Verdict};
+
+/// What the archive says of itself, as PID 1 writes it: one line for each look.
+pub(crate) const PROOFS: &str = "/run/coffer/proofs";
+
+/// There while a version is on trial: the archive then tests itself.
+pub(crate) const ON_TRIAL: &str = "/run/coffer/on-trial";
+
+/// 60 seconds without a word of the archive, and it counts as closed.
+const SILENCE_S: u64 = 60;
+
+/// The versions on the partition that the machine was started from.
+pub(crate) struct OwnVersions {
+    device: PathBuf,
+    running: Slot,
+    number: VersionNumber,
+    boot: String,
+    trial: Option<OnTrial>,
+}
+
+/// What is done about the version on trial.
+struct OnTrial {
+    trial: Trial,
+    disks: usize,
+    heard_at_s: u64,
+}
+
+/// What a round of the trial comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Nothing new.
+    Quiet,
+    /// The version was marked good.
+    Good,
+    /// It has failed: the machine is to start again.
+    StartAgain,
+}
+
+/// What counts beside the archive's word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Archive disks that are open.
+    pub(crate) disks: usize,
+    /// Whether the clock is where it can be.
+    pub(crate) clock_is_sane: bool,
+    /// Seconds since the kernel started.
+    pub(crate) uptime_s: u64,
+    /// Memory that is available, in bytes.
+    pub(crate) memory_available: u64,
+}
+
+impl OwnVersions {
+    /// Finds out which slot runs: of those with the running version the one that the boot loader named, else the one installed last.
+    ///
+    /// # Errors
+    /// When the partition cannot be read, or has no such version.
+    pub(crate) fn find(
+        device: PathBuf,
+        selected: Option<&str>,
+        number: VersionNumber,
+        boot: String,
+    ) -> Result<Self, EspError> {
+        let mut medium = EfiPartition::open(&device).map_err(EspError::Read)?;
+        let versions = esp::read(&mut medium)?;
+        let selected = selected.and_then(install_of);
+        let mut slots = Vec::new();
+        for slot in [Slot::A, Slot::B, Slot::Recovery] {
+            if let Some(version) = versions.at(slot)
+                && esp::version_number(&mut medium, slot)? == Some(number)
+            {
+                let install = version.name.install();
+                slots.push((Some(install) == selected, install, slot));
+            }
+        }
+        let (.., running) = slots.into_iter().max().ok_or(EspError::NotOurs)?;
+        Ok(Self {
+            device,
+            running,
+            number,
+            boot,
+            trial: None,
+        })
+    }
+
+    /// Whether the version that runs is good.
+    fn is_good(&self) -> Result<bool, EspError> {
+        let versions = esp::read(&mut self.open()?)?;
+        let version = versions.at(self.running);
+        Ok(version.is_some_and(|version| version.name.tries().is_none()))
+    }
+
+    fn open(&self) -> Result<EfiPartition, EspError> {
+        EfiPartition::open(&self.device).map_err(EspError::Read)
+    }
+
+    /// Begins the trial of a version that has to prove itself. One that was started too often, which only happens where the boot loader does not
+    /// count, loses its tries here.
+    pub(crate) fn begin(&mut self, record: &StateRecord) -> Result<Round, EspError> {
+        if self.is_good()? {
+            return Ok(Round::Quiet);
+        }
+        let update = record
+            .update()
+            .filter(|update| update.version == self.number);
+        let terms = update.as_ref().map_or(USUAL_TERMS, |update| update.terms);
+        let starts = record.starts().map_or(0, |starts| starts.count);
+        if starts > terms.starts {
+            self.leave_running()?;
+            return Ok(Round::StartAgain);
+        }
+        if let Err(error) = fs::write(ON_TRIAL, "") {
+            tracing::error!(%error, "the archive cannot be told to test itself");
+        }
+        self.trial = Some(OnTrial {
+            trial: Trial::new(terms),
+            disks: update.map_or(0, |update| update.disks),
+            heard_at_s: 0,
+        });
+        Ok(Round::Quiet)
+    }
+
+    /// The version that runs.
+    pub(crate) fn number(&self) -> VersionNumber {
+        self.number
+    }
+
+    /// Whether a version is on trial.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// A round of the trial; `said` is what the archive has said since the last one.
+    pub(crate) fn round(
+        &mut self,
+        said: Option<&str>,
+        seen: Seen,
+        record: &mut StateRecord,
+    ) -> Result<Round, EspError> {
+        let Some(on_trial) = &mut self.trial else {
+            return Ok(Round::Quiet);
+        };
+        let verdict = match said {
+            Some(_) => on_trial.heard(said, seen),
+            None if seen.uptime_s < on_trial.heard_at_s + SILENCE_S => {
+                on_trial.trial.wait(seen.uptime_s)
+            }
+            None => on_trial.heard(None, seen),
+        };
+        match verdict {
+            Verdict::Wait => Ok(Round::Quiet),
+            Verdict::Good => self.is_proved(record),
+            Verdict::Failed(failure) => {
+                tracing::error!(%failure, "this version has not proved itself");
+                self.trial = None;
+                self.has_failed(failure, record);
+                Ok(Round::StartAgain)
+            }
+        }
+    }
+
+    fn is_proved(&mut self, record: &mut StateRecord) -> Result<Round, EspError> {
+        installation::mark_good(&mut self.open()?, self.running).map_err(esp_error)?;
+        self.trial = None;
+        let _ = fs::remove_file(ON_TRIAL); // the archive tests itself once more
+        record.set_good_version(&self.number.to_string());
+        record.clear_starts();
+        tracing::warn!(version = %self.number, "this version has proved itself");
+        Ok(Round::Good)
+    }
+
+    fn has_failed(&self, failure: Failure, record: &mut StateRecord) {
+        if let Some(mut update) = record.update().filter(|it| it.version == self.number) {
+            update.failure = Some(failure);
+            record.set_update(Some(&update));
+        }
+    }
+
+    /// How the last version that was installed stands.
+    pub(crate) fn standing(&self, record: &StateRecord) -> Standing {
+        let is_good = self.is_good().unwrap_or(false);
+        let standing = |update: UpdateRecord| update.standing(&self.boot, self.number, is_good);
+        record.update().map_or(Standing::Settled, standing)
+    }
+
+    /// Installs what was fetched into the slot that is free.
+    pub(crate) fn install(
+        &self,
+        file: &mut File,
+        release: &Release,
+        disks: usize,
+    ) -> Result<UpdateRecord, Refusal> {
+        let failed = |error: &dyn std::error::Error| Refusal::Failed(update::error::chain(error));
+        let mut medium = self.open().map_err(|error| failed(&error))?;
+        let versions = esp::read(&mut medium).map_err(|error| failed(&error))?;
+        if !self.is_good().map_err(|error| failed(&error))? {
+            return Err(Refusal::Failed("what runs is on trial".to_owned()));
+        }
+        let kept = Kept {
+            running: self.running,
+            last_good: self.running,
+        };
+        let slot = installation::free_slot(&versions, kept);
+        let name = installation::next_name(&versions, release.trial.starts);
+        let (Some(slot), Some(name)) = (slot, name) else {
+            return Err(Refusal::Failed("no slot is free".to_owned()));
+        };
+        installation::install(&mut medium, slot, name, file, &release.unpacked)
+            .map_err(|error| failed(&error))?;
+        Ok(UpdateRecord {
+            version: release.version,
+            terms: release.trial,
+            disks,
+            boot: self.boot.clone(),
+            failure: None,
+        })
+    }
+
+    /// The version in the other slot, where it is good and somebody could go back to it.
+    pub(crate) fn before(&self) -> Option<VersionNumber> {
+        let mut medium = self.open().ok()?;
+        let versions = esp::read(&mut medium).ok()?;
+        let other = other(self.running)?;
+        let is_good = versions.at(other)?.name.tries().is_none();
+        let number = esp::version_number(&mut medium, other).ok()?;
+        number.filter(|number| is_good && *number < self.number)
+    }
+
+    /// Makes the version that runs start no more, so that the one before does.
+    pub(crate) fn leave_running(&self) -> Result<(), EspError> {
+        installation::mark_bad(&mut self.open()?, self.running).map_err(esp_error)
+    }
+
+    /// Brings the running version to the EFI partition of another disk, where it is not yet; tells whether it was missing there.
+    ///
+    /// It goes into the slot with the older version, so that one whole version is there at any moment.
+    pub(crate) fn follow(&self, device: &Path) -> Result<bool, EspError> {
+        let mut to = EfiPartition::open(device).map_err(EspError::Read)?;
+        let versions = esp::read(&mut to)?;
+        let mut slots = Vec::new();
+        for slot in [Slot::A, Slot::B] {
+            let number = esp::version_number(&mut to, slot)?;
+            if number == Some(self.number) {
+                return Ok(false);
+            }
+            slots.push((number, slot));
+        }
+        let (_, oldest) = slots.into_iter().min().ok_or(EspError::NotOurs)?;
+        let install = installation::next_name(&versions, 1).map(EntryName::install);
+        let name = install.and_then(EntryName::good).ok_or(EspError::NotOurs)?;
+        let from = (&mut self.open()? as _, self.running);
+        installation::copy(from, (&mut to, oldest), name).map_err(esp_error)?;
+        Ok(true)
+    }
+}
+
+impl OnTrial {
+    fn heard(&mut self, said: Option<&str>, seen: Seen) -> Verdict {
+        self.heard_at_s = seen.uptime_s;
+        let mut missing = Vec::new();
+        if !seen.clock_is_sane {
+            missing.push((Proof::Clock, "the clock is before its floor".to_owned()));
+        }
+        if seen.disks < self.disks {
+            let text = format!("{} archive disks of {}", seen.disks, self.disks);
+            missing.push((Proof::Disks, text));
+        }
+        missing.extend(match said {
+            Some(said) => read_proofs(said),
+            None => vec![(Proof::Archive, "it says nothing".to_owned())],
+        });
+        let findings = Findings {
+            missing,
+            memory_available: seen.memory_available,
+        };
+        self.trial.take(&findings, seen.uptime_s)
+    }
+}
+
+/// Reads what the archive says: `NAME: why` for each proof that is missing, with `; ` between them.
+fn read_proofs(said: &str) -> Vec<(Proof, String)> {
+    let each = said.split("; ").filter(|text| !text.trim().is_empty());
+    each.map(|text| {
+        let (name, why) = text.split_once(": ").unwrap_or((text, ""));
+        let proof = Proof::ALL.into_iter().find(|it| it.name() == name.trim());
+        (proof.unwrap_or_default(), why.to_owned())
+    })
+    .collect()
+}
+
+/// The other one of the two slots that take turns.
+fn other(slot: Slot) -> Option<Slot> {
+    match slot {
+        Slot::A => Some(Slot::B),
+        Slot::B => Some(Slot::A),
+        Slot::Recovery => None,
+    }
+}
+
+/// The install counter in what the boot loader calls the entry, with or without its ending.
+fn install_of(selected: &str) -> Option<u16> {
+    let stem = selected.trim_end_matches(".efi");
+    let name: EntryName = format!("{stem}.efi").parse().ok()?;
+    Some(name.install())
+}
+
+fn esp_error(error: update::InstallError) -> EspError {
+    match error {
+        update::InstallError::Esp(error) => error,
+        other => EspError::Source(io::Error::other(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::update_record::UpdateRecord;
+    use tempfile::NamedTempFile;
+    use update::esp::Boot;
+
+    /// A partition with versions in slots A and B: name and number of each.
+    fn partition(slots: [Option<(&str, &str)>; 2]) -> NamedTempFile {
+        let file = NamedTempFile::new().expect("a file");
+        let length = esp::PARTITION_BYTES;
+        file.as_file().set_len(length).expect("room");
+        let mut medium = EfiPartition::open(file.path()).expect("opened");
+        let boot = Boot {
+            file_name: "BOOTX64.EFI",
+            loader: b"loader",
+            settings: b"",
+        };
+        esp::format(&mut medium, &boot, "").expect("formatted");
+        for (slot, version) in [Slot::A, Slot::B].into_iter().zip(slots) {
+            if let Some((name, number)) = version {
+                let bytes = image(number);
+                let name = name.parse().expect("a name");
+                let length = bytes.len() as u64;
+                esp::install(&mut medium, slot, name, length, &mut &*bytes).expect("installed");
+            }
+        }
+        file
+    }
+
+    /// As much of a version as says its number: a PE program with the section `.osrel`.
+    fn image(number: &str) -> Vec<u8> {
+        let text = format!("ID=coffer\nVERSION_ID={number}\n");
+        let mut bytes = vec![0; 2048];
+        let mut put = |at: usize, what: &[u8]| bytes[at..at + what.len()].copy_from_slice(what);
+        put(0, b"MZ");
+        put(0x3c, &0x40u32.to_le_bytes());
+        put(0x40, b"PE\0\0");
+        put(0x46, &1u16.to_le_bytes());
+        put(0x58, b".osrel\0\0");
+        put(0x60, &(text.len() as u32).to_le_bytes());
+        put(0x6c, &512u32.to_le_bytes());
+        put(512, text.as_bytes());
+        bytes
+    }
+
+    fn number(text: &str) -> VersionNumber {
+        text.parse().expect("a version")
+    }
+
+    fn find(file: &NamedTempFile, selected: Option<&str>, running: &str) -> Option<OwnVersions> {
+        let boot = "this boot".to_owned();
+        OwnVersions::find(file.path().to_owned(), selected, number(running), boot).ok()
+    }
+
+    fn name_in(file: &NamedTempFile, slot: Slot) -> Option<String> {
+        let mut medium = EfiPartition::open(file.path()).expect("opened");
+        let versions = esp::read(&mut medium).expect("ours");
+        Some(versions.at(slot)?.name.to_string())
+    }
+
+    fn seen(uptime_s: u64) -> Seen {
+        Seen {
+            disks: 1,
+            clock_is_sane: true,
+            uptime_s,
+            memory_available: 1 << 30,
+        }
+    }
+
+    /// A record after the installation of 0.2.0, and so many starts of it.
+    fn record(starts: u8) -> StateRecord {
+        let mut record = StateRecord::default();
+        record.set_good_version("0.1.0");
+        record.set_update(Some(&UpdateRecord {
+            version: number("0.2.0"),
+            terms: USUAL_TERMS,
+            disks: 1,
+            boot: "the boot before".to_owned(),
+            failure: None,
+        }));
+        for _ in 0..starts {
+            record.count_start("0.2.0");
+        }
+        record
+    }
+
+    #[test]
+    fn the_slot_that_runs_is_found() {
+        let check = |slots, selected: Option<&str>, running: &str, expected: Option<Slot>| {
+            let found = find(&partition(slots), selected, running);
+            assert_eq!(found.map(|found| found.running), expected, "{selected:?}");
+        };
+        let both = [Some(("cf4.efi", "0.1.0")), Some(("cf5+2-1.efi", "0.2.0"))];
+        check(both, None, "0.2.0", Some(Slot::B));
+        check(both, Some("cf4.efi"), "0.2.0", Some(Slot::B));
+        check(both, Some("cf4"), "0.1.0", Some(Slot::A));
+        check(both, None, "0.3.0", None);
+        let same = [Some(("cf4.efi", "0.2.0")), Some(("cf3.efi", "0.2.0"))];
+        check(same, Some("CF3.EFI"), "0.2.0", Some(Slot::A));
+        check(same, Some("cf3.efi"), "0.2.0", Some(Slot::B));
+        check(same, None, "0.2.0", Some(Slot::A));
+    }
+
+    const TRIED: [Option<(&str, &str)>; 2] =
+        [Some(("cf4.efi", "0.1.0")), Some(("cf5+2-1.efi", "0.2.0"))];
+
+    #[test]
+    fn a_version_that_proves_itself_is_marked_good() {
+        let file = partition(TRIED);
+        let mut versions = find(&file, None, "0.2.0").expect("found");
+        let mut record = record(1);
+        let standing = versions.standing(&record);
+        assert_eq!(standing, Standing::OnTrial(number("0.2.0")));
+        assert_eq!(versions.begin(&record).expect("begun"), Round::Quiet);
+        assert!(versions.is_on_trial());
+        let mut round = |said, uptime_s| versions.round(said, seen(uptime_s), &mut record);
+        assert_eq!(
+            round(Some("page: no answer"), 10).expect("a round"),
+            Round::Quiet
+        );
+        assert_eq!(round(Some(""), 20).expect("a round"), Round::Quiet);
+        assert_eq!(round(None, 50).expect("a round"), Round::Quiet);
+        assert_eq!(round(Some(""), 320).expect("a round"), Round::Good);
+        assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5.efi"));
+        assert_eq!(record.good_version(), Some("0.2.0"));
+        assert_eq!(record.starts(), None);
+        assert!(!versions.is_on_trial());
+        let standing = versions.standing(&record);
+        assert_eq!(standing, Standing::Good(number("0.2.0")));
+        assert_eq!(versions.before(), Some(number("0.1.0")));
+    }
+
+    #[test]
+    fn a_version_that_does_not_starts_again_with_its_reason() {
+        let check = |rounds: &[(Option<&str>, Seen)], reason: &str| {
+            let file = partition(TRIED);
+            let mut versions = find(&file, None, "0.2.0").expect("found");
+            let mut record = record(1);
+            versions.begin(&record).expect("begun");
+            let mut last = Round::Quiet;
+            for (said, seen) in rounds {
+                assert_eq!(last, Round::Quiet);
+                last = versions.round(*said, *seen, &mut record).expect("a round");
+            }
+            assert_eq!(last, Round::StartAgain);
+            assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5+2-1.efi"));
+            let failure = record.update().and_then(|update| update.failure);
+            assert_eq!(failure.map(|it| it.to_string()).as_deref(), Some(reason));
+            // The version before is told what it was.
+            let old = find(&file, None, "0.1.0").expect("found");
+            let standing = old.standing(&record);
+            assert!(matches!(standing, Standing::Failed(..)), "{standing:?}");
+        };
+        let page = Some("page: no answer; smtp: it answers: 421");
+        check(&[(page, seen(10)), (page, seen(900))], "page: no answer");
+        let silent = [(Some(""), seen(10)), (None, seen(70)), (None, seen(900))];
+        check(&silent, "archive: it says nothing");
+        let none = |uptime_s| Seen {
+            disks: 0,
+            ..seen(uptime_s)
+        };
+        check(&[(Some(""), none(900))], "disks: 0 archive disks of 1");
+        let early = Seen {
+            clock_is_sane: false,
+            ..seen(900)
+        };
+        check(&[(Some(""), early)], "clock: the clock is before its floor");
+    }
+
+    #[test]
+    fn where_the_boot_loader_cannot_count_our_own_count_ends_the_trial() {
+        let file = partition(TRIED);
+        let mut versions = find(&file, None, "0.2.0").expect("found");
+        assert_eq!(versions.begin(&record(3)).expect("begun"), Round::Quiet);
+        assert_eq!(
+            versions.begin(&record(4)).expect("begun"),
+            Round::StartAgain
+        );
+        assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5+0-1.efi"));
+        assert_eq!(name_in(&file, Slot::A).as_deref(), Some("cf4.efi"));
+    }
+
+    #[test]
+    fn a_good_version_is_not_tried_and_can_be_left() {
+        let good = [Some(("cf4.efi", "0.1.0")), Some(("cf5.efi", "0.2.0"))];
+        let file = partition(good);
+        let mut versions = find(&file, None, "0.2.0").expect("found");
+        let begun = versions.begin(&StateRecord::default()).expect("begun");
+        assert_eq!((begun, versions.is_on_trial()), (Round::Quiet, false));
+        versions.leave_running().expect("left");
+        assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5+0-1.efi"));
+        let old = find(&file, None, "0.1.0").expect("found");
+        assert_eq!(old.before(), None);
+    }
+
+    #[test]
+    fn another_disk_gets_the_running_version_into_its_older_slot() {
+        let file = partition([Some(("cf4.efi", "0.2.0")), Some(("cf5.efi", "0.3.0"))]);
+        let versions = find(&file, None, "0.3.0").expect("found");
+        let other = partition([Some(("cf1.efi", "0.2.0")), Some(("cf2.efi", "0.1.0"))]);
+        assert!(versions.follow(other.path()).expect("copied"));
+        assert_eq!(name_in(&other, Slot::A).as_deref(), Some("cf1.efi"));
+        assert_eq!(name_in(&other, Slot::B).as_deref(), Some("cf3.efi"));
+        assert!(!versions.follow(other.path()).expect("there already"));
+        let first = partition([None, None]);
+        assert!(versions.follow(first.path()).expect("copied"));
+        assert!(find(&first, None, "0.3.0").is_some());
+        let foreign = NamedTempFile::new().expect("a file");
+        assert!(versions.follow(foreign.path()).is_err());
+    }
+}
