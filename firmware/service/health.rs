@@ -61,6 +61,8 @@ pub struct Figures {
     pub certificate_ends_at_s: Option<i64>,
     /// Since when Coffer's own mail does not go out, Unix seconds, and why.
     pub outgoing_failure: Option<(i64, String)>,
+    /// The other mail server by which notices are to go out, if a proposal for it waits.
+    pub proposed_route: Option<String>,
 }
 
 /// What is known of a source of mail.
@@ -129,6 +131,11 @@ pub enum Warning {
         /// Why.
         why: String,
     },
+    /// Notices are to go out by another mail server, and whoever chooses that could keep them from people.
+    RouteProposed {
+        /// The server and its port.
+        server: String,
+    },
     /// Searches do not find what came last.
     IndexBehind {
         /// Entries that are not found.
@@ -157,6 +164,7 @@ impl Warning {
             Self::SourceSilent { name, .. } => format!("source silent {name}"),
             Self::CertificateEnds { at_s } => format!("certificate ends {at_s}"),
             Self::OutgoingFails { .. } => "outgoing fails".to_owned(),
+            Self::RouteProposed { server } => format!("route proposed {server}"),
             Self::IndexBehind { .. } => "index behind".to_owned(),
             Self::Unverified { .. } => "unverified".to_owned(),
             Self::NoMailYet => "no mail yet".to_owned(),
@@ -174,6 +182,7 @@ impl Warning {
             | Self::Alarm { .. }
             | Self::RoomLow { .. }
             | Self::SourceSilent { .. }
+            | Self::RouteProposed { .. }
             | Self::CertificateEnds { .. } => true,
             // A mail cannot say that mail does not go out; the others can wait for the week.
             Self::OutgoingFails { .. }
@@ -205,6 +214,8 @@ pub fn warnings(figures: &Figures) -> Vec<Warning> {
     warnings.extend(ends.map(|at_s| Warning::CertificateEnds { at_s }));
     let failure = figures.outgoing_failure.clone();
     warnings.extend(failure.map(|(since_s, why)| Warning::OutgoingFails { since_s, why }));
+    let server = figures.proposed_route.clone();
+    warnings.extend(server.map(|server| Warning::RouteProposed { server }));
     let entries = figures.unindexed;
     warnings.extend((entries > UNINDEXED_MAX).then_some(Warning::IndexBehind { entries }));
     let verified = figures.verified_at_s;
@@ -344,6 +355,7 @@ mod tests {
         check("outgoing fails", |f| {
             f.outgoing_failure = Some((NOW_S, why()));
         });
+        check("route proposed no room", |f| f.proposed_route = Some(why()));
         check("index behind", |f| f.unindexed = UNINDEXED_MAX + 1);
         check("unverified", |f| {
             f.verified_at_s = Some(NOW_S - UNVERIFIED_S - 1);

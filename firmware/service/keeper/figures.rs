@@ -70,6 +70,7 @@ impl LocalKeeper {
             unindexed: stats.leaves.saturating_sub(stats.indexed),
             certificate_ends_at_s: self.own_certificate()?.map(|own| own.ends_at_s),
             outgoing_failure: self.outgoing_failure().now(),
+            proposed_route: self.people()?.proposed_route(),
         })
     }
 

@@ -14,6 +14,7 @@ mod status_mail;
 
 pub use delivery::{MailDelivery, Origin, Way, way};
 pub use dialogue::{Patience, Sender, Step, Trouble};
+pub(crate) use route::place;
 pub use route::{Route, RouteFault, Security, read_fingerprint};
 
 use crate::web::words::Words;

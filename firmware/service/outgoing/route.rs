@@ -142,6 +142,14 @@ fn is_host(name: &str) -> bool {
     is_name || name.parse::<IpAddr>().is_ok()
 }
 
+/// A way on its own line, as people compare it with their provider's papers.
+pub(crate) fn place(route: &str) -> String {
+    route.parse::<Route>().map_or_else(
+        |_| route.to_owned(),
+        |route| format!("{}:{}", route.server, route.port),
+    )
+}
+
 /// Reads the SHA-256 of a certificate: 64 hexadecimal digits, with colons or blanks between them as people copy it.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use super::sessions::Sessions;
 use crate::accounts;
 use crate::keeper::Failure;
 use crate::keeper::messages::WireAsker;
+use crate::outgoing;
 use archive::people::{
     Account, AccountId, Change, Outcome, Proposal, Refusal, Register, State, check_password,
 };
@@ -411,6 +412,11 @@ impl<'a> Desk<'a> {
     /// Gives where and how notices go out; empty as long as nobody has said.
     pub(crate) fn notice_route(self) -> String {
         self.register().notice_route.clone()
+    }
+
+    /// Gives the server of another way for notices that is proposed.
+    pub(crate) fn proposed_route(self) -> Option<String> {
+        self.register().proposed_route().map(outgoing::place)
     }
 
     fn notices_due(self) -> Vec<NoticeDue> {

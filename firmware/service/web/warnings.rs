@@ -53,6 +53,9 @@ pub(crate) fn in_words(words: &Words, zone: TimeZone, warning: &Warning) -> Stri
             let values = [("since", moment(*since_s)), ("why", because(why))];
             words.filled("warning-outgoing", &values)
         }
+        Warning::RouteProposed { server } => {
+            words.filled("warning-route", &[("server", cut(server))])
+        }
         Warning::IndexBehind { entries } => {
             words.filled("warning-index", &[("entries", number(*entries))])
         }
@@ -123,6 +126,7 @@ mod tests {
                 },
                 "cause-17",
             ),
+            (Warning::RouteProposed { server: text() }, "cause-17"),
             (Warning::IndexBehind { entries: 17 }, "17"),
             (Warning::Unverified { at_s }, "2025"),
             (Warning::NoMailYet, ""),

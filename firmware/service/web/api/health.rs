@@ -66,7 +66,7 @@ pub(super) fn second_disk(copy: Option<&CopyStats>) -> &'static str {
 }
 
 /// The words for what somebody should know, without names and times.
-pub(super) const WARNINGS: [&str; 13] = [
+pub(super) const WARNINGS: [&str; 14] = [
     "mail refused",
     "damaged",
     "second disk detached",
@@ -77,6 +77,7 @@ pub(super) const WARNINGS: [&str; 13] = [
     "source silent",
     "certificate ends",
     "outgoing fails",
+    "route proposed",
     "index behind",
     "unverified",
     "no mail yet",
@@ -94,6 +95,7 @@ pub(super) fn kind(warning: &Warning) -> &'static str {
         Warning::SourceSilent { .. } => "source silent",
         Warning::CertificateEnds { .. } => "certificate ends",
         Warning::OutgoingFails { .. } => "outgoing fails",
+        Warning::RouteProposed { .. } => "route proposed",
         Warning::IndexBehind { .. } => "index behind",
         Warning::Unverified { .. } => "unverified",
         Warning::NoMailYet => "no mail yet",

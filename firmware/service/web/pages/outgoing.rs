@@ -9,6 +9,7 @@ use super::super::words::Words;
 use super::super::{Response, visit::Visit};
 use super::layout::{self, Width};
 use super::sign_in::denied;
+pub(super) use crate::outgoing::place;
 use crate::outgoing::{
     Patience, Route, RouteFault, Security, Step, Trouble, read_fingerprint, test_message, way,
 };
@@ -304,14 +305,6 @@ fn waiting(visit: &Visit) -> Markup {
             p.note { (words.filled("out-waits", &[("server", place(&route).into())])) " " a href="/people" { (words.text("people")) } }
         }
     }
-}
-
-/// A way on its own line, as people compare it with their provider's papers.
-pub(super) fn place(route: &str) -> String {
-    route.parse::<Route>().map_or_else(
-        |_| route.to_owned(),
-        |route| format!("{}:{}", route.server, route.port),
-    )
 }
 
 /// Shows how far the last test is.

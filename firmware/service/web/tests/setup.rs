@@ -124,6 +124,9 @@ fn a_mail_server_that_replaces_a_dead_one_stands_on_every_page() {
         let text = kim.get(&scene, page).text();
         assert!(text.contains(SAID), "{page}: {text}");
     }
+    let figures = keeper(&scene).health().expect("figures");
+    let server = Some("mail.office.example:587".to_owned());
+    assert_eq!(figures.proposed_route, server, "it is warned of");
     let offered = kim.get(&scene, "/people").text();
     assert!(offered.contains("chef"), "who proposed it: {offered}");
     for deed in ["approve", "withdraw", "change", "make"] {

@@ -614,6 +614,7 @@ warning-room-days = Die Festplatte ist fast voll: { $left } sind frei, das reich
   }. Nehmen Sie eine größere, bevor Mails abgewiesen werden müssen.
 warning-silent = { $source } hat seit { $last } nichts geschickt, länger als üblich. Sehen Sie nach, ob die Journalregel dort noch besteht und das Netz die Mails durchlässt.
 warning-certificate = Das eingesetzte Zertifikat dieser Seite gilt bis { $day }. Setzen Sie ein neues ein oder gehen Sie zum eigenen der Box zurück.
+warning-route = Nachrichten und Zustandsmails sollen über einen anderen Mailserver hinausgehen: { $server }. Wer das nicht erwartet hat, sieht unter „Personen“, wer es vorschlug, und kann widersprechen.
 warning-outgoing = Nachrichten und Zustandsmails gehen seit { $since } nicht hinaus ({ $why }). Prüfen Sie in der Einrichtung den Server für ausgehende Mails.
 warning-index = { $entries } Einträge sind noch nicht zu finden: Der Index kommt nicht nach. Bleibt es dabei, starten Sie Coffer neu.
 warning-unverified = Das Archiv wurde zuletzt am { $day } ganz gelesen. Das geschieht von selbst, während keine Mails kommen; lassen Sie die Box nachts laufen oder rufen Sie „coffer verify“ auf.

@@ -614,6 +614,7 @@ warning-room-days = The disk is nearly full: { $left } are left, which lasts for
   } at the present pace. Take a larger one before mail has to be refused.
 warning-silent = { $source } has sent nothing since { $last }, which is longer than usual. See whether the journal rule there still stands and the network lets it through.
 warning-certificate = The certificate that was put in for this page is good until { $day }. Put in a new one, or go back to the box’s own.
+warning-route = Notices and status mails are to go out by another mail server: { $server }. Whoever did not expect that sees under “People” who proposed it, and may object.
 warning-outgoing = Notices and status mails have not gone out since { $since } ({ $why }). Check the outgoing mail server in the setup.
 warning-index = { $entries } entries cannot be found yet: the index does not come along. If this stays so, start Coffer again.
 warning-unverified = The archive was last read whole on { $day }. It is read by itself while no mail comes; let the box run at night, or run “coffer verify”.
