@@ -114,10 +114,26 @@ pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
     }
 }
 
-/// Tells whether a style has functions in it other than those that mix colours, such as `url()`.
+/// Tells whether a style has parentheses other than those of a colour with its numbers, such as `url()`'s.
 fn calls_something(style: &str) -> bool {
     let style = style.to_ascii_lowercase();
-    style.replace("rgba(", "").replace("rgb(", "").contains('(')
+    let mut pieces = style.split('(');
+    let mut before = pieces.next().unwrap_or_default();
+    pieces.any(|after| {
+        let (numbers, rest) = after.split_once(')').unwrap_or((after, ""));
+        let is_colour = names_colour(before)
+            && numbers
+                .bytes()
+                .all(|byte| b"0123456789.,%/ ".contains(&byte));
+        before = rest;
+        !is_colour
+    })
+}
+
+/// Tells whether text ends in the name of a function that mixes a colour.
+fn names_colour(text: &str) -> bool {
+    let name = text.rsplit([':', ' ', ',']).next().unwrap_or_default();
+    matches!(name, "rgb" | "rgba")
 }
 
 #[cfg(test)]
@@ -223,6 +239,17 @@ mod tests {
             (
                 "<p style=\"color:red\">x</p>",
                 "<p style=\"color:red\">x</p>",
+            ),
+            (
+                "<p style=\"border:1px solid rgba(1,2,3,.5)\">x</p>",
+                "<p style=\"border:1px solid rgba(1, 2, 3, 0.5)\">x</p>",
+            ),
+            ("<p style=\"color:rgb(1,<20rgb(1,2\">x</p>", "<p>x</p>"),
+            ("<p style=\"color:rgb(1,2,url(x))\">x</p>", "<p>x</p>"),
+            ("<p style=\"color:xrgb(1)\">x</p>", "<p>x</p>"),
+            (
+                "<p style=\"color:rgb(1,2,3\">x</p>",
+                "<p style=\"color:rgb(1, 2, 3)\">x</p>",
             ),
         ] {
             assert_eq!(body(html), expected);
