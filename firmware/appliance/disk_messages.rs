@@ -148,9 +148,10 @@ impl Machine for DiskWorker {
     }
 
     fn update(&self, deed: UpdateDeed) -> Result<(), Refusal> {
+        crate::update_messages::ask_deed(deed)?;
         match deed {
             UpdateDeed::GoBack => do_it(&Request::GoBack),
-            other => crate::update_messages::ask_deed(other),
+            _ => Ok(()),
         }
     }
 }

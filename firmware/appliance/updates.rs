@@ -58,6 +58,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const CHECK_EVERY_S: i64 = 86_400;
 const RETRY_AFTER_S: i64 = 3_600;
 
+/// 10 minutes between two attempts to install: within the window's hour a way that is broken may mend.
+const INSTALL_AGAIN_S: i64 = 600;
+
 /// 5 seconds for a page to say what it wants.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -97,7 +100,7 @@ pub(crate) fn run() -> io::Result<()> {
         shared: shared.clone(),
     };
     let about = About {
-        running: worker.running.version.to_string(),
+        running: worker.running.version,
         has_source: worker.address.is_some(),
     };
     let _ = fs::remove_file(SOCKET); // of a worker that died
@@ -126,7 +129,7 @@ pub(crate) fn run() -> io::Result<()> {
 
 /// What does not change.
 struct About {
-    running: String,
+    running: VersionNumber,
     has_source: bool,
 }
 
@@ -144,7 +147,7 @@ impl Shared {
         }
         let answer = match disks::read(&mut stream)? {
             Request::Seen => Answer::Seen(Box::new(self.seen(about))),
-            Request::Deed(deed) => self.take(deed),
+            Request::Deed(deed) => self.take(deed, about),
         };
         disks::write(&mut stream, &answer)
     }
@@ -154,7 +157,7 @@ impl Shared {
         let (schedule, now, local_s) = schedule(&state);
         UpdatesSeen {
             has_source: about.has_source,
-            running: about.running.clone(),
+            running: about.running.to_string(),
             is_on_trial: state.is_on_trial,
             before: state.before,
             doing: state.doing,
@@ -163,7 +166,7 @@ impl Shared {
         }
     }
 
-    fn take(&self, deed: UpdateDeed) -> Answer {
+    fn take(&self, deed: UpdateDeed, about: &About) -> Answer {
         let mut state = self.lock();
         match deed {
             UpdateDeed::Check | UpdateDeed::Install => state.wish = Some(deed),
@@ -176,9 +179,12 @@ impl Shared {
                 state.memory.failed.clear();
                 state.wish = Some(UpdateDeed::Check);
             }
-            UpdateDeed::GoBack => {
-                return Answer::Refused(Refusal::Failed("asked of another worker".to_owned()));
+            UpdateDeed::GoBack if state.before.is_none() => {
+                let why = "there is no good version before".to_owned();
+                return Answer::Refused(Refusal::Failed(why));
             }
+            // It must not come back by itself; who writes the EFI partition is asked next.
+            UpdateDeed::GoBack => state.memory.happened(now(), about.running, Outcome::Left),
         }
         save(&state.memory);
         self.wake.notify_all();
@@ -242,16 +248,14 @@ impl Worker {
 
     /// Checks and installs as far as it is due or wanted.
     fn look(&self, address: &str) {
-        let (wish, check_is_due, is_on_trial) = {
+        let (wish, check_is_due, may_install) = {
             let mut state = self.shared.lock();
             let wish = state.wish.take();
-            (
-                wish,
-                wish.is_some() || check_is_due(&state),
-                state.is_on_trial,
-            )
+            let may_install = is_over(state.tried_at, INSTALL_AGAIN_S);
+            (wish, wish.is_some() || check_is_due(&state), may_install)
         };
-        if !check_is_due && !self.install_is_due(wish) {
+        let install_is_due = may_install && self.install_is_due(wish);
+        if !check_is_due && !install_is_due {
             return;
         }
         self.do_as(Doing::Checking);
@@ -263,7 +267,7 @@ impl Worker {
         match followed {
             Ok(()) => state.memory.checked(now),
             Err(why) => {
-                tracing::warn!(why, is_on_trial, "newer versions cannot be looked for");
+                tracing::warn!(why, "newer versions cannot be looked for");
                 state.memory.not_checked(now, why);
             }
         }
@@ -404,10 +408,13 @@ fn exports_under_way() -> u32 {
     said.trim().parse().unwrap_or(0)
 }
 
+/// Whether so many seconds are over. A clock that was set back makes it come early.
+fn is_over(then: Option<Time>, wait_s: i64) -> bool {
+    let since_s = then.map_or(i64::MAX, |then| now().unix() - then.unix());
+    !(0..wait_s).contains(&since_s)
+}
+
 fn check_is_due(state: &State) -> bool {
-    let since_s = |then: Option<Time>| then.map_or(i64::MAX, |then| now().unix() - then.unix());
-    // A clock that was set back makes a check come early.
-    let is_over = |then, wait_s| !(0..wait_s).contains(&since_s(then));
     is_over(state.memory.checked_at, CHECK_EVERY_S) && is_over(state.tried_at, RETRY_AFTER_S)
 }
 
@@ -497,18 +504,23 @@ mod tests {
             state: Mutex::default(),
             wake: Condvar::new(),
         };
-        assert_eq!(shared.take(UpdateDeed::Pause(7)), Answer::Done);
-        assert!(shared.lock().memory.paused_until.is_some());
-        let refused = shared.take(UpdateDeed::Pause(31));
-        assert!(matches!(refused, Answer::Refused(_)));
-        shared.take(UpdateDeed::Resume);
-        assert_eq!(shared.lock().memory.paused_until, None);
-        shared.take(UpdateDeed::Install);
-        assert_eq!(shared.lock().wish, Some(UpdateDeed::Install));
         let about = About {
-            running: "0.1.0".to_owned(),
+            running: "0.2.0".parse().expect("a version"),
             has_source: true,
         };
-        assert_eq!(shared.seen(&about).running, "0.1.0");
+        let take = |deed| shared.take(deed, &about);
+        assert_eq!(take(UpdateDeed::Pause(7)), Answer::Done);
+        assert!(shared.lock().memory.paused_until.is_some());
+        assert!(matches!(take(UpdateDeed::Pause(31)), Answer::Refused(_)));
+        take(UpdateDeed::Resume);
+        assert_eq!(shared.lock().memory.paused_until, None);
+        take(UpdateDeed::Install);
+        assert_eq!(shared.lock().wish, Some(UpdateDeed::Install));
+        assert_eq!(shared.seen(&about).running, "0.2.0");
+        // A version that somebody has left does not come back by itself.
+        assert!(matches!(take(UpdateDeed::GoBack), Answer::Refused(_)));
+        shared.lock().before = Some("0.1.0".parse().expect("a version"));
+        assert_eq!(take(UpdateDeed::GoBack), Answer::Done);
+        assert_eq!(shared.lock().memory.failed, [about.running]);
     }
 }

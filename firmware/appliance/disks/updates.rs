@@ -3,7 +3,7 @@
 //!
 //! It believes the updates' worker that what was fetched is what was signed; that those bytes are what lands in the slot it checks itself.
 
-use super::{Disks, Guid, device_of, loader_variable};
+use super::{Disks, Guid, Next, device_of, loader_variable};
 use crate::disk_messages::Answer;
 use crate::state_record::StateRecord;
 use crate::update_record::Standing;
@@ -207,7 +207,9 @@ impl Disks {
 
     /// Brings the good version to one archive disk that lacks it; the next look goes on.
     fn follow_one(&mut self) {
-        let Some(versions) = self.versions.as_ref().filter(|_| self.follows) else {
+        let is_settled = self.next() == Next::Settle;
+        let versions = self.versions.as_ref();
+        let Some(versions) = versions.filter(|_| self.follows && is_settled) else {
             return;
         };
         for (disk, content) in &self.seen {
