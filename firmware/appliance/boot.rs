@@ -438,6 +438,9 @@ impl Machine {
         {
             self.say(&format!("cannot note that the box is claimed: {error}"));
         }
+        if std::mem::take(&mut self.facts.was_reset) {
+            let _ = fs::remove_file(disks::NEW_PASSWORD_FOR); // it was removed already
+        }
     }
 
     /// Shows the status again when it has changed, all that changes in one go at once.

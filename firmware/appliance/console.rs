@@ -20,6 +20,8 @@ pub(crate) struct Status {
     pub(crate) addresses: Vec<String>,
     /// What whoever sets it up has to type on the page; none once somebody has.
     pub(crate) claim_code: Option<String>,
+    /// Who has got a new password, and which.
+    pub(crate) new_password: Option<String>,
     /// What the archive does.
     pub(crate) archive: String,
     /// What there is of disks.
@@ -41,6 +43,9 @@ impl Status {
         }
         if let Some(code) = &self.claim_code {
             lines.push(format!("  code     {code}   (asked for by the page)"));
+        }
+        if let Some(password) = &self.new_password {
+            lines.push(format!("  password {password}   (for the next sign-in)"));
         }
         lines.push(format!("  disks    {}", self.disks));
         lines.push(format!("  archive  {}", self.archive));
@@ -99,6 +104,7 @@ mod tests {
             release: "0.1.0 (x86_64-uefi)".to_owned(),
             hostname: "coffer".to_owned(),
             addresses: vec!["192.168.1.20".to_owned()],
+            new_password: None,
             claim_code: Some("ABCD-1234".to_owned()),
             archive: "waits for a disk".to_owned(),
             disks: "no archive disk".to_owned(),

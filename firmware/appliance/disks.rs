@@ -20,7 +20,8 @@ use crate::state_partition::StatePartition;
 use crate::uevents::Uevents;
 use crate::versions::OwnVersions;
 use crate::{
-    boot, claim_note, clock, log, network, network_settings, report, starts, time_keeper, workers,
+    boot, claim_note, clock, log, network, network_settings, report, reset_request, starts,
+    time_keeper, workers,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -64,6 +65,9 @@ const LOADER_PARTITION: &str = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440
 
 /// Where the archive's worker finds the claim code that the console shows.
 pub(crate) const CLAIM_CODE: &str = "/run/coffer/claim-code";
+
+/// Where the archive's worker finds who is to get a new password; PID 1 removes it when that was done.
+pub(crate) const NEW_PASSWORD_FOR: &str = "/run/coffer/new-password-for";
 
 /// PID 1 writes it when somebody has claimed the archive.
 pub(crate) const CLAIMED: &str = "/run/coffer/claimed";
@@ -282,15 +286,37 @@ impl Disks {
         if let Err(error) = count_start(state) {
             tracing::error!(%error, "this start cannot be counted");
         }
+        if let Err(error) = self.reset_if_asked() {
+            tracing::error!(%error, "a reset that was asked for on the boot medium cannot be done");
+        }
+        let Some(state) = &self.state else {
+            return Ok(());
+        };
         let record = state.record();
         self.floor_s = record.clock_floor_s();
         fs::write(time_keeper::FLOOR, record.clock_floor_s().to_string())?;
         let code = record.claim_code().unwrap_or_default().to_owned();
-        fs::write(CLAIM_CODE, &code)?;
-        chown(CLAIM_CODE, Some(workers::ARCHIVE_USER), Some(0))?;
-        fs::set_permissions(CLAIM_CODE, fs::Permissions::from_mode(0o400))?;
+        write_for_archive(CLAIM_CODE, &code)?;
         report::say("claim code", &code)?;
         self.hand_on_network(&self.kept_network())
+    }
+
+    /// Does what a file on the boot medium asks for; the network is forgotten for good before the file is.
+    fn reset_if_asked(&mut self) -> io::Result<()> {
+        let Some((device, _)) = self.boot_partition() else {
+            return Ok(());
+        };
+        let Some(name) = reset_request::asked(Path::new(&device))? else {
+            return Ok(());
+        };
+        tracing::warn!(name, "reset, as asked for on the boot medium");
+        if let Some(state) = &mut self.state {
+            state.change(|record| record.set_network(""))?;
+        }
+        if !name.is_empty() {
+            write_for_archive(NEW_PASSWORD_FOR, &name)?;
+        }
+        reset_request::cross_out(Path::new(&device))
     }
 
     /// What is kept of the network's settings.
@@ -748,6 +774,13 @@ impl Disks {
             .change(|record| record.set_disk_key(&key))
             .map_err(archive_disk::io("keep the key of the disk"))
     }
+}
+
+/// Writes what only the archive's worker may read.
+fn write_for_archive(path: &str, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    chown(path, Some(workers::ARCHIVE_USER), Some(0))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o400))
 }
 
 /// Counts this start, durably.

@@ -11,6 +11,7 @@
 //! | network | `addresses` | addresses with blanks between them |
 //! | network | `trouble` | what is wrong with network or clock; empty when nothing is |
 //! | archive | `claim code` | as above |
+//! | archive | `new password` | of whom, and which; it was asked for on the boot medium |
 //! | archive | `claimed` | somebody has claimed the archive |
 //! | archive | `ready` | mail is taken |
 //! | archive | `proofs` | what it lacks while a version is on trial (`versions`) |
@@ -43,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) was_claimed: bool,
     /// What others read in files, by the file.
     pub(crate) notes: Vec<(&'static str, String)>,
+    /// A password was made anew since this was last set to no.
+    pub(crate) was_reset: bool,
     /// The archive takes mail.
     is_ready: bool,
 }
@@ -86,6 +89,10 @@ impl Facts {
             (Role::Archive, "proofs") => self.note(versions::PROOFS, value),
             (Role::Archive, "window") => self.note(updates::WINDOW, value),
             (Role::Archive, "exports") => self.note(updates::EXPORTS, value),
+            (Role::Archive, "new password") => {
+                self.status.new_password = Some(value.to_owned());
+                self.was_reset = true;
+            }
             (Role::Archive, "claimed") => {
                 self.status.claim_code = None;
                 self.was_claimed = true;
@@ -199,6 +206,14 @@ mod tests {
         let both = facts(&[(Role::Disks, "archive: /a /b")]);
         let copy = both.places().and_then(|places| places.copy.as_deref());
         assert_eq!(copy, Some("/b"));
+    }
+
+    #[test]
+    fn a_new_password_is_shown_on_the_console_alone() {
+        let facts = facts(&[(Role::Archive, "new password: chef ABCD-EFGH")]);
+        assert!(facts.was_reset);
+        let lines = facts.status.lines();
+        assert!(lines.iter().any(|line| line.contains("chef ABCD-EFGH")));
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod power_button;
 mod privileges;
 mod recovery_key;
 mod report;
+mod reset_request;
 mod sntp;
 mod starts;
 mod state_partition;

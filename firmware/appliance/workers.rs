@@ -2,7 +2,7 @@
 //!
 //! Each is this binary again (`/proc/self/exe`) in another role. Its standard output is its reports, its standard error its log.
 
-use crate::disks::CLAIM_CODE;
+use crate::disks::{CLAIM_CODE, NEW_PASSWORD_FOR};
 use crate::supervisor::Terms;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -169,6 +169,7 @@ fn serve<'a>(hostname: &'a str, places: &'a Places) -> Vec<&'a str> {
     ];
     words.extend(["--smtp", "[::]:25", "--smtps", "[::]:465"]);
     words.extend(["--appliance", "--claim-code-file", CLAIM_CODE]);
+    words.extend(["--new-password-for-file", NEW_PASSWORD_FOR]);
     words.extend(["--web", "[::]:443", "--web-redirect", "[::]:80"]);
     if let Some(copy) = &places.copy {
         words.extend(["--copy", copy]);

@@ -112,6 +112,9 @@ pub(crate) struct ServeArgs {
     /// A file with the claim code that a new archive takes over; the box has one before it has an archive
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) claim_code_file: Option<PathBuf>,
+    /// A file that names the operator of the page who gets a new password, if it is there
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) new_password_for_file: Option<PathBuf>,
     /// Leave sealed volumes alone, instead of packing them anew and reading them once a month while no mail comes
     #[arg(long)]
     pub(crate) no_upkeep: bool,

@@ -12,6 +12,7 @@ use service::certificates::{self, CertificateError, Names};
 use service::keeper::{Keeper, KeeperServer, LocalKeeper};
 use service::networks::Networks;
 use service::outgoing::{MailDelivery, Origin, Route};
+use service::people::{Denial, People};
 use service::self_test::SelfTest;
 use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
 use service::tls::{TlsIdentity, TlsServer};
@@ -49,6 +50,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     )?);
     if let Some(file) = &args.claim_code_file {
         take_claim_code(&keeper, file)?;
+    }
+    if let Some(file) = &args.new_password_for_file {
+        make_new_password(&keeper, file)?;
     }
     let hostname = args.hostname.clone().unwrap_or_else(host::hostname);
     let identity = certificate(&keeper, &hostname).map_err(Exit::cannot)?;
@@ -94,6 +98,18 @@ fn take_claim_code(keeper: &LocalKeeper, file: &Path) -> Result<(), Exit> {
     match code.trim() {
         "" => Ok(()),
         code => Ok(keeper.offer_claim_code(code)?),
+    }
+}
+
+/// Makes a new password for whom a file names; where there is no file, or no such operator, nothing is done.
+fn make_new_password(keeper: &LocalKeeper, file: &Path) -> Result<(), Exit> {
+    let Ok(name) = std::fs::read_to_string(file) else {
+        return Ok(());
+    };
+    match People::of(keeper).reset_at_machine(&name) {
+        Ok(password) => line(format_args!("new password: {name} {}", password.0)),
+        Err(Denial::Failed(failure)) => Err(failure.into()),
+        Err(_) => line(format_args!("new password: no operator is called {name}")),
     }
 }
 

@@ -66,6 +66,18 @@ impl Setting {
         Self::ALL.into_iter().find(|setting| setting.name() == name)
     }
 
+    /// The value that the setup proposes, which a reset sets again.
+    pub fn first_value(self) -> &'static str {
+        match self {
+            Self::Language => "en",
+            Self::TimeZone => "Europe/Berlin",
+            Self::RetentionYears => "10",
+            Self::UpdateHour => "3",
+            Self::StatusMailTo | Self::AllowedNetworks | Self::JournalNetworks => "",
+            Self::Metrics => "off",
+        }
+    }
+
     /// Tells whether it can have this value.
     pub fn takes(self, value: &str) -> bool {
         let number = || value.parse::<u32>().ok();
@@ -129,6 +141,7 @@ mod tests {
             (Setting::JournalNetworks, &["10.0.0.0/8"], &["8.0.0.0/7"]),
         ] {
             assert_eq!(Setting::from_name(setting.name()), Some(setting));
+            assert!(setting.takes(setting.first_value()), "{setting:?}");
             for value in good {
                 assert!(setting.takes(value), "{setting:?} {value:?}");
             }

@@ -7,7 +7,7 @@
 //! | 0, 6 | – | boot sector and its copy |
 //! | 1, 7 | – | FSInfo and its copy: free clusters are not counted |
 //! | 2886, 3491 | – | the two FATs, 605 sectors each |
-//! | 4096 | 2 | root: `EFI`, `loader`, `COFFER.TXT` |
+//! | 4096 | 2 | root: `EFI`, `loader`, `COFFER.TXT`, and what people put there (`request`) |
 //! | 4104 | 3 | `EFI` |
 //! | 4112 | 4 | `EFI/BOOT` |
 //! | 4120 | 5 | `EFI/Linux`; **its first sector decides which versions there are** |
@@ -36,6 +36,7 @@ mod entry_name;
 mod format;
 mod install;
 mod layout;
+mod request;
 mod said;
 #[cfg(test)]
 pub(crate) mod test_medium;
@@ -49,6 +50,8 @@ pub use install::{install, read, reader, remove, rename};
 pub(crate) use layout::put;
 pub use layout::{NOTE_BYTES, PARTITION_BYTES, SLOT_BYTES, Slot};
 pub use said::version_number;
+
+pub use request::{cross_out_request, read_request};
 
 use std::io;
 

@@ -2,7 +2,8 @@
 
 use super::super::{Response, no_archive as disks, visit::Visit};
 use super::layout::Width;
-use crate::machine::{Machine, MachineEnd, NewDisk, Refusal};
+use crate::machine::{Machine, MachineEnd, NetworkTexts, NewDisk, Refusal};
+use crate::settings::Setting;
 use archive::EventKind;
 use maud::{Markup, html};
 
@@ -19,6 +20,7 @@ pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
     match deed {
         "disk" => format(visit, machine),
         "unlock" => unlock(visit, machine),
+        "reset" => reset(visit, machine),
         "restart" => end(visit, machine, MachineEnd::Restart),
         "power-off" => end(visit, machine, MachineEnd::PowerOff),
         _ => visit.not_found(),
@@ -59,6 +61,33 @@ fn unlock(visit: &Visit, machine: &dyn Machine) -> Response {
             let content = html! { p role="status" { (words.text("no-archive-opens")) } };
             visit.page(200, &words.text("unlock-title"), Width::Narrow, content)
         }
+        Err(refusal) => form(visit, 422, Some(&refusal)),
+    }
+}
+
+/// Sets all settings as the setup proposes them; those of the network are on trial as always.
+fn reset(visit: &Visit, machine: &dyn Machine) -> Response {
+    let Some(person) = &visit.person else {
+        return visit.not_found();
+    };
+    for setting in Setting::ALL {
+        let value = match setting {
+            Setting::Language => visit.words.language.tag(),
+            other => other.first_value(),
+        };
+        let keeper = &visit.site.keeper;
+        if let Err(failure) = keeper.change_setting(person.token, &visit.peer, setting, value) {
+            return visit.failed(&failure);
+        }
+    }
+    let logged = visit.log(EventKind::SettingChanged, |event| {
+        "all settings were reset".clone_into(&mut event.text);
+    });
+    if let Err(failure) = logged {
+        return visit.failed(&failure);
+    }
+    match machine.set_network(NetworkTexts::default()) {
+        Ok(()) => Response::see_other("/machine/network"),
         Err(refusal) => form(visit, 422, Some(&refusal)),
     }
 }
@@ -119,6 +148,10 @@ fn form(visit: &Visit, status: u16, refusal: Option<&Refusal>) -> Response {
         p { a href="/machine/network" { (words.text("network-change")) } }
         h2 { (words.text("machine-log")) }
         p { a href="/machine/log" { (words.text("machine-log-show")) } }
+        h2 { (words.text("machine-reset")) }
+        p { (words.text("machine-reset-hint")) }
+        (visit.form("/machine/reset", html! { div.deeds { button type="submit" { (words.text("machine-reset-do")) } } }))
+        p.hint { (words.text("machine-reset-by-file")) }
         h2 { (words.text("machine-end")) }
         p { (words.text("machine-end-hint")) }
         (ending(visit))

@@ -292,3 +292,20 @@ fn the_operator_sees_what_comes_and_decides_when() {
     assert_eq!(logged.len(), 4, "{logged:?}");
     assert!(logged[1].contains("7 days"), "{logged:?}");
 }
+
+#[test]
+fn a_reset_sets_what_the_setup_proposes_and_the_network() {
+    let (mut scene, mut operator, mut kim) = Scene::with_staff();
+    let machine = Arc::new(ThreeDisks::default());
+    assert_eq!(operator.post(&scene, "/machine/reset", &[]).status, 404);
+    scene.site = scene.site.with_machine(machine.clone());
+    assert_eq!(kim.post(&scene, "/machine/reset", &[]).status, 404);
+    let hour = [("update hour", "22")];
+    assert_eq!(operator.post(&scene, "/setup/updates", &hour).status, 303);
+    let reset = operator.post(&scene, "/machine/reset", &[]);
+    assert_eq!(reset.status, 303);
+    assert!(operator.get(&scene, "/setup").text().contains("03:00"));
+    let done = machine.0.lock().expect("no panic").clone();
+    assert_eq!(done, [ON_TRIAL]);
+    assert!(changes(&scene).contains(&"all settings were reset".to_owned()));
+}
