@@ -205,6 +205,7 @@ fn make_release(folder: &Folder, repository: &Path) {
         &time,
     ]);
     let built = folder.join("built");
+    let facts = top().join("image/release.toml");
     for board in ["one", "two"] {
         let name = built
             .join(board)
@@ -218,6 +219,8 @@ fn make_release(folder: &Folder, repository: &Path) {
     step(&[
         &"release",
         &repository,
+        &"--facts",
+        &facts,
         &"--built",
         &built,
         &"--board",
