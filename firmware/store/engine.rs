@@ -507,7 +507,7 @@ fn remove_other_schemas(disk: &dyn Disk) -> Result<()> {
     let (catalog, index) = (crate::catalog::file_name(), crate::index::folder_name());
     for path in disk.list(Path::new("")).on("list", "the data directory")? {
         let name = path.to_string_lossy();
-        if name.starts_with("catalog-") && name.ends_with(".redb") && *name != *catalog {
+        if name.starts_with("catalog-") && !name.starts_with(&*catalog) {
             disk.remove(&path).on("remove", &*name)?;
         } else if name.starts_with("index-") && *name != *index {
             disk.remove_dir_all(&path).on("remove", &*name)?;
@@ -534,6 +534,8 @@ impl Drop for Engine {
         let ended: Vec<_> = threads.flatten().collect();
         if ended.iter().any(std::thread::Result::is_err) {
             tracing::error!("a thread of the archive ended by a panic");
+        } else {
+            crate::catalog::mark_closed(&*self.shared.disk);
         }
     }
 }

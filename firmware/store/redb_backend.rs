@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
@@ -30,7 +31,26 @@ pub(crate) fn open_database(
         disk.sync_dir(folder_of(name)).map_err(io)?;
     }
     let file = disk.open(name, Open::Write).map_err(io)?;
-    builder.create_with_backend(RedbBackend(file))
+    unless_it_panics(|| builder.create_with_backend(RedbBackend(file)))
+}
+
+/// Looks at every checksum of a database, since redb believes pages that it reads: on damaged ones it panics, or aborts the process.
+pub(crate) fn check_integrity(database: &mut Database) -> Result<(), DatabaseError> {
+    let is_whole = unless_it_panics(|| database.check_integrity())?;
+    if !is_whole {
+        tracing::warn!("a database was repaired");
+    }
+    Ok(())
+}
+
+/// Does what redb 4.5 may panic at when pages are damaged. Nothing that it was given outlives a panic but the file.
+fn unless_it_panics<T>(
+    does: impl FnOnce() -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
+    catch_unwind(AssertUnwindSafe(does)).unwrap_or_else(|_| {
+        let why = "redb panicked on a damaged page".to_owned();
+        Err(DatabaseError::Storage(StorageError::Corrupted(why)))
+    })
 }
 
 /// An open file as redb wants it.

@@ -6,7 +6,7 @@
 use crate::copies::Copies;
 use crate::disk::Disk;
 use crate::error::{DiskContext, Error, Result};
-use crate::redb_backend::open_database;
+use crate::redb_backend::{check_integrity, open_database};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
@@ -288,5 +288,8 @@ impl State {
 fn open_file(disk: &dyn Disk, name: &str) -> Result<Database> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
-    open_database(&builder, disk, Path::new(name)).doing("open")
+    let mut database = open_database(&builder, disk, Path::new(name)).doing("open")?;
+    // It is small, and nothing could make it again.
+    check_integrity(&mut database).doing("check")?;
+    Ok(database)
 }

@@ -39,17 +39,17 @@ pub(crate) use place::Place;
 pub use summary::Summary;
 pub(crate) use view::CatalogView;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Open};
 use crate::encoding::Bytes;
-use crate::error::{Error, Result};
+use crate::error::{DiskContext, Error, Result};
 use crate::merkle::{Tile, TreeError};
 use crate::record::RecordKind;
-use crate::redb_backend::open_database;
+use crate::redb_backend::{check_integrity, open_database};
 use crate::volume_files::VolumeFiles;
 use archive::{ContentRef, Digest};
 use pending::Pending;
 use redb::{Database, ReadableDatabase, WriteTransaction};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tables::Tables;
@@ -320,13 +320,31 @@ fn damaged(how: &str) -> Error {
     }
 }
 
+/// The file that stands beside the catalog while it is open, so that the next start knows when it was not closed.
+fn in_use() -> PathBuf {
+    format!("{}.in-use", file_name()).into()
+}
+
+/// Says that the catalog was closed in order.
+pub(crate) fn mark_closed(disk: &dyn Disk) {
+    if let Err(error) = disk.remove(&in_use()) {
+        tracing::debug!(%error, "the catalog stays marked as in use");
+    }
+}
+
 impl Catalog {
-    /// Opens the catalog, or makes an empty one.
+    /// Opens the catalog, or makes an empty one. One that was not closed is read as a whole first.
     pub(crate) fn open(disk: &dyn Disk, files: Arc<VolumeFiles>) -> Result<Self> {
         let name = file_name();
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
-        let database = open_database(&builder, disk, Path::new(&name)).doing("open")?;
+        let mut database = open_database(&builder, disk, Path::new(&name)).doing("open")?;
+        if disk.exists(&in_use()).on("look for", in_use().display())? {
+            check_integrity(&mut database).doing("check")?;
+        } else if let Err(error) = disk.open(&in_use(), Open::Create) {
+            // On a full disk: then the next start does not look.
+            tracing::debug!(%error, "the catalog is not marked as in use");
+        }
         let transaction = begin_write(&database)?;
         tables::make(&transaction)?;
         transaction.commit().doing("write")?;
@@ -728,6 +746,11 @@ mod tests {
             .open(Path::new(&file_name()), Open::Write)
             .expect("there");
         file.write_all_at(0, &bytes).expect("written");
+        // Not closed in order, it is read as a whole; else only what is asked for.
+        let files = Arc::new(VolumeFiles::new(Arc::new(disk.clone())));
+        let error = Catalog::open(&disk, files).err().expect("damage");
+        assert!(error.is_catalog_damage(), "{error}");
+        mark_closed(&disk);
         let error = open(&disk)
             .read()
             .expect("open")
