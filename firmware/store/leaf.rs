@@ -334,7 +334,7 @@ fn put_envelope(fields: &mut FieldWriter, envelope: &Envelope) {
     envelope
         .mail_parameters
         .iter()
-        .for_each(|parameter| fields.text(11, parameter));
+        .for_each(|parameter| fields.bytes(11, parameter.as_bytes()));
     for recipient in &envelope.recipients {
         let mut value = Vec::new();
         put_counted(&mut value, recipient.address.as_bytes());
@@ -359,7 +359,10 @@ fn put_source_key(fields: &mut FieldWriter, reception: &Reception) {
         fields.uint(23, u64::from(validity));
         fields.uint(24, u64::from(uid));
     }
-    key.flags.iter().for_each(|flag| fields.text(25, flag));
+    // Also an empty one of a list is one of it.
+    key.flags
+        .iter()
+        .for_each(|flag| fields.bytes(25, flag.as_bytes()));
     fields.int(26, key.internal_date);
     if let Some(offset) = key.offset {
         fields.uint(27, offset);
