@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for a state before it fails.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(120);
 
 /// Small, so that a test rolls volumes.
 pub(crate) const VOLUME_BYTES_MAX: u64 = 20_000;
