@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -31,26 +32,50 @@ pub(crate) fn open_database(
         disk.sync_dir(folder_of(name)).map_err(io)?;
     }
     let file = disk.open(name, Open::Write).map_err(io)?;
-    unless_it_panics(|| builder.create_with_backend(RedbBackend(file)))
+    unless_it_panics(|| builder.create_with_backend(RedbBackend(file)))?
 }
 
 /// Looks at every checksum of a database, since redb believes pages that it reads: on damaged ones it panics, or aborts the process.
 pub(crate) fn check_integrity(database: &mut Database) -> Result<(), DatabaseError> {
-    let is_whole = unless_it_panics(|| database.check_integrity())?;
+    let is_whole = unless_it_panics(|| database.check_integrity())??;
     if !is_whole {
         tracing::warn!("a database was repaired");
     }
     Ok(())
 }
 
-/// Does what redb 4.5 may panic at when pages are damaged. Nothing that it was given outlives a panic but the file.
-fn unless_it_panics<T>(
-    does: impl FnOnce() -> Result<T, DatabaseError>,
-) -> Result<T, DatabaseError> {
-    catch_unwind(AssertUnwindSafe(does)).unwrap_or_else(|_| {
+/// Does what redb 4.5 may panic at when pages are damaged: that is damage, too. Nothing that it was given is used after a panic but the file.
+pub(crate) fn unless_it_panics<T>(does: impl FnOnce() -> T) -> Result<T, DatabaseError> {
+    catch_unwind(AssertUnwindSafe(does)).map_err(|_| {
         let why = "redb panicked on a damaged page".to_owned();
-        Err(DatabaseError::Storage(StorageError::Corrupted(why)))
+        DatabaseError::Storage(StorageError::Corrupted(why))
     })
+}
+
+/// An open database whose closing panics nobody: redb's own closing believes the pages, too.
+pub(crate) struct OpenDatabase(Option<Database>);
+
+impl From<Database> for OpenDatabase {
+    fn from(database: Database) -> Self {
+        Self(Some(database))
+    }
+}
+
+impl Deref for OpenDatabase {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for OpenDatabase {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::error!("a damaged database could not be closed in order");
+        }
+    }
 }
 
 /// An open file as redb wants it.

@@ -44,7 +44,7 @@ use crate::encoding::Bytes;
 use crate::error::{DiskContext, Error, Result};
 use crate::merkle::{Tile, TreeError};
 use crate::record::RecordKind;
-use crate::redb_backend::{check_integrity, open_database};
+use crate::redb_backend::{OpenDatabase, check_integrity, open_database, unless_it_panics};
 use crate::volume_files::VolumeFiles;
 use archive::{ContentRef, Digest};
 use pending::Pending;
@@ -277,7 +277,7 @@ pub(crate) struct Catalog {
     current: Mutex<Current>,
     /// Held while entries are taken over: one commit at a time, and none loses what is added meanwhile.
     writing: Mutex<()>,
-    database: Database,
+    database: OpenDatabase,
     commits: AtomicU64,
     /// A commit failed for want of room: the database refuses everything until it is opened again.
     lacked_room: AtomicBool,
@@ -332,6 +332,19 @@ pub(crate) fn mark_closed(disk: &dyn Disk) {
     }
 }
 
+/// Makes what a new catalog lacks, and reads what views begin with.
+fn begin(database: &Database) -> Result<Current> {
+    let transaction = begin_write(database)?;
+    tables::make(&transaction)?;
+    transaction.commit().doing("write")?;
+    let transaction = database.begin_read().doing("read")?;
+    let (totals, watermark) = tables::read_meta(&transaction)?;
+    Ok(Current {
+        tables: Arc::new(Tables::open(&transaction)?),
+        pending: Arc::new(RwLock::new(Pending::behind(totals, watermark))),
+    })
+}
+
 impl Catalog {
     /// Opens the catalog, or makes an empty one. One that was not closed is read as a whole first.
     pub(crate) fn open(disk: &dyn Disk, files: Arc<VolumeFiles>) -> Result<Self> {
@@ -345,15 +358,10 @@ impl Catalog {
             // On a full disk: then the next start does not look.
             tracing::debug!(%error, "the catalog is not marked as in use");
         }
-        let transaction = begin_write(&database)?;
-        tables::make(&transaction)?;
-        transaction.commit().doing("write")?;
-        let transaction = database.begin_read().doing("read")?;
-        let (totals, watermark) = tables::read_meta(&transaction)?;
-        let current = Current {
-            tables: Arc::new(Tables::open(&transaction)?),
-            pending: Arc::new(RwLock::new(Pending::behind(totals, watermark))),
-        };
+        let database = OpenDatabase::from(database);
+        let current = unless_it_panics(|| begin(&database))
+            .doing("open")
+            .flatten()?;
         Ok(Self {
             current: Mutex::new(current),
             writing: Mutex::default(),
@@ -471,7 +479,8 @@ impl Catalog {
             tables::put_meta(&transaction, pending)?;
             Ok(transaction)
         };
-        prepare().inspect_err(|error| self.note(error))
+        let prepared = unless_it_panics(prepare).doing("write").flatten();
+        prepared.inspect_err(|error| self.note(error))
     }
 
     fn note(&self, error: &Error) {
@@ -486,7 +495,8 @@ impl Catalog {
     }
 
     fn commit(&self, transaction: WriteTransaction, pending: &Pending) -> Result<()> {
-        let committed = transaction.commit().doing("write");
+        let committed = unless_it_panics(|| transaction.commit().doing("write"));
+        let committed = committed.doing("write").flatten();
         committed.inspect_err(|error| self.note(error))?;
         let transaction = self.database.begin_read().doing("read")?;
         let tables = Arc::new(Tables::open(&transaction)?);
