@@ -21,7 +21,7 @@ pub(crate) fn open_database(
     builder: &Builder,
     disk: &dyn Disk,
     name: &Path,
-) -> Result<Database, DatabaseError> {
+) -> Result<OpenDatabase, DatabaseError> {
     let io = |error| DatabaseError::Storage(StorageError::Io(error));
     if !disk.exists(name).map_err(io)? {
         let beside = beside(name);
@@ -32,12 +32,13 @@ pub(crate) fn open_database(
         disk.sync_dir(folder_of(name)).map_err(io)?;
     }
     let file = disk.open(name, Open::Write).map_err(io)?;
-    unless_it_panics(|| builder.create_with_backend(RedbBackend(file)))?
+    let database = unless_it_panics(|| builder.create_with_backend(RedbBackend(file)))??;
+    Ok(OpenDatabase(Some(database)))
 }
 
 /// Looks at every checksum of a database, since redb believes pages that it reads: on damaged ones it panics, or aborts the process.
-pub(crate) fn check_integrity(database: &mut Database) -> Result<(), DatabaseError> {
-    let is_whole = unless_it_panics(|| database.check_integrity())??;
+pub(crate) fn check_integrity(database: &mut OpenDatabase) -> Result<(), DatabaseError> {
+    let is_whole = unless_it_panics(|| database.get_mut().check_integrity())??;
     if !is_whole {
         tracing::warn!("a database was repaired");
     }
@@ -52,12 +53,15 @@ pub(crate) fn unless_it_panics<T>(does: impl FnOnce() -> T) -> Result<T, Databas
     })
 }
 
+/// Why an open database is never none.
+const THERE: &str = "it is there until it is dropped";
+
 /// An open database whose closing panics nobody: redb's own closing believes the pages, too.
 pub(crate) struct OpenDatabase(Option<Database>);
 
-impl From<Database> for OpenDatabase {
-    fn from(database: Database) -> Self {
-        Self(Some(database))
+impl OpenDatabase {
+    fn get_mut(&mut self) -> &mut Database {
+        self.0.as_mut().expect(THERE)
     }
 }
 
@@ -65,7 +69,7 @@ impl Deref for OpenDatabase {
     type Target = Database;
 
     fn deref(&self) -> &Database {
-        self.0.as_ref().expect("it is there until it is dropped")
+        self.0.as_ref().expect(THERE)
     }
 }
 
@@ -123,7 +127,7 @@ mod tests {
     /// Commits of a scenario; every third is durable.
     const COMMITS: u64 = 9;
 
-    fn open(disk: &dyn Disk) -> Result<Database, DatabaseError> {
+    fn open(disk: &dyn Disk) -> Result<OpenDatabase, DatabaseError> {
         open_database(&Builder::new(), disk, Path::new("folder/test.redb"))
     }
 
@@ -174,7 +178,7 @@ mod tests {
 
     fn written_and_opened_again(disk: &dyn Disk) -> Outcome {
         scenario(disk, &mut 0)?;
-        assert_eq!(entries(&open(disk)?)?, COMMITS);
+        assert_eq!(entries(&*open(disk)?)?, COMMITS);
         assert_eq!(
             disk.list(Path::new("folder"))?,
             [Path::new("folder/test.redb")]
@@ -199,7 +203,7 @@ mod tests {
         }
         disk.crash(Crash::LoseUnsynced);
         drop(database);
-        assert_eq!(entries(&open(&disk)?)?, 3);
+        assert_eq!(entries(&*open(&disk)?)?, 3);
         Ok(())
     }
 

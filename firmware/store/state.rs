@@ -6,7 +6,7 @@
 use crate::copies::Copies;
 use crate::disk::Disk;
 use crate::error::{DiskContext, Error, Result};
-use crate::redb_backend::{check_integrity, open_database};
+use crate::redb_backend::{OpenDatabase, check_integrity, open_database};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
@@ -60,7 +60,7 @@ const ALL: [StateTable; 5] = [
 /// The open state file.
 pub struct State {
     /// None when it could not be opened again.
-    database: RwLock<Option<Database>>,
+    database: RwLock<Option<OpenDatabase>>,
     /// A commit failed for want of room, and the file is to be opened again.
     lacked_room: AtomicBool,
     /// The disks of the archive; none for the file on a follower.
@@ -285,7 +285,7 @@ impl State {
     }
 }
 
-fn open_file(disk: &dyn Disk, name: &str) -> Result<Database> {
+fn open_file(disk: &dyn Disk, name: &str) -> Result<OpenDatabase> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let mut database = open_database(&builder, disk, Path::new(name)).doing("open")?;

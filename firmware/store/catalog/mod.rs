@@ -358,7 +358,6 @@ impl Catalog {
             // On a full disk: then the next start does not look.
             tracing::debug!(%error, "the catalog is not marked as in use");
         }
-        let database = OpenDatabase::from(database);
         let current = unless_it_panics(|| begin(&database))
             .doing("open")
             .flatten()?;
