@@ -61,13 +61,14 @@ impl Medium for EfiPartition {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use tempfile::NamedTempFile;
     use update::esp::{self, Boot, Slot};
 
-    #[test]
-    fn a_version_is_installed_into_a_file() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
+    /// A file that holds an EFI partition without versions.
+    pub(crate) fn formatted() -> NamedTempFile {
+        let file = NamedTempFile::new().expect("a file");
         let length = esp::PARTITION_BYTES;
         file.as_file().set_len(length).expect("room");
         let mut medium = EfiPartition::open(file.path()).expect("opened");
@@ -77,6 +78,13 @@ mod tests {
             settings: b"",
         };
         esp::format(&mut medium, &boot, "").expect("formatted");
+        file
+    }
+
+    #[test]
+    fn a_version_is_installed_into_a_file() {
+        let file = formatted();
+        let mut medium = EfiPartition::open(file.path()).expect("opened");
         let version = vec![7; 70_001];
         let name = "cf1+3.efi".parse().expect("a name");
         let length = version.len() as u64;

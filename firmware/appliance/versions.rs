@@ -331,22 +331,14 @@ fn esp_error(error: update::InstallError) -> EspError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::efi_partition::tests::formatted;
     use crate::update_record::UpdateRecord;
     use tempfile::NamedTempFile;
-    use update::esp::Boot;
 
     /// A partition with versions in slots A and B: name and number of each.
     fn partition(slots: [Option<(&str, &str)>; 2]) -> NamedTempFile {
-        let file = NamedTempFile::new().expect("a file");
-        let length = esp::PARTITION_BYTES;
-        file.as_file().set_len(length).expect("room");
+        let file = formatted();
         let mut medium = EfiPartition::open(file.path()).expect("opened");
-        let boot = Boot {
-            file_name: "BOOTX64.EFI",
-            loader: b"loader",
-            settings: b"",
-        };
-        esp::format(&mut medium, &boot, "").expect("formatted");
         for (slot, version) in [Slot::A, Slot::B].into_iter().zip(slots) {
             if let Some((name, number)) = version {
                 let bytes = image(number);
