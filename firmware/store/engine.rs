@@ -534,8 +534,6 @@ impl Drop for Engine {
         let ended: Vec<_> = threads.flatten().collect();
         if ended.iter().any(std::thread::Result::is_err) {
             tracing::error!("a thread of the archive ended by a panic");
-        } else {
-            crate::catalog::mark_closed(&*self.shared.disk);
         }
     }
 }

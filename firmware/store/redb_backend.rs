@@ -54,12 +54,22 @@ pub(crate) fn unless_it_panics<T>(does: impl FnOnce() -> T) -> Result<T, Databas
 }
 
 /// Why an open database is never none.
-const THERE: &str = "it is there until it is dropped";
+const THERE: &str = "it is there until it is closed";
 
 /// An open database whose closing panics nobody: redb's own closing believes the pages, too.
 pub(crate) struct OpenDatabase(Option<Database>);
 
 impl OpenDatabase {
+    /// Closes it, as the last thing that is done with it; tells whether that went in order.
+    pub(crate) fn close(&mut self) -> bool {
+        let database = self.0.take();
+        let closed = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        if closed.is_err() {
+            tracing::error!("a damaged database could not be closed in order");
+        }
+        closed.is_ok()
+    }
+
     fn get_mut(&mut self) -> &mut Database {
         self.0.as_mut().expect(THERE)
     }
@@ -75,10 +85,7 @@ impl Deref for OpenDatabase {
 
 impl Drop for OpenDatabase {
     fn drop(&mut self) {
-        let database = self.0.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-            tracing::error!("a damaged database could not be closed in order");
-        }
+        self.close();
     }
 }
 

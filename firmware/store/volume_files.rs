@@ -60,6 +60,11 @@ struct Newest {
 }
 
 impl VolumeFiles {
+    /// The disk that they lie on.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         Self {
             disk,

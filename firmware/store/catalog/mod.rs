@@ -281,6 +281,8 @@ pub(crate) struct Catalog {
     commits: AtomicU64,
     /// A commit failed for want of room: the database refuses everything until it is opened again.
     lacked_room: AtomicBool,
+    /// A commit failed.
+    has_failed: AtomicBool,
     files: Arc<VolumeFiles>,
 }
 
@@ -325,10 +327,28 @@ fn in_use() -> PathBuf {
     format!("{}.in-use", file_name()).into()
 }
 
-/// Says that the catalog was closed in order.
-pub(crate) fn mark_closed(disk: &dyn Disk) {
-    if let Err(error) = disk.remove(&in_use()) {
-        tracing::debug!(%error, "the catalog stays marked as in use");
+/// Makes the mark of a catalog in use; tells whether an earlier one was not closed in order.
+fn mark_in_use(disk: &dyn Disk) -> Result<bool> {
+    if disk.exists(&in_use()).on("look for", in_use().display())? {
+        return Ok(true);
+    }
+    if let Err(error) = disk.open(&in_use(), Open::Create) {
+        // On a full disk: then the next start does not look.
+        tracing::debug!(%error, "the catalog is not marked as in use");
+    }
+    Ok(false)
+}
+
+impl Drop for Catalog {
+    /// Takes the mark away, unless something failed: then the next start looks at the whole catalog.
+    fn drop(&mut self) {
+        let is_whole = !self.has_failed.load(Ordering::SeqCst);
+        if self.database.close()
+            && is_whole
+            && let Err(error) = self.files.disk().remove(&in_use())
+        {
+            tracing::debug!(%error, "the catalog stays marked as in use");
+        }
     }
 }
 
@@ -351,12 +371,10 @@ impl Catalog {
         let name = file_name();
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
+        let was_in_use = mark_in_use(disk)?;
         let mut database = open_database(&builder, disk, Path::new(&name)).doing("open")?;
-        if disk.exists(&in_use()).on("look for", in_use().display())? {
+        if was_in_use {
             check_integrity(&mut database).doing("check")?;
-        } else if let Err(error) = disk.open(&in_use(), Open::Create) {
-            // On a full disk: then the next start does not look.
-            tracing::debug!(%error, "the catalog is not marked as in use");
         }
         let current = unless_it_panics(|| begin(&database))
             .doing("open")
@@ -367,6 +385,7 @@ impl Catalog {
             database,
             commits: AtomicU64::new(0),
             lacked_room: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
             files,
         })
     }
@@ -483,6 +502,7 @@ impl Catalog {
     }
 
     fn note(&self, error: &Error) {
+        self.has_failed.store(true, Ordering::SeqCst);
         if error.is_full_database() {
             self.lacked_room.store(true, Ordering::SeqCst);
         }
@@ -755,16 +775,17 @@ mod tests {
             .open(Path::new(&file_name()), Open::Write)
             .expect("there");
         file.write_all_at(0, &bytes).expect("written");
-        // Not closed in order, it is read as a whole; else only what is asked for.
-        let files = Arc::new(VolumeFiles::new(Arc::new(disk.clone())));
-        let error = Catalog::open(&disk, files).err().expect("damage");
-        assert!(error.is_catalog_damage(), "{error}");
-        mark_closed(&disk);
         let error = open(&disk)
             .read()
             .expect("open")
             .summary(1)
             .expect_err("damage");
+        assert!(error.is_catalog_damage(), "{error}");
+        // One that was not closed in order is read as a whole.
+        assert!(!disk.exists(&in_use()).expect("told"), "closed in order");
+        mark_in_use(&disk).expect("marked");
+        let files = Arc::new(VolumeFiles::new(Arc::new(disk.clone())));
+        let error = Catalog::open(&disk, files).err().expect("damage");
         assert!(error.is_catalog_damage(), "{error}");
     }
 }
