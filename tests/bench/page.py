@@ -25,17 +25,21 @@ MESSAGES = 200_000
 QUICK = 2_000
 # Rounds through all queries after the first one.
 ROUNDS = 20
-# Of all messages, so many at least must be the person's own (some name other lists only), or his page would have less to do.
-OWN_SHARE = 0.85
+# Of all messages, so many at least must be the person's own, or his page would have less to do.
+OWN_SHARE = 0.9
 NAME = "kim"
 PASSWORD = "vier Esel am Fenster"
-# The lists whose mail the archive is made from: nearly all of it is this person's.
+# The lists and boxes whose mail the archive is made from: nearly all of it is this person's.
 ADDRESSES = (
+    "fork-admin@xent.com",
+    "fork@spamassassin.taint.org",
     "linux-btrfs@vger.kernel.org",
     "linux-hams@vger.kernel.org",
     "openbmc@lists.ozlabs.org",
+    "phishing@pot",
     "samba-technical@lists.samba.org",
     "usrp-users@lists.ettus.com",
+    "yyyy@spamassassin.taint.org",
 )
 NOTE = "20 kinds of queries, a page of 25 results with snippets each, the search in the audit log before it is answered"
 
