@@ -16,7 +16,57 @@ const TARGETS: [&str; 6] = [
     "board.json",
 ];
 
-/// Repositories of python-tuf on a web server, and somebody who follows one of them.
+/// A web server of python's with repositories below a folder, for as long as this lives.
+struct Server {
+    python: PathBuf,
+    script: PathBuf,
+    address: String,
+    _process: Process,
+}
+
+impl Server {
+    fn start(python: PathBuf, served: &Path, folder: &Folder) -> Self {
+        let script = script();
+        let arguments: [&dyn AsRef<OsStr>; 3] = [&script, &"serve", &served];
+        let process = Process::start(&python, &arguments, &folder.join("server.log"));
+        let port = process.next_line().expect("the server names its port");
+        Self {
+            python,
+            script,
+            address: format!("http://127.0.0.1:{port}"),
+            _process: process,
+        }
+    }
+
+    /// Somebody who keeps his files under `name` in a folder, and begins with a root.
+    fn follower(&self, below: &str, folder: &Folder, name: &str, root: &Path) -> Follower<'_> {
+        let follower = Follower {
+            python: &self.python,
+            script: &self.script,
+            server: format!("{}{below}", self.address),
+            metadata: folder.join(&format!("{name}/metadata")),
+            targets: folder.join(&format!("{name}/targets")),
+        };
+        fs::create_dir_all(&follower.targets).expect("a folder");
+        let init: [&dyn AsRef<OsStr>; 6] = [
+            &"update",
+            &"tuf",
+            &"--metadata-dir",
+            &follower.metadata,
+            &"init",
+            &root,
+        ];
+        coffer(&init).ok();
+        follower
+    }
+}
+
+/// Makes, serves and follows repositories with python-tuf.
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tuf_repository.py")
+}
+
+/// Somebody who follows a repository on a web server.
 struct Follower<'a> {
     python: &'a Path,
     script: &'a Path,
@@ -97,33 +147,14 @@ fn repositories_of_python_tuf_are_followed_by_either_client() {
         return;
     };
     let folder = Folder::new("tuf");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuf_repository.py");
     let repositories = folder.join("repositories");
-    let arguments: [&dyn AsRef<OsStr>; 3] = [&script, &"make", &repositories];
+    let arguments: [&dyn AsRef<OsStr>; 3] = [&script(), &"make", &repositories];
     run(&python, &arguments).ok();
-    let arguments: [&dyn AsRef<OsStr>; 3] = [&script, &"serve", &repositories];
-    let server = Process::start(&python, &arguments, &folder.join("server.log"));
-    let port = server.next_line().expect("the server names its port");
+    let server = Server::start(python, &repositories, &folder);
     for kind in ["consistent", "plain"] {
         let served = repositories.join(kind);
-        let follower = Follower {
-            python: &python,
-            script: &script,
-            server: format!("http://127.0.0.1:{port}/{kind}"),
-            metadata: folder.join(&format!("{kind}/metadata")),
-            targets: folder.join(&format!("{kind}/targets")),
-        };
-        fs::create_dir_all(&follower.targets).expect("a folder");
         let root = served.join("1/metadata/1.root.json");
-        let init: [&dyn AsRef<OsStr>; 6] = [
-            &"update",
-            &"tuf",
-            &"--metadata-dir",
-            &follower.metadata,
-            &"init",
-            &root,
-        ];
-        coffer(&init).ok();
+        let follower = server.follower(&format!("/{kind}"), &folder, kind, &root);
         follower.coffer(1, &TARGETS, "download").ok();
         follower.has(1, &served);
         // python-tuf goes on from what Coffer keeps, through rotations of all keys, and Coffer from what python-tuf keeps.
@@ -254,32 +285,13 @@ fn the_repository_of_a_release_is_followed_by_either_client() {
     let folder = Folder::new("release");
     let served = folder.join("served");
     make_release(&folder, &served.join("1"));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuf_repository.py");
-    let arguments: [&dyn AsRef<OsStr>; 3] = [&script, &"serve", &served];
-    let server = Process::start(&python, &arguments, &folder.join("server.log"));
-    let port = server.next_line().expect("the server names its port");
+    let server = Server::start(python, &served, &folder);
     let names =
         ["one", "two"].map(|board| format!("{board}/coffer-{}.efi.zst", env!("CARGO_PKG_VERSION")));
     let names = names.each_ref().map(String::as_str);
     for kind in ["coffer", "python-tuf"] {
-        let follower = Follower {
-            python: &python,
-            script: &script,
-            server: format!("http://127.0.0.1:{port}"),
-            metadata: folder.join(&format!("{kind}/metadata")),
-            targets: folder.join(&format!("{kind}/targets")),
-        };
-        fs::create_dir_all(&follower.targets).expect("a folder");
         let root = served.join("1/metadata/1.root.json");
-        coffer(&[
-            &"update",
-            &"tuf",
-            &"--metadata-dir",
-            &follower.metadata,
-            &"init",
-            &root,
-        ])
-        .ok();
+        let follower = server.follower("", &folder, kind, &root);
         match kind {
             "coffer" => follower.coffer(1, &names, "download").ok(),
             _ => follower.python_tuf(1, &names).ok(),
