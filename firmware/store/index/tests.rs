@@ -681,20 +681,15 @@ fn the_watermark_is_that_of_the_last_commit() {
             .count,
         10
     );
-    index
-        .writer(OPTIONS)
-        .expect("a writer")
-        .close_merged()
-        .expect("merged");
+    let segments = || {
+        let ids = index.tantivy.searchable_segment_ids();
+        ids.expect("segments")
+    };
+    let mut writer = index.writer(OPTIONS).expect("a writer");
+    writer.merge_segments(&segments()).expect("merged");
+    writer.close().expect("closed");
     assert_eq!(index.watermark().expect("a payload"), Some(40));
-    assert_eq!(
-        index
-            .tantivy
-            .searchable_segment_ids()
-            .expect("segments")
-            .len(),
-        1
-    );
+    assert_eq!(segments().len(), 1);
     assert_eq!(
         index
             .search(&Query::Everything, &Asker::Owner, ALL, true)

@@ -168,21 +168,6 @@ impl Writer {
         self.index.reload()
     }
 
-    /// Closes, then merges all segments into one: smaller and faster, for an index that has just been rebuilt.
-    pub fn close_merged(self) -> Result<()> {
-        let index = self.index.clone();
-        self.close()?;
-        let mut alone = index.writer(WriterOptions {
-            merging: Merging::InCommit,
-            ..WriterOptions::default()
-        })?;
-        let segments = index.tantivy.searchable_segment_ids().during("write")?;
-        if segments.len() > 1 {
-            alone.merge_segments(&segments)?;
-        }
-        alone.close()
-    }
-
     fn merge(&mut self) -> Result<()> {
         loop {
             let segments = self
@@ -200,7 +185,7 @@ impl Writer {
         }
     }
 
-    fn merge_segments(&mut self, segments: &[SegmentId]) -> Result<()> {
+    pub(super) fn merge_segments(&mut self, segments: &[SegmentId]) -> Result<()> {
         self.tantivy.merge(segments).wait().during("write")?;
         Ok(())
     }
