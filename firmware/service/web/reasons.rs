@@ -44,11 +44,16 @@ const SIGNS: [(&str, &str); 32] = [
 
 /// Says a reason in plain words with the original in brackets; one that is not known as it is.
 pub(super) fn plain(words: &Words, said: &str) -> String {
-    let lower = said.to_lowercase();
-    match SIGNS.iter().find(|(sign, _)| lower.contains(sign)) {
-        Some((_, key)) => format!("{} [{said}]", words.text(key)),
+    match key(said) {
+        Some(key) => format!("{} [{said}]", words.text(key)),
         None => said.to_owned(),
     }
+}
+
+fn key(said: &str) -> Option<&'static str> {
+    let lower = said.to_lowercase();
+    let found = SIGNS.iter().find(|(sign, _)| lower.contains(sign));
+    found.map(|(_, key)| *key)
 }
 
 #[cfg(test)]
@@ -62,12 +67,6 @@ mod tests {
     use rustls::pki_types::{ServerName, UnixTime};
     use std::io;
     use std::time::Duration;
-
-    fn key(said: &str) -> Option<&'static str> {
-        let lower = said.to_lowercase();
-        let found = SIGNS.iter().find(|(sign, _)| lower.contains(sign));
-        found.map(|(_, key)| *key)
-    }
 
     /// Each text is what the library or the system itself says here.
     #[test]
