@@ -54,6 +54,9 @@ const LOOKS: [&str; 11] = [
     "width",
 ];
 
+/// What a link of mail may lead to.
+const LINK_SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
+
 /// HTML that can be shown.
 pub struct Safe {
     /// A whole document.
@@ -77,7 +80,7 @@ pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
         .add_generic_attributes(LOOKS)
         .add_generic_attributes(["style"])
         .filter_style_properties(HashSet::from(STYLES))
-        .url_schemes(HashSet::from(["http", "https", "mailto", "tel", "cid"]))
+        .url_schemes(LINK_SCHEMES.into_iter().chain(["cid"]).collect())
         .url_relative(UrlRelative::Deny)
         .link_rel(Some("noopener noreferrer nofollow"))
         .set_tag_attribute_value("a", "target", "_blank")
@@ -94,7 +97,7 @@ pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
                         None
                     }
                 },
-                (_, "href") if value.starts_with("cid:") => None,
+                (_, "href") => link(value).map(Cow::Owned),
                 (_, "cite" | "src" | "longdesc") => None,
                 (_, "style") if calls_something(value) => None,
                 _ => Some(Cow::Borrowed(value)),
@@ -112,6 +115,18 @@ pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
         has_remote: has_remote.load(Ordering::Relaxed),
         named: std::mem::take(&mut named),
     }
+}
+
+/// An address to follow, without the characters that a browser skips when it reads one (URL standard, section 4.4: controls and spaces
+/// around it, tabs and line ends within); none when it begins with another scheme than a link of mail has.
+fn link(value: &str) -> Option<String> {
+    let mut address = value.trim_matches(|c| c <= ' ').to_owned();
+    address.retain(|c| !matches!(c, '\t' | '\n' | '\r'));
+    let (scheme, _) = address.split_once(':')?;
+    LINK_SCHEMES
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+        .then_some(address)
 }
 
 /// Tells whether a style has parentheses other than those of a colour with its numbers, such as `url()`'s.
@@ -164,6 +179,7 @@ mod tests {
             "<a href=\"jAvAsCrIpT&colon;alert(1)\">x</a>",
             "<a href=\"data:text/html,<script>alert(1)</script>\">x</a>",
             "<a href=\"vbscript:x\">x</a>",
+            "<a href=\" java\nscript:alert(1)\">x</a>",
             "<form action=https://evil.example><input name=p><button>x</button></form>",
             "<base href=https://evil.example>",
             "<meta http-equiv=refresh content='0;url=https://evil.example'>",
@@ -226,6 +242,10 @@ mod tests {
             (
                 "<a href=\"https://example.com/a\">x</a>",
                 "<a href=\"https://example.com/a\" target=\"_blank\" rel=\"noopener noreferrer nofollow\">x</a>",
+            ),
+            (
+                "<a href=\" \u{19}mail\nto:a@b.example\">x</a>",
+                "<a href=\"mailto:a@b.example\" target=\"_blank\" rel=\"noopener noreferrer nofollow\">x</a>",
             ),
             (
                 "<img src=\"cid:logo@x\" alt=\"Logo\">",
