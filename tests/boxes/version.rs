@@ -11,6 +11,9 @@ use update::esp::{self, EntryName, Medium, Slot};
 /// Where the EFI partition lies in an image, in bytes: as `image/disk.rs` says.
 const EFI_START: u64 = 1 << 20;
 
+/// Where a version says what it is, among its files.
+const RELEASE: &str = "etc/coffer/release";
+
 /// A version: a unified kernel image.
 #[derive(Clone)]
 pub(crate) struct Version(Vec<u8>);
@@ -21,14 +24,49 @@ impl Version {
         Self(fs::read(image.with_extension("efi")).expect("a version beside the image"))
     }
 
-    /// The same under another number, with which it comes before the built one.
+    /// The same under another number, with which it comes before the built one: in what the boot loader sorts by, and in what the box says of itself.
     pub(crate) fn newer(&self) -> Self {
-        let release = String::from_utf8_lossy(self.section(".osrel")).into_owned();
+        const NUMBER: &str = "99.0.0";
         let version = env!("CARGO_PKG_VERSION");
-        let newer = release.replace(&format!("VERSION={version}"), "VERSION=99.0.0");
-        let newer = newer.replace(&format!("VERSION_ID={version}"), "VERSION_ID=99.0.0");
+        let release = String::from_utf8_lossy(self.section(".osrel")).into_owned();
+        let newer = release.replace(&format!("VERSION={version}"), &format!("VERSION={NUMBER}"));
+        let newer = newer.replace(
+            &format!("VERSION_ID={version}"),
+            &format!("VERSION_ID={NUMBER}"),
+        );
         assert_ne!(newer, release);
+        let inside = self.release_inside();
+        let release = inside.replace(
+            &format!("VERSION={version}\n"),
+            &format!("VERSION={NUMBER}\n"),
+        );
+        assert_ne!(release, inside);
         self.with(".osrel", newer.as_bytes())
+            .with_file_over(RELEASE, release.as_bytes())
+    }
+
+    /// What its `/etc/coffer/release` says.
+    fn release_inside(&self) -> String {
+        let files = zstd::decode_all(self.section(".initrd")).expect("an initramfs");
+        let named = [RELEASE.as_bytes(), b"\0"].concat();
+        let at = position(&files, &named).expect("such a file") + named.len();
+        let text = &files[at.next_multiple_of(4)..];
+        let end = position(text, b"\nCOMMIT=").expect("its last line") + 1;
+        let lines = text[..end].iter().chain(
+            text[end..]
+                .split_inclusive(|it| *it == b'\n')
+                .next()
+                .expect("a line"),
+        );
+        String::from_utf8(lines.copied().collect()).expect("text")
+    }
+
+    /// The same with another file in the place of one of its own: what the kernel unpacks later holds.
+    fn with_file_over(&self, path: &'static str, bytes: &[u8]) -> Self {
+        let mut files = self.section(".initrd").to_vec();
+        files.resize(files.len().next_multiple_of(4), 0);
+        files.extend(unpacked(&[(path, 0o100_644, bytes.to_vec())]));
+        self.with(".initrd", &files)
     }
 
     /// The same with something behind its command line.
@@ -38,34 +76,9 @@ impl Version {
         self.with(".cmdline", format!("{line} {words}").as_bytes())
     }
 
-    /// The same with files before its own; source of the layout: initramfs buffer format, "newc".
+    /// The same with files before its own.
     pub(crate) fn with_files(&self, files: &[(&str, u32, Vec<u8>)]) -> Self {
-        let mut archive = Vec::new();
-        let end = ("TRAILER!!!", 0, Vec::new());
-        for (inode, (path, mode, bytes)) in files.iter().chain([&end]).enumerate() {
-            let numbers = [
-                inode + 1,
-                *mode as usize,
-                0,
-                0,
-                1,
-                0,
-                bytes.len(),
-                0,
-                0,
-                0,
-                0,
-            ];
-            archive.extend(b"070701");
-            for number in numbers.into_iter().chain([path.len() + 1, 0]) {
-                archive.extend(format!("{number:08x}").into_bytes());
-            }
-            archive.extend(path.as_bytes());
-            archive.push(0);
-            archive.resize(archive.len().next_multiple_of(4), 0);
-            archive.extend(bytes);
-            archive.resize(archive.len().next_multiple_of(4), 0);
-        }
+        let archive = unpacked(files);
         self.with(".initrd", &[&archive, self.section(".initrd")].concat())
     }
 
@@ -137,6 +150,41 @@ impl Version {
             number(&self.0, header + 8),
         )
     }
+}
+
+/// An initramfs of some files: path, mode and bytes of each. Source of the layout: initramfs buffer format, "newc".
+fn unpacked(files: &[(&str, u32, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let end = ("TRAILER!!!", 0, Vec::new());
+    for (inode, (path, mode, bytes)) in files.iter().chain([&end]).enumerate() {
+        let numbers = [
+            inode + 1,
+            *mode as usize,
+            0,
+            0,
+            1,
+            0,
+            bytes.len(),
+            0,
+            0,
+            0,
+            0,
+        ];
+        archive.extend(b"070701");
+        for number in numbers.into_iter().chain([path.len() + 1, 0]) {
+            archive.extend(format!("{number:08x}").into_bytes());
+        }
+        archive.extend(path.as_bytes());
+        archive.push(0);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend(bytes);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    archive
+}
+
+fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|it| it == wanted)
 }
 
 fn number(bytes: &[u8], at: usize) -> usize {
