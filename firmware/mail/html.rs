@@ -52,6 +52,48 @@ const CELLS: [&str; 3] = ["td", "th", "img"];
 /// Longest entity that is looked up, in octets; "&CounterClockwiseContourIntegral;" has 33.
 const ENTITY_MAX_BYTES: usize = 40;
 
+/// 998 bytes of an address that names a part: the longest line of a header (RFC 5322 §2.1.1), where its Content-ID stands.
+const CONTENT_ID_MAX_BYTES: usize = 998;
+
+/// Gives the Content-ID that an address names (RFC 2392), if it is of that kind.
+pub fn content_id(address: &str) -> Option<String> {
+    let (scheme, id) = address.split_once(':')?;
+    let is_it = scheme.eq_ignore_ascii_case("cid");
+    is_it.then(|| percent_decoded(id))
+}
+
+/// Gives the Content-IDs that HTML names in addresses, wherever they stand.
+pub(crate) fn content_ids(html: &str) -> impl Iterator<Item = String> {
+    let addresses = html.match_indices(':').filter_map(|(colon, _)| {
+        let scheme_start = colon.checked_sub("cid".len())?;
+        let address = html.get(scheme_start..)?;
+        let address = &address[..address.floor_char_boundary(CONTENT_ID_MAX_BYTES)];
+        let is_end = |c: char| c.is_whitespace() || "\"'<>)".contains(c);
+        address.split(is_end).next()
+    });
+    addresses.filter_map(content_id)
+}
+
+/// Decodes "%40" and the like (RFC 3986 §2.1); what is no such sign stays.
+fn percent_decoded(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let code = piece.get(..2).map(|digits| u8::from_str_radix(digits, 16));
+        match code {
+            Some(Ok(byte)) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(&piece.as_bytes()[2..]);
+            }
+            _ => {
+                bytes.push(b'%');
+                bytes.extend_from_slice(piece.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Gives the text of an HTML document: tags, comments, scripts and styles left out, entities decoded.
 pub(crate) fn to_text(html: &str) -> String {
     let mut text = Text::default();
@@ -255,7 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_named_by_their_content_ids() {
+        for (html, expected) in [
+            ("<img src=\"cid:a@x\">", &["a@x"][..]),
+            ("<img src=CID:a@x alt=b>", &["a@x"]),
+            (
+                "<td background='cid:a%40x'><p style=\"x:url(cid:b@x)\">",
+                &["a@x", "b@x"],
+            ),
+            ("<img src='cid:50%'>cid:100%25", &["50%", "100%"]),
+            ("<img src=cid:ü>", &["ü"]),
+            (": a: id: cid", &[]),
+        ] {
+            let found: Vec<_> = content_ids(html).collect();
+            assert_eq!(found, expected, "{html}");
+        }
+        assert_eq!(content_id("https://x.example/cid:y"), None);
+    }
+
+    #[test]
     fn hostile_documents_take_linear_time() {
+        assert_eq!(content_ids(&"cid:".repeat(30_000)).count(), 30_000);
         to_text(&"<!--".repeat(300_000));
         to_text(&"<style>".repeat(200_000));
         to_text(&"</".repeat(300_000));

@@ -8,6 +8,7 @@ mod normal_form;
 mod taking_apart;
 
 mod address;
+mod attachment;
 mod date;
 mod header;
 mod html;
@@ -20,7 +21,9 @@ mod text;
 mod transfer_encoding;
 
 pub use address::{ADDRESSES_MAX, Address, normal as normal_address};
+pub use attachment::{Standing, standings};
 pub use date::read as read_date;
+pub use html::content_id;
 pub use journal_envelope::{
     JOURNAL_RECIPIENTS_MAX, JournalEnvelope, JournalRecipient, RecipientKind, Redirect,
 };

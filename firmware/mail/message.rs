@@ -4,7 +4,9 @@
 //! own, so that its depth and time are bounded; encoded-words, parameters, addresses, dates and character sets are
 //! mail-parser's. Attachments are named, not opened.
 
+use crate::attachment::{self, Marks};
 use mail_parser::ContentType;
+use std::collections::BTreeSet;
 
 use crate::address::{self, Address};
 use crate::header::{Field, HeaderSection, next_line};
@@ -36,13 +38,15 @@ pub(crate) const DEPTH_MAX: usize = 24;
 /// Most parts looked at in one message; beyond, the body is flagged as cut.
 pub(crate) const PARTS_MAX: usize = 10_000;
 
-/// A part that is not shown as text.
+/// A part that is not shown as text, or has a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attachment {
     /// The file name, decoded; empty if none is given.
     pub name: String,
     /// The media type in lower case, such as "application/pdf".
     pub media_type: String,
+    /// Whether people call it an attachment of this message: it is no picture in the text, and none of a message that is attached.
+    pub is_apart: bool,
 }
 
 /// What a message says, for the catalog and the index.
@@ -90,7 +94,7 @@ pub fn read(bytes: &[u8]) -> Reading {
     let body = walk.part(bytes, 0, &Kind::PLAIN);
     let mut reading = read_header(&header);
     reading.oddities.insert(walk.oddities);
-    reading.attachments = walk.attachments;
+    reading.attachments = walk.listed();
     reading.body = body;
     reading
 }
@@ -234,7 +238,12 @@ impl Kind {
 /// The walk over the parts of one message.
 #[derive(Default)]
 struct Walk {
-    attachments: Vec<Attachment>,
+    /// The attachments, each with the Content-ID by which the text may show it; empty if it cannot.
+    attachments: Vec<(Attachment, String)>,
+    /// The Content-IDs that the message's HTML names.
+    named: BTreeSet<String>,
+    /// How many attached messages the part lies in.
+    enclosing_count: usize,
     oddities: Oddities,
     parts_count: usize,
 }
@@ -262,6 +271,8 @@ impl Walk {
             header: &header,
             encoding: encoding.unwrap_or_default(),
             name: attachment_name(disposition.as_ref(), content_type.as_ref()),
+            content_id: content_id(&header),
+            is_attachment,
             content_type,
             depth,
         };
@@ -276,7 +287,7 @@ impl Walk {
             "message" if media_type != "message/external-body" => self.message(&part, &media_type),
             "text" if !is_attachment => self.text(&part, &media_type),
             _ => {
-                self.list(&part.name, &media_type);
+                self.list(&part, &part.name, &media_type);
                 String::new()
             }
         };
@@ -353,7 +364,7 @@ impl Walk {
         } else {
             part.name.clone()
         };
-        self.list(&name, media_type);
+        self.list(part, &name, media_type);
         if part.depth >= DEPTH_MAX {
             self.oddities.insert(Oddities::DEEP_NESTING);
             return self.text(part, "text/plain");
@@ -364,15 +375,15 @@ impl Walk {
         let fields: String = fields
             .map(|f| format!("{}: {}\n", String::from_utf8_lossy(f.name), f.text()))
             .collect();
+        self.enclosing_count += 1;
         let text = self.part(&bytes, part.depth + 1, &Kind::PLAIN);
+        self.enclosing_count -= 1;
         join(fields, &text, &mut self.oddities)
     }
 
     /// Reads a text; a named one is listed as an attachment as well.
     fn text(&mut self, part: &Part<'_>, media_type: &str) -> String {
-        if !part.name.is_empty() {
-            self.list(&part.name, media_type);
-        }
+        self.list(part, &part.name, media_type);
         let body = part.header.body;
         if body.len() > 4 * BODY_MAX_BYTES {
             self.oddities.insert(Oddities::BODY_CUT);
@@ -390,22 +401,52 @@ impl Walk {
             self.oddities.insert(Oddities::BAD_CHARSET);
         }
         if media_type == "text/html" {
+            if self.enclosing_count == 0 {
+                attachment::add_named(&mut self.named, &text);
+            }
             html::to_text(&text)
         } else {
             text
         }
     }
 
-    fn list(&mut self, name: &str, media_type: &str) {
+    /// Lists a part that is more than text.
+    fn list(&mut self, part: &Part<'_>, name: &str, media_type: &str) {
+        let marks = Marks {
+            media_type,
+            name: &part.name,
+            content_id: &part.content_id,
+            wants_apart: part.is_attachment,
+        };
+        if marks.is_text() {
+            return;
+        }
         if self.attachments.len() == ATTACHMENTS_MAX {
             self.oddities.insert(Oddities::LIST_CUT);
             return;
         }
-        let name = name.chars().take(NAME_MAX_CHARS).collect();
-        self.attachments.push(Attachment {
-            name,
+        let attachment = Attachment {
+            name: name.chars().take(NAME_MAX_CHARS).collect(),
             media_type: media_type.to_owned(),
-        });
+            is_apart: self.enclosing_count == 0,
+        };
+        let content_id = match marks.may_be_in_text() {
+            true => part.content_id.clone(),
+            false => String::new(),
+        };
+        self.attachments.push((attachment, content_id));
+    }
+
+    /// Gives the attachments, once all of the text is known.
+    fn listed(self) -> Vec<Attachment> {
+        let named = self.named;
+        let attachments = self.attachments.into_iter();
+        attachments
+            .map(|(attachment, content_id)| Attachment {
+                is_apart: attachment.is_apart && !named.contains(&content_id),
+                ..attachment
+            })
+            .collect()
     }
 }
 
@@ -415,7 +456,15 @@ struct Part<'a> {
     content_type: Option<ContentType<'static>>,
     encoding: TransferEncoding,
     name: String,
+    content_id: String,
+    is_attachment: bool,
     depth: usize,
+}
+
+/// Gives the Content-ID without angle brackets (RFC 2045 §7), by which HTML names a part; empty if there is none.
+pub(crate) fn content_id(header: &HeaderSection<'_>) -> String {
+    let id = header.text("Content-ID");
+    id.trim().trim_matches(['<', '>']).to_owned()
 }
 
 /// Gives the media type in lower case; a type without subtype is read as the plainest of its kind.

@@ -4,7 +4,9 @@
 //! Nothing here makes HTML safe to show or a name safe to write.
 
 use crate::header::{Field, HeaderSection};
-use crate::message::{DEPTH_MAX, Kind, PARTS_MAX, attachment_name, media_type, split_parts};
+use crate::message::{
+    DEPTH_MAX, Kind, PARTS_MAX, attachment_name, content_id, media_type, split_parts,
+};
 use crate::text;
 use crate::transfer_encoding::TransferEncoding;
 use mail_parser::ContentType;
@@ -104,7 +106,6 @@ fn part<'m>(
         .first("Content-Transfer-Encoding")
         .map(Field::raw)
         .map(TransferEncoding::from_field);
-    let content_id = header.text("Content-ID");
     // A multipart without its boundary is read as the text that it is.
     let media_type = match media_type.starts_with("multipart/") {
         true => "text/plain".to_owned(),
@@ -113,7 +114,7 @@ fn part<'m>(
     MessagePart {
         media_type,
         name: attachment_name(disposition.as_ref(), content_type.as_ref()),
-        content_id: content_id.trim().trim_matches(['<', '>']).to_owned(),
+        content_id: content_id(header),
         is_attachment: disposition.as_ref().is_some_and(ContentType::is_attachment),
         charset: content_type
             .as_ref()

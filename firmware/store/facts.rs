@@ -45,7 +45,7 @@ impl Facts {
                 .collect(),
             subject: cut(&reading.subject),
             message_id: cut(reading.message_id.as_deref().unwrap_or_default()),
-            attachments: reading.attachments.len() as u32,
+            attachments: apart(&reading) as u32,
             oddities: message.oddities.union(reading.oddities),
             self_test,
             group,
@@ -88,6 +88,7 @@ fn document_of(reading: Reading, size_bytes: u64, self_test: bool) -> Document {
     let mut senders = addresses(&reading.from);
     senders.extend(addresses(&reading.sender));
     let envelope_to = addresses(&reading.envelope_to);
+    let has_attachment = apart(&reading) > 0;
     let mut document = Document {
         size_bytes,
         subject: reading.subject,
@@ -102,11 +103,18 @@ fn document_of(reading: Reading, size_bytes: u64, self_test: bool) -> Document {
             .into_iter()
             .map(|attachment| attachment.name)
             .collect(),
+        has_attachment,
         self_test,
         ..Document::default()
     };
     add_hidden(&mut document, envelope_to.iter().map(String::as_str));
     document
+}
+
+/// Counts what people call attachments of the message.
+fn apart(reading: &Reading) -> usize {
+    let attachments = reading.attachments.iter();
+    attachments.filter(|attachment| attachment.is_apart).count()
 }
 
 fn people(addresses: Vec<Address>) -> Vec<Person> {

@@ -4,8 +4,8 @@
 use ammonia::{Builder, UrlRelative};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the frame may do: show pictures of the same message, and styles within elements.
 pub(super) const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; \
@@ -63,16 +63,12 @@ pub struct Safe {
     pub html: String,
     /// Whether it named something elsewhere, which was left out.
     pub has_remote: bool,
-    /// The Content-IDs of the pictures that it names, be they there or not.
-    pub named: HashSet<String>,
 }
 
 /// Makes HTML safe; `pictures` has the pictures of the same message as data addresses, by their Content-ID.
 pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
     let has_remote = Arc::new(AtomicBool::new(false));
     let remote_seen = has_remote.clone();
-    let named = Arc::new(Mutex::new(HashSet::new()));
-    let names = named.clone();
     let mut builder = Builder::default();
     builder
         .add_tags(["font", "center", "u", "big", "tt"])
@@ -86,12 +82,8 @@ pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
         .set_tag_attribute_value("a", "target", "_blank")
         .attribute_filter(
             move |element, attribute, value| match (element, attribute) {
-                ("img", "src") => match value.strip_prefix("cid:") {
-                    Some(content_id) => {
-                        let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-                        names.insert(content_id.to_owned());
-                        pictures.get(content_id).cloned().map(Cow::Owned)
-                    }
+                ("img", "src") => match mail::content_id(value) {
+                    Some(content_id) => pictures.get(&content_id).cloned().map(Cow::Owned),
                     None => {
                         remote_seen.store(true, Ordering::Relaxed);
                         None
@@ -109,11 +101,9 @@ pub fn safe(html: &str, pictures: HashMap<String, String>) -> Safe {
          <style>body{{font:16px/1.45 system-ui,sans-serif;color:#1b2430;background:#fff;margin:12px;overflow-wrap:anywhere}}\
          img,table{{max-width:100%}}blockquote{{margin:0 0 0 .5em;padding-left:.8em;border-left:3px solid #c5ccd6}}</style>{body}"
     );
-    let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
     Safe {
         html,
         has_remote: has_remote.load(Ordering::Relaxed),
-        named: std::mem::take(&mut named),
     }
 }
 
@@ -251,6 +241,10 @@ mod tests {
                 "<img src=\"cid:logo@x\" alt=\"Logo\">",
                 "<img src=\"data:image/png;base64,iVBO\" alt=\"Logo\">",
             ),
+            (
+                "<img src=\"CID:logo%40x\">",
+                "<img src=\"data:image/png;base64,iVBO\">",
+            ),
             ("<img src=\"cid:other\" alt=\"Logo\">", "<img alt=\"Logo\">"),
             (
                 "<p style=\"color:rgb(1,2,3)\">x</p>",
@@ -281,7 +275,5 @@ mod tests {
         assert!(safe("<img src=https://x.example/a.png>", HashMap::new()).has_remote);
         assert!(!safe("<img src=cid:x>", HashMap::new()).has_remote);
         assert!(!safe("<p>x", HashMap::new()).has_remote);
-        let named = safe("<img src=cid:a><p><img src='cid:b@x'>", HashMap::new()).named;
-        assert_eq!(named, HashSet::from(["a", "b@x"].map(str::to_owned)));
     }
 }

@@ -55,7 +55,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tables::Tables;
 
 /// Schema of the tables; part of the file's name.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 /// Memory that redb may use for pages in bytes: the hot inner pages of some ten million messages.
 const CACHE_BYTES: usize = 32 << 20;

@@ -45,8 +45,10 @@ pub struct Document {
     pub hidden: Vec<String>,
     /// The Message-ID; angle brackets around it do not count.
     pub message_id: Option<String>,
-    /// Names of the attachments.
+    /// Names of the attachments, of pictures in the text and of what attached messages carry.
     pub attachments: Vec<String>,
+    /// Whether there is what people call an attachment.
+    pub has_attachment: bool,
     /// Whether it is a self-test message.
     pub self_test: bool,
 }
@@ -86,7 +88,7 @@ pub(super) fn entry(fields: &Fields, document: &Document) -> TantivyDocument {
         document.message_id.as_deref().map(bare_message_id),
     );
     add_access(&mut entry, fields, document);
-    if !document.attachments.is_empty() {
+    if document.has_attachment {
         entry.add_text(fields.mark, MARK_ATTACHMENT);
     }
     if document.self_test {

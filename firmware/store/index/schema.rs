@@ -32,7 +32,7 @@ use tantivy::schema::{
 use super::tokenizer;
 
 /// Number of this schema, part of the folder's name; it grows with every change of what a search finds.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// Name of the column with the sequence number.
 pub(super) const SEQUENCE: &str = "sequence";

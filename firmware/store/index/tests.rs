@@ -57,6 +57,7 @@ fn office() -> Vec<Document> {
             from: supplier(),
             to: anna(),
             attachments: strings(&["Rechnung_2024-4711.pdf"]),
+            has_attachment: true,
             ..letter(
                 "Rechnung Nr. 4711",
                 "Sehr geehrte Frau Meier,\nanbei die Rechnung für März.",
@@ -114,6 +115,7 @@ fn office() -> Vec<Document> {
             from: supplier(),
             to: anna(),
             attachments: strings(&["Scan.PDF", "Übersicht März.xlsx"]),
+            has_attachment: true,
             ..letter("", "")
         },
         Document {
@@ -205,7 +207,7 @@ fn is_found(query: &Query, document: &Document, asker: &Asker) -> bool {
         Query::After(time) => document.sent_at >= *time,
         Query::LargerThan(size) => document.size_bytes > *size,
         Query::SmallerThan(size) => document.size_bytes < *size,
-        Query::HasAttachment => !document.attachments.is_empty(),
+        Query::HasAttachment => document.has_attachment,
         Query::MessageId(id) => document.message_id.as_deref() == Some(&format!("<{id}>")),
         Query::Number(number) => document.sequence == *number,
         Query::And(all) => all.iter().all(|one| is_found(one, document, asker)),
@@ -1042,6 +1044,7 @@ fn some_document() -> impl Strategy<Value = Document> {
         0..5i64,
         0..5i64,
         0..5u64,
+        any::<bool>(),
         prop::bool::weighted(0.1),
     )
         .prop_map(
@@ -1051,6 +1054,7 @@ fn some_document() -> impl Strategy<Value = Document> {
                 sent_at,
                 arrived_at,
                 size_bytes,
+                has_attachment,
                 self_test,
             )| {
                 let message_id = None;
@@ -1069,6 +1073,7 @@ fn some_document() -> impl Strategy<Value = Document> {
                     hidden,
                     message_id,
                     attachments,
+                    has_attachment,
                     self_test,
                 }
             },

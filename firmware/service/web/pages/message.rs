@@ -13,9 +13,9 @@ use crate::people::{Acting, Purpose};
 use archive::Digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use mail::MessagePart;
+use mail::{MessagePart, Standing};
 use maud::{Markup, html};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use store::Body;
 
 /// 64 MiB of a message are read into memory to show it; larger ones are handed out whole.
@@ -58,12 +58,11 @@ pub(in super::super) fn show(visit: &Visit, number: &str) -> Response {
             (Some(index), Some(safe)) if !wants_text => (frame(visit, opened, safe, index), "html"),
             _ => (text(&opened.bytes), "text"),
         };
-        let named = safe.map(|safe| safe.named).unwrap_or_default();
         let content = html! {
             (head(visit, opened))
             (tabs(visit, opened, tab, html_part.is_some()))
             (content)
-            (files(visit, opened, &parts, &named))
+            (files(visit, opened, &parts))
         };
         message_page(visit, opened, content)
     })
@@ -342,7 +341,7 @@ fn people_and_date(visit: &Visit, opened: &Opened) -> Markup {
 /// The message to be printed: its text and what it carries, without anything around it.
 fn printed(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Response {
     let words = visit.words;
-    let files = files_of(parts);
+    let files = standing(parts, Standing::Apart);
     let content = html! {
         p.deeds {
             button data-print hidden { (words.text("print")) }
@@ -439,14 +438,10 @@ fn text(bytes: &[u8]) -> Markup {
     html! { pre { (mail::read(bytes).body) } }
 }
 
-fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart], named: &HashSet<String>) -> Markup {
+fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
     let words = visit.words;
-    let shown = shown_in_text(parts);
-    let is_named = |part: &MessagePart| !part.is_attachment && named.contains(&part.content_id);
-    let is_shown = |(index, part): &(usize, &MessagePart)| {
-        is_named(part) && shown.iter().any(|(shown, _)| shown == index)
-    };
-    let (in_text, files): (Vec<_>, Vec<_>) = files_of(parts).into_iter().partition(is_shown);
+    let files = standing(parts, Standing::Apart);
+    let in_text = standing(parts, Standing::InText);
     let mut previews_left = PREVIEWS_MAX;
     html! {
         @if !files.is_empty() {
@@ -455,7 +450,6 @@ fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart], named: &HashSet<
                 @for (index, part) in files {
                     li {
                         (file_link(visit, opened, index, part))
-                        @if is_named(part) { span.quiet { (words.text("picture-in-text")) } }
                         @if is_previewed(part, &mut previews_left) {
                             (preview(visit, part, &format!("/message/{}/picture/{index}", opened.number)))
                         }
@@ -463,10 +457,33 @@ fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart], named: &HashSet<
                 }
             }
         }
+        (pictures_in_text(visit, opened, parts, &in_text))
+    }
+}
+
+/// Lists pictures that the text shows; the list is open when there are some that it cannot show.
+fn pictures_in_text(
+    visit: &Visit,
+    opened: &Opened,
+    parts: &[MessagePart],
+    in_text: &[(usize, &MessagePart)],
+) -> Markup {
+    let shown = shown_in_text(parts);
+    let is_shown = |index: usize| shown.iter().any(|(shown, _)| *shown == index);
+    let are_all_shown = in_text.iter().all(|(index, _)| is_shown(*index));
+    let count = [("count", in_text.len().into())];
+    html! {
         @if !in_text.is_empty() {
-            details.quiet {
-                summary { (words.filled("pictures-in-text", &[("count", in_text.len().into())])) }
-                ul.files { @for (index, part) in in_text { li { (file_link(visit, opened, index, part)) } } }
+            details.quiet open[!are_all_shown] {
+                summary { (visit.words.filled("pictures-in-text", &count)) }
+                ul.files {
+                    @for (index, part) in in_text {
+                        li {
+                            (file_link(visit, opened, *index, part))
+                            @if !is_shown(*index) { span.quiet { (visit.words.text("picture-in-text")) } }
+                        }
+                    }
+                }
             }
         }
     }
@@ -480,18 +497,19 @@ fn file_link(visit: &Visit, opened: &Opened, index: usize, part: &MessagePart) -
     }
 }
 
-/// Parts that are no text of the message, each with its number.
-fn files_of<'p, 'm>(parts: &'p [MessagePart<'m>]) -> Vec<(usize, &'p MessagePart<'m>)> {
-    let is_file = |part: &MessagePart| !part.is_text() || !part.name.is_empty();
-    let all = parts.iter().enumerate();
-    all.filter(|(_, part)| is_file(part)).collect()
+/// Gives the parts of one standing, each with its number.
+fn standing<'p, 'm>(
+    parts: &'p [MessagePart<'m>],
+    wanted: Standing,
+) -> Vec<(usize, &'p MessagePart<'m>)> {
+    let standings = mail::standings(parts);
+    let is_wanted = |(index, _): &(usize, _)| standings[*index] == wanted;
+    parts.iter().enumerate().filter(is_wanted).collect()
 }
 
 fn is_previewed(part: &MessagePart, left: &mut usize) -> bool {
-    // What HTML names by its id is mostly a logo, and stands in the text already.
-    let is_apart = part.is_attachment || part.content_id.is_empty();
     let is_small = part.size_bytes() <= PREVIEW_BYTES_MAX;
-    let is_shown = *left > 0 && is_apart && is_small && picture_type(part).is_some();
+    let is_shown = *left > 0 && is_small && picture_type(part).is_some();
     *left -= usize::from(is_shown);
     is_shown
 }
