@@ -5,6 +5,7 @@
 
 mod updates;
 
+use updates::Search;
 pub(crate) use updates::{FETCHED, PLACE};
 
 use crate::archive_disk::{self, ArchiveDiskError, Mounted};
@@ -152,7 +153,7 @@ struct Disks {
     note: Option<String>,
     /// The versions on the boot medium, once it was found and read.
     versions: Option<OwnVersions>,
-    sought_versions: bool,
+    search: Search,
     /// Whether some archive disk may lack the good version.
     follows: bool,
     /// Where updates are remembered.
@@ -178,7 +179,7 @@ impl Disks {
             network_trial: NetworkTrial::default(),
             note: None,
             versions: None,
-            sought_versions: false,
+            search: Search::default(),
             follows: false,
             updates_place: None,
         }

@@ -15,7 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use update::Release;
 use update::error::chain;
 
@@ -31,14 +31,41 @@ pub(crate) const FETCHED: &str = "/run/coffer/updates/fetched";
 /// Says where updates are remembered, while an archive is open.
 pub(crate) const PLACE: &str = "/run/coffer/updates-place";
 
+/// 10 seconds at least between two looks for the versions: a medium that is slow to fail is not asked all the time.
+const SEEK_EVERY: Duration = Duration::from_secs(10);
+
+/// The search for the versions on the boot medium, which may be read later when it could not be read at first.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    again_at: Option<Instant>,
+    told: String,
+}
+
+impl Search {
+    fn is_due(&self, now: Instant) -> bool {
+        self.again_at.is_none_or(|at| at <= now)
+    }
+
+    /// Takes note of a failure; tells whether it is another one than before.
+    fn failed(&mut self, error: &str, now: Instant) -> bool {
+        self.again_at = Some(now + SEEK_EVERY);
+        let is_news = self.told != error;
+        error.clone_into(&mut self.told);
+        is_news
+    }
+}
+
 impl Disks {
     /// Does what is due about versions.
     pub(super) fn look_after_versions(&mut self) -> io::Result<()> {
-        if self.versions.is_none() && !self.sought_versions && self.state.is_some() {
-            self.sought_versions = true;
-            if let Err(error) = self.find_versions() {
-                tracing::error!(error, "the versions of this box cannot be told");
-            }
+        let now = Instant::now();
+        if self.versions.is_none()
+            && self.state.is_some()
+            && self.search.is_due(now)
+            && let Err(error) = self.find_versions()
+            && self.search.failed(&error, now)
+        {
+            tracing::error!(error, "the versions of this box cannot be told");
         }
         self.keep_place();
         let round = self.round();
@@ -299,6 +326,25 @@ mod tests {
         let text = "MemTotal:  1000 kB\nMemAvailable:    812 kB\n";
         assert_eq!(available_in(text), Some(812 << 10));
         assert_eq!(available_in("MemTotal: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn versions_are_sought_until_they_are_found_and_each_failure_is_told_once() {
+        let start = Instant::now();
+        let mut search = Search::default();
+        for (second, is_due, error) in [
+            (0, true, Some(("no partition", true))),
+            (9, false, None),
+            (10, true, Some(("no partition", false))),
+            (60, true, Some(("input/output error", true))),
+            (61, false, None),
+        ] {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(search.is_due(now), is_due, "{second} s");
+            if let Some((error, is_news)) = error {
+                assert_eq!(search.failed(error, now), is_news, "{second} s");
+            }
+        }
     }
 
     #[test]
