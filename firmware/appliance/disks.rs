@@ -12,6 +12,7 @@ use crate::archive_disk::{self, ArchiveDiskError, Mounted};
 use crate::block_devices::{self, DISKS, Disk};
 use crate::content::Content;
 use crate::disk_messages::{self as messages, Answer, Request};
+use crate::guesses::Guesses;
 use crate::kernel::{self, MountFlags};
 use crate::network_settings::NetworkSettings;
 use crate::network_trial::NetworkTrial;
@@ -39,7 +40,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use update::gpt::{Guid, Partition};
 
@@ -56,9 +56,6 @@ const IDLE_MS: u16 = 60_000;
 
 /// 5 seconds for a page to say what it wants; nobody else is served meanwhile.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
-
-/// 2 seconds after a wrong code: 50 bits are never guessed at that pace.
-const WRONG_CODE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Variables of the firmware, where the boot loader says what it was started from.
 const VARIABLES: &str = "/sys/firmware/efi/efivars";
@@ -147,6 +144,8 @@ struct Disks {
     trouble: Option<String>,
     /// The clock's floor when the machine started.
     floor_s: u64,
+    /// Codes and keys that were wrong.
+    guesses: Guesses,
     /// A change of the network that nobody has confirmed yet.
     network_trial: NetworkTrial,
     /// What was written to the boot medium for people, or was tried to.
@@ -176,6 +175,7 @@ impl Disks {
             told: None,
             trouble: None,
             floor_s: 0,
+            guesses: Guesses::default(),
             network_trial: NetworkTrial::default(),
             note: None,
             versions: None,
@@ -663,15 +663,11 @@ impl Disks {
     }
 
     fn format(&mut self, wanted: &NewDisk, user: u32) -> Result<Answer, Refusal> {
-        self.scan(); // what is on it now is what counts
-        let state = self.state.as_ref().ok_or(Refusal::NoBootMedium)?;
-        let expected = state.record().claim_code().map(plain);
-        let is_right = expected.is_some_and(|expected| expected == plain(&wanted.claim_code));
         // The page of an open archive has asked who may do this.
-        if !is_right && user != workers::ARCHIVE_USER {
-            thread::sleep(WRONG_CODE_PAUSE);
-            return Err(Refusal::WrongClaimCode);
+        if user != workers::ARCHIVE_USER {
+            self.check_claim_code(&wanted.claim_code)?;
         }
+        self.scan(); // what is on it now is what counts
         let position = self
             .seen
             .iter()
@@ -715,6 +711,18 @@ impl Disks {
         }
     }
 
+    fn check_claim_code(&mut self, typed: &str) -> Result<(), Refusal> {
+        let state = self.state.as_ref().ok_or(Refusal::NoBootMedium)?;
+        let now = Instant::now();
+        self.guesses.allow(now)?;
+        let expected = state.record().claim_code().map(plain);
+        if expected.is_some_and(|expected| expected == plain(typed)) {
+            return Ok(());
+        }
+        self.guesses.was_wrong(now);
+        Err(Refusal::WrongClaimCode)
+    }
+
     /// Length of the shortest archive that is open.
     fn archive_sectors(&self) -> Option<u64> {
         let is_open = |disk: &Disk| self.mounted.iter().any(|it| it.disk == disk.name);
@@ -732,6 +740,7 @@ impl Disks {
     }
 
     fn unlock(&mut self, recovery_key: &str) -> Result<Answer, Refusal> {
+        self.guesses.allow(Instant::now())?;
         self.scan();
         self.failed.clear();
         let recovery = plain(recovery_key);
@@ -739,7 +748,7 @@ impl Disks {
         if opened.is_empty() {
             self.trouble = None; // a mistyped key is none
             self.failed.clear();
-            thread::sleep(WRONG_CODE_PAUSE);
+            self.guesses.was_wrong(Instant::now());
             return Err(Refusal::WrongRecoveryKey);
         }
         for uuid in &opened {

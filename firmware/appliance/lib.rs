@@ -21,6 +21,7 @@ mod disk_tools;
 mod disks;
 mod efi_partition;
 mod facts;
+mod guesses;
 mod interface;
 mod kernel;
 mod kernel_log;

@@ -207,6 +207,8 @@ pub enum Refusal {
     NoBootMedium,
     /// The recovery key opens none of the disks.
     WrongRecoveryKey,
+    /// Somebody has just typed a wrong code or key: the next one is looked at in a moment.
+    TooSoon,
     /// This field of the network's settings cannot be so.
     WrongNetwork(NetworkField),
     /// No change of the network waits to be confirmed, or no longer.

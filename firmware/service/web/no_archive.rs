@@ -252,6 +252,7 @@ pub(super) fn reason(words: &Words, refusal: &Refusal) -> String {
         Refusal::NotThisDisk => words.text("disk-not-this"),
         Refusal::NoBootMedium => words.text("disk-no-boot-medium"),
         Refusal::WrongRecoveryKey => words.text("unlock-wrong"),
+        Refusal::TooSoon => words.text("guess-too-soon"),
         Refusal::WrongNetwork(field) => words.text(match field {
             NetworkField::Hostname => "network-wrong-hostname",
             NetworkField::Address => "network-wrong-address",

@@ -136,6 +136,7 @@ unlock-title = Archivplatten öffnen
 unlock-hint = Es ist eine Archivplatte angeschlossen, deren Schlüssel dieses Gerät nicht hat.
 unlock-do = Öffnen
 unlock-wrong = Mit diesem Schlüssel geht keine der Platten auf.
+guess-too-soon = Gerade war ein Code oder Schlüssel falsch. Warten Sie zwei Sekunden und versuchen Sie es noch einmal.
 
 # Anmelden
 sign-in = Anmelden

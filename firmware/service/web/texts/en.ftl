@@ -136,6 +136,7 @@ unlock-title = Open archive disks
 unlock-hint = There is an archive disk whose key this box does not have.
 unlock-do = Open
 unlock-wrong = This key opens none of the disks.
+guess-too-soon = A code or key was wrong just now. Wait two seconds and try again.
 
 # Signing in
 sign-in = Sign in
