@@ -11,11 +11,13 @@ use crate::privileges::{self, capability};
 use crate::time_keeper::TimeKeeper;
 use crate::{report, workers};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt,
+};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -132,7 +134,12 @@ impl Network {
             if !known {
                 match self.bring_up(link.clone()) {
                     Ok(card) => self.cards.push(card),
-                    Err(error) => tracing::warn!(%error, "a network card cannot be used"),
+                    Err(error) if self.links.contains(link) => {
+                        tracing::debug!(card = link.name, %error, "it still cannot be used");
+                    }
+                    Err(error) => {
+                        tracing::warn!(card = link.name, %error, "a network card cannot be used");
+                    }
                 }
             }
         }
@@ -141,10 +148,7 @@ impl Network {
 
     fn bring_up(&self, link: Link) -> io::Result<Card> {
         self.route.link_up(link.index)?;
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 68))?;
-        setsockopt(&socket, sockopt::BindToDevice, &link.name.clone().into())?;
-        socket.set_broadcast(true)?;
-        socket.set_nonblocking(true)?;
+        let socket = socket_on(&link.name)?;
         let texts = network_settings::texts(&self.settings);
         let mut settings = NetworkSettings::read(&texts).unwrap_or_default();
         if !self.cards.is_empty() {
@@ -265,6 +269,16 @@ impl Network {
             }
         }
     }
+}
+
+/// Opens port 68 on one card. It belongs to the card before it has the port, which other cards have, too.
+fn socket_on(card: &str) -> io::Result<UdpSocket> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+    setsockopt(&socket, sockopt::BindToDevice, &card.into())?;
+    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, 68))?;
+    setsockopt(&socket, sockopt::Broadcast, &true)?;
+    Ok(socket.into())
 }
 
 /// The addresses by which this machine can be reached by others, IPv4 first.
