@@ -121,6 +121,8 @@ pub struct Hardware {
     pub disks: Vec<PathBuf>,
     /// Further options of `scripts/qemu`.
     pub options: Vec<String>,
+    /// Further options of QEMU.
+    pub parts: Vec<String>,
     _alone: Flock<File>,
 }
 
@@ -148,6 +150,7 @@ impl Hardware {
             image,
             disks: Vec::new(),
             options: Vec::new(),
+            parts: Vec::new(),
             _alone: alone,
         };
         for number in 1..=disks {
@@ -182,6 +185,8 @@ impl Hardware {
             arguments.extend(["--disk".to_owned(), disk.display().to_string()]);
         }
         arguments.extend(self.options.iter().cloned());
+        arguments.push("--".to_owned());
+        arguments.extend(self.parts.iter().cloned());
         Emulator {
             process: Process::start("env", &arguments, &self.folder.join("qemu.log")),
             console: RefCell::new(

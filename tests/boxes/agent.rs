@@ -40,6 +40,10 @@ workers() {
 while read -r line; do eval \"$line\"; echo .; done
 ";
 
+/// Freezes it, as a fault of the kernel would.
+const HANG: &str = "mkdir /agent/groups; mount -t cgroup2 none /agent/groups; mkdir /agent/groups/hung; \
+                    echo 1 > /agent/groups/hung/cgroup.procs; echo 1 > /agent/groups/hung/cgroup.freeze";
+
 /// 30 seconds for a command inside the box.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -49,20 +53,27 @@ pub(crate) struct Agent(PathBuf);
 impl Agent {
     /// Puts a version with the listener on the medium of a box that never started; none, and a word about it, without busybox.
     pub(crate) fn put_into(hardware: &mut Hardware) -> Option<Self> {
+        let agent = Self::beside(hardware)?;
+        let built = Version::built(&hardware.image);
+        Self::inside(&built).replaces_all_on(&hardware.folder.join("new.img"));
+        Some(agent)
+    }
+
+    /// A version with the listener inside.
+    pub(crate) fn inside(version: &Version) -> Version {
+        let with_agent = version.with_files(&files());
+        with_agent.started_with("rdinit=/agent/init")
+    }
+
+    /// Where a version with the listener is spoken to; none, and a word about it, without busybox.
+    pub(crate) fn beside(hardware: &mut Hardware) -> Option<Self> {
         if !Path::new(BUSYBOX).exists() {
             skip("a look inside the box: busybox-static is missing");
             return None;
         }
-        let built = Version::built(&hardware.image);
-        let with_agent = built
-            .with_files(&files())
-            .started_with("rdinit=/agent/init");
-        with_agent.replaces_all_on(&hardware.folder.join("new.img"));
         let socket = hardware.folder.join("agent.sock");
         let serial = format!("unix:{},server=on,wait=off", socket.display());
-        hardware
-            .options
-            .extend(["--", "-serial", &serial].map(str::to_owned));
+        hardware.parts.extend(["-serial".to_owned(), serial]);
         Some(Self(socket))
     }
 
@@ -82,6 +93,15 @@ impl Agent {
             .take_while(|line| line != ".")
             .map(|line| line + "\n")
             .collect()
+    }
+
+    /// Stops the first process, which no signal can, once it feeds the watchdog.
+    pub(crate) fn hang(&self) {
+        wait_for("the watchdog is on", || {
+            let open = self.run("for file in /proc/1/fd/*; do readlink $file; done");
+            open.contains("watchdog").then_some(())
+        });
+        self.run(HANG);
     }
 
     /// Process and name of each worker.

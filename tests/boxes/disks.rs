@@ -1,6 +1,6 @@
 //! Disks that go, come, fail or belong to somebody else.
 
-use crate::opened_disk::OpenedDisk;
+use crate::opened_disk::{OpenedDisk, place_on_disk};
 use crate::owner::Owner;
 use crate::results;
 use crate::sender::Sender;
@@ -138,5 +138,59 @@ fn pull_disks() {
             opened.archive().verify();
             assert_same(&opened.exported(), sender.accepted());
         }
+    }
+}
+
+/// 34 messages of 8 MiB: more than a volume holds, so that one is full, and read each month.
+const LARGE_MESSAGES: usize = 34;
+const LARGE_BYTES: usize = 8 << 20;
+
+/// The volume that is full then, and where it is damaged: blocks of 4 KiB, on the first and on the second disk.
+const FULL_VOLUME: &str = "volumes/00000001.vol";
+const DAMAGED_BLOCKS: [u64; 2] = [10_000, 40_000];
+
+/// Bytes that change on the disks themselves are found by the reading of each month, and mended from the other disk, whichever it is.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn damage_on_the_disks_is_found_and_mended() {
+    results::once("damaged disks", damage_disks);
+}
+
+fn damage_disks() {
+    let Some(mut hardware) = Hardware::new("box-damaged", 2) else {
+        return;
+    };
+    let emulated = hardware.start();
+    let mut owner = Owner::set_up(&emulated);
+    owner.add_disk(2);
+    owner.waits_for_second_disk("in step");
+    let mut sender = Sender::new();
+    sender.send_large(&emulated, LARGE_MESSAGES, LARGE_BYTES);
+    sender.send(&emulated, 5);
+    owner.waits_for_second_disk("in step");
+    emulated.power_off();
+    let keys = owner.recovery_keys().to_vec();
+    for ((disk, key), block) in hardware.disks.iter().zip(&keys).zip(DAMAGED_BLOCKS) {
+        let Some(at) = place_on_disk(&hardware.folder, disk, key, FULL_VOLUME, block) else {
+            return;
+        };
+        let file = File::options().write(true).open(disk).expect("a disk");
+        file.write_all_at(&[0x5a; 40], at).expect("written");
+    }
+    let later = run("date", &["-u", "-d", "+35 days", "+base=%Y-%m-%dT%H:%M:%S"]).text();
+    let clock = ["-rtc", later.trim()].map(str::to_owned);
+    hardware.parts.extend(clock);
+    let emulated = hardware.start();
+    emulated.says("mended from the other copy");
+    emulated.says("mended on the other copy");
+    owner.returns_to(&emulated);
+    owner.waits_for_second_disk("in step");
+    emulated.power_off();
+    for (disk, key) in hardware.disks.iter().zip(&keys) {
+        let Some(opened) = OpenedDisk::new(&hardware.folder, disk, key) else {
+            return;
+        };
+        opened.archive().verify();
+        assert_same(&opened.exported(), sender.accepted());
     }
 }

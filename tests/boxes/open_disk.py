@@ -6,7 +6,7 @@ that whoever has the disk and the sheet with the key needs nothing else. Deliber
 
     open_disk.py DISK RECOVERY_KEY OUT
 
-OUT becomes the file system of the archive, as a file with holes. Exit code 0: done, 1: the key opens nothing, 2: no archive disk.
+OUT becomes the file system of the archive, as a file with holes; said is where it begins on the disk, in bytes. Exit code 0: done, 1: the key opens nothing, 2: no archive disk.
 """
 
 import base64
@@ -132,6 +132,7 @@ def main(arguments):
         return 1
     with open(out, "wb") as file:
         copy_plain(disk, at, length, header["segments"]["0"], key, file)
+    print(at + int(header["segments"]["0"]["offset"]))
     return 0
 
 

@@ -1,5 +1,7 @@
 //! Who sends mail to a box and remembers what it said "yes" to.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -55,6 +57,30 @@ impl Sender {
         }
     }
 
+    /// Sends so many messages with an attachment that nothing makes smaller, of so many bytes each.
+    #[track_caller]
+    pub(crate) fn send_large(&mut self, emulated: &Emulator, count: usize, bytes: usize) {
+        let mut client = emulated.connect().expect("the box takes connections");
+        for number in 0..count {
+            let random = random_bytes(number as u64 + 1, bytes);
+            let encoded = STANDARD.encode(random);
+            let lines = encoded
+                .as_bytes()
+                .chunks(76)
+                .flat_map(|line| [line, b"\r\n"]);
+            let body = lines.collect::<Vec<_>>().concat();
+            let head = format!(
+                "From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: Large {number}\r\nMIME-Version: 1.0\r\n\
+                 Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            );
+            let message = [head.as_bytes(), &body].concat();
+            let whole = message.len();
+            let reply = client.send_in_chunks(SENDER, &[RECIPIENT], &message, whole);
+            let (_, digest) = reply.expect("an answer").stored();
+            self.accepted.insert(digest);
+        }
+    }
+
     /// Sends message after message until it is told to stop; what is refused comes again, as mail servers do.
     pub(crate) fn send_until(&mut self, smtp: SocketAddr, is_done: &AtomicBool) {
         while !is_done.load(Ordering::SeqCst) {
@@ -88,4 +114,15 @@ impl Sender {
             round => [format!("X-Round: {round}\r\n").as_bytes(), bytes].concat(),
         }
     }
+}
+
+/// Bytes without a pattern, the same each time (Marsaglia's xorshift of 64 bits).
+fn random_bytes(mut state: u64, count: usize) -> Vec<u8> {
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..count.div_ceil(8)).flat_map(|_| next()).collect()
 }

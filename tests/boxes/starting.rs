@@ -1,12 +1,13 @@
 //! What starts when a version, a medium or a disk does not.
 
+use crate::agent::Agent;
 use crate::opened_disk::OpenedDisk;
 use crate::owner::Owner;
 use crate::results;
 use crate::sender::Sender;
-use crate::version::{EfiPartition, Version};
+use crate::version::{EfiPartition, FurtherPartition, Version};
 use std::fs;
-use tests::{Hardware, assert_same};
+use tests::{Hardware, assert_same, board, missing, skip};
 use update::esp::{EntryName, Slot};
 
 /// What the kernel says when there is nothing that it could start.
@@ -40,6 +41,65 @@ fn leave_a_version() {
     emulated.power_off_when("https://10.0.2.15");
 }
 
+/// BOX.md, D: the watchdog counts for a version whose first process hangs.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_version_that_hangs_is_left() {
+    results::once("a version that hangs", leave_a_hanging_version);
+}
+
+fn leave_a_hanging_version() {
+    let Some(mut hardware) = Hardware::new("box-hangs", 0) else {
+        return;
+    };
+    let Some(agent) = Agent::beside(&mut hardware) else {
+        return;
+    };
+    let hangs = Agent::inside(&Version::built(&hardware.image).newer());
+    let mut medium = EfiPartition::of(&hardware.folder.join("new.img"));
+    medium.install(Slot::B, name("cf2+1-0.efi"), &hangs);
+    let emulated = hardware.start();
+    emulated.says("Coffer 99.0.0 ");
+    emulated.says("https://10.0.2.15");
+    agent.hang();
+    emulated.says("BdsDxe: starting"); // the firmware: the watchdog has restarted it
+    let mut medium = EfiPartition::of(&hardware.folder.join("boot.img"));
+    assert!(medium.names().contains(&"cf2+0-1.efi".to_owned()));
+    emulated.says(concat!("Coffer ", env!("CARGO_PKG_VERSION"), " "));
+    emulated.power_off_when("https://10.0.2.15");
+}
+
+/// BOX.md, J: versions on a further partition for them (XBOOTLDR) are counted as those on the EFI partition are.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_version_on_a_further_partition_is_counted_too() {
+    results::once(
+        "a version on a further partition",
+        leave_a_version_elsewhere,
+    );
+}
+
+fn leave_a_version_elsewhere() {
+    if let Some(why) = missing(&board(), &["sgdisk", "mkfs.fat", "mmd", "mcopy", "mdir"]) {
+        return skip(&format!("a version on a further partition: {why}"));
+    }
+    let Some(hardware) = Hardware::new("box-elsewhere", 0) else {
+        return;
+    };
+    let built = Version::built(&hardware.image);
+    let panics = built.newer().started_with(NOTHING_TO_START);
+    let medium = hardware.folder.join("new.img");
+    let further = FurtherPartition::add_to(&medium);
+    further.put(&hardware.folder, &medium, "cf2+2-0.efi", &panics);
+    let emulated = hardware.start();
+    for counted in ["cf2+1-1.efi", "cf2+0-2.efi"] {
+        emulated.says("Kernel panic");
+        let names = further.names(&hardware.folder.join("boot.img"));
+        assert!(names.contains(counted), "{counted} in {names}");
+    }
+    emulated.power_off_when("https://10.0.2.15");
+}
+
 /// BOX.md, O: when no version has tries left, the newest starts all the same.
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
@@ -54,6 +114,7 @@ fn start_without_tries() {
     let mut medium = EfiPartition::of(&hardware.folder.join("new.img"));
     let built = Version::built(&hardware.image);
     let newer = built.newer().started_with("loglevel=7");
+    medium.remove(Slot::Recovery);
     medium.remove(Slot::A);
     medium.install(Slot::A, name("cf1+0-3.efi"), &built);
     medium.install(Slot::B, name("cf2+0-3.efi"), &newer);

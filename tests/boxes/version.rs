@@ -2,10 +2,12 @@
 //!
 //! Source of the layout: PE format, "COFF File Header", "Section Table".
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use tests::{Folder, run};
 use update::esp::{self, EntryName, Medium, Slot};
 
 /// Where the EFI partition lies in an image, in bytes: as `image/disk.rs` says.
@@ -51,14 +53,8 @@ impl Version {
         let named = [RELEASE.as_bytes(), b"\0"].concat();
         let at = position(&files, &named).expect("such a file") + named.len();
         let text = &files[at.next_multiple_of(4)..];
-        let end = position(text, b"\nCOMMIT=").expect("its last line") + 1;
-        let lines = text[..end].iter().chain(
-            text[end..]
-                .split_inclusive(|it| *it == b'\n')
-                .next()
-                .expect("a line"),
-        );
-        String::from_utf8(lines.copied().collect()).expect("text")
+        let lines = text.split_inclusive(|byte| *byte == b'\n').take(4);
+        String::from_utf8(lines.flatten().copied().collect()).expect("text")
     }
 
     /// The same with another file in the place of one of its own: what the kernel unpacks later holds.
@@ -239,5 +235,86 @@ impl Medium for EfiPartition {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+/// A partition for further versions, of the kind that the boot loader looks at beside its own (UAPI Boot Loader Specification, XBOOTLDR).
+pub(crate) struct FurtherPartition {
+    /// Where it lies on the medium, in bytes.
+    at: u64,
+}
+
+impl FurtherPartition {
+    const BYTES: u64 = 96 << 20;
+
+    /// Makes room for it behind all others.
+    pub(crate) fn add_to(medium: &Path) -> Self {
+        let file = File::options().write(true).open(medium).expect("a medium");
+        let length = file.metadata().expect("a medium").len();
+        file.set_len(length + Self::BYTES + (4 << 20))
+            .expect("room");
+        let first = (length + (1 << 20)).next_multiple_of(1 << 20);
+        let place = format!("0:{}:+{}", first / 512, Self::BYTES / 512 - 1);
+        let medium = medium.as_os_str();
+        let moved = run("sgdisk", &["-e".as_ref(), medium]);
+        moved.ok();
+        run(
+            "sgdisk",
+            &[
+                "-n".as_ref(),
+                place.as_ref(),
+                "-t".as_ref(),
+                "0:ea00".as_ref(),
+                medium,
+            ],
+        )
+        .ok();
+        Self { at: first }
+    }
+
+    /// Puts a version on it, and nothing else.
+    pub(crate) fn put(&self, folder: &Folder, medium: &Path, name: &str, version: &Version) {
+        let file_system = folder.join("further");
+        let made = File::create(&file_system).and_then(|it| it.set_len(Self::BYTES));
+        made.expect("room");
+        let file_system = file_system.as_os_str();
+        run(
+            "mkfs.fat",
+            &[
+                "-F".as_ref(),
+                "32".as_ref(),
+                "-s".as_ref(),
+                "1".as_ref(),
+                file_system,
+            ],
+        )
+        .ok();
+        let version = folder.write("further.efi", &version.0);
+        let target = format!("::/EFI/Linux/{name}");
+        let option = OsStr::new("-i");
+        run(
+            "mmd",
+            &[
+                option,
+                file_system,
+                "::/EFI".as_ref(),
+                "::/EFI/Linux".as_ref(),
+            ],
+        )
+        .ok();
+        run(
+            "mcopy",
+            &[option, file_system, version.as_os_str(), target.as_ref()],
+        )
+        .ok();
+        let bytes = fs::read(file_system).expect("a file system");
+        let medium = File::options().write(true).open(medium).expect("a medium");
+        medium.write_all_at(&bytes, self.at).expect("written");
+    }
+
+    /// Names of what is on it.
+    pub(crate) fn names(&self, medium: &Path) -> String {
+        let place = format!("{}@@{}", medium.display(), self.at);
+        run("mdir", &["-b", "-i", &place, "::/EFI/Linux"]).text()
     }
 }

@@ -15,10 +15,6 @@ const UDP_PORTS: [&str; 2] = ["68", "5353"];
 /// 5 seconds, within which a worker that died is there again.
 const BACK_IN: Duration = Duration::from_secs(5);
 
-/// Stops the first process, which no signal can.
-const HANG: &str = "mkdir /agent/groups; mount -t cgroup2 none /agent/groups; mkdir /agent/groups/hung; \
-                    echo 1 > /agent/groups/hung/cgroup.procs; echo 1 > /agent/groups/hung/cgroup.freeze";
-
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
 fn workers_that_die_are_back_and_a_machine_that_hangs_restarts() {
@@ -50,7 +46,7 @@ fn kill_workers() {
     owner.signs_in();
     wait_for("mail after all", || emulated.connect().ok());
     sender.send(&emulated, 5);
-    agent.run(HANG);
+    agent.hang();
     emulated.says("BdsDxe: starting"); // the firmware: what stood on the console before is passed over
     emulated.says("takes mail");
     sender.send(&emulated, 1);

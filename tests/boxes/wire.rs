@@ -1,0 +1,266 @@
+//! The other end of a second cable of the box: a neighbour in a network without DHCP, who speaks Ethernet himself and tries every port.
+//!
+//! The emulator hands each frame over as a UDP datagram, so no rights are needed. Sources: RFC 826 (ARP), 791 (IPv4), 9293 (TCP), 768 (UDP), 792 (ICMP).
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+use tests::{Hardware, PATIENCE};
+
+/// Hardware addresses of the box's second card, and of the neighbour.
+const BOX_CARD: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x57];
+const OUR_CARD: [u8; 6] = [0x52, 0x54, 0, 0xfe, 0xfe, 1];
+
+/// In the network that cards are in by themselves (RFC 3927), at a place that no card chooses by itself.
+const OUR_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 255, 7);
+
+/// The port that we ask from.
+const OUR_PORT: u16 = 40_000;
+
+const ETHER_IPV4: u16 = 0x0800;
+const ETHER_ARP: u16 = 0x0806;
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const MDNS: u16 = 5353;
+
+const TCP_SYN: u8 = 2;
+const TCP_RST: u8 = 4;
+const TCP_ACK: u8 = 16;
+
+/// 64 ports are asked at once: the box answers all of them before its card has to drop any.
+const ASKED_AT_ONCE: usize = 64;
+
+/// Half a second without an answer, and a port is asked again; 3 seconds, and a UDP port is taken by somebody: the kernel says of five others within that time that they are not.
+const ANSWER: Duration = Duration::from_millis(500);
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// A frame and more.
+const FRAME_BYTES_MAX: usize = 2048;
+
+/// The cable.
+pub(crate) struct Wire {
+    socket: UdpSocket,
+    /// Where the emulator takes frames.
+    emulator: SocketAddr,
+    /// What the box calls itself, once it was heard.
+    address: Ipv4Addr,
+}
+
+/// What the box sent.
+struct Packet {
+    protocol: u8,
+    from: Ipv4Addr,
+    bytes: Vec<u8>,
+}
+
+impl Wire {
+    /// Gives a computer that is off a second card, and takes the other end of its cable.
+    pub(crate) fn plug_into(hardware: &mut Hardware) -> Self {
+        let bind = || UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let (socket, theirs) = (bind(), bind());
+        let emulator = theirs.local_addr().expect("a port");
+        drop(theirs);
+        let ours = socket.local_addr().expect("a port");
+        let card: Vec<_> = BOX_CARD.iter().map(|byte| format!("{byte:02x}")).collect();
+        hardware.parts.extend([
+            "-netdev".to_owned(),
+            format!("socket,id=wire,udp={ours},localaddr={emulator}"),
+            "-device".to_owned(),
+            format!("virtio-net-pci,netdev=wire,mac={}", card.join(":")),
+        ]);
+        Self {
+            socket,
+            emulator,
+            address: Ipv4Addr::UNSPECIFIED,
+        }
+    }
+
+    /// Waits until the box announces itself under an address that it gave itself, since nobody else does here.
+    #[track_caller]
+    pub(crate) fn hears_the_box(&mut self) -> Ipv4Addr {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let Some(packet) = self.receive() else {
+                continue;
+            };
+            let is_announced = packet.protocol == UDP && half(&packet.bytes, 0) == MDNS;
+            if is_announced && packet.from.is_link_local() {
+                self.address = packet.from;
+                return self.address;
+            }
+        }
+        panic!("the box never announces itself");
+    }
+
+    /// The TCP ports that somebody listens at: each of the 65,535 is asked until it answers.
+    #[track_caller]
+    pub(crate) fn open_tcp_ports(&self) -> BTreeSet<u16> {
+        let began = Instant::now();
+        let mut left: BTreeSet<u16> = (1..=u16::MAX).collect();
+        let mut open = BTreeSet::new();
+        while !left.is_empty() {
+            assert!(began.elapsed() < PATIENCE, "no answer from: {left:?}");
+            let asked: Vec<u16> = left.iter().copied().take(ASKED_AT_ONCE).collect();
+            for port in &asked {
+                self.send(TCP, &self.segment(*port, 1, TCP_SYN));
+            }
+            let asked_at = Instant::now();
+            while asked.iter().any(|port| left.contains(port)) && asked_at.elapsed() < ANSWER {
+                let Some((port, flags)) = self.receive().and_then(|it| tcp_answer(&it)) else {
+                    continue;
+                };
+                if left.remove(&port) && flags & TCP_RST == 0 {
+                    open.insert(port);
+                    self.send(TCP, &self.segment(port, 2, TCP_RST));
+                }
+            }
+        }
+        open
+    }
+
+    /// Of these UDP ports those that nobody says to be unreachable.
+    pub(crate) fn open_udp_ports(&self, ports: &[u16]) -> BTreeSet<u16> {
+        let is_open = |port: &u16| {
+            let asked_at = Instant::now();
+            self.send(UDP, &self.datagram(*port));
+            while asked_at.elapsed() < SILENCE {
+                if self.receive().and_then(|it| unreachable(&it)) == Some(*port) {
+                    return false;
+                }
+            }
+            true
+        };
+        ports.iter().copied().filter(is_open).collect()
+    }
+
+    /// The next IPv4 packet of the box, if one comes soon; questions for our card are answered on the way.
+    fn receive(&self) -> Option<Packet> {
+        self.socket
+            .set_read_timeout(Some(ANSWER))
+            .expect("a socket");
+        let mut frame = [0; FRAME_BYTES_MAX];
+        let length = match self.socket.recv(&mut frame) {
+            Ok(length) => length,
+            Err(_) => return None, // nothing yet, or the emulator does not listen yet
+        };
+        let frame = &frame[..length];
+        if length < 34 || frame[6..12] != BOX_CARD {
+            return None;
+        }
+        match half(frame, 12) {
+            ETHER_ARP => self.answer_arp(&frame[14..]),
+            ETHER_IPV4 => return packet(&frame[14..]),
+            _ => {}
+        }
+        None
+    }
+
+    /// Says where we are to the box that asks.
+    fn answer_arp(&self, question: &[u8]) {
+        let asks_for_us = half(question, 6) == 1
+            && question.len() >= 28
+            && question[24..28] == OUR_ADDRESS.octets();
+        if !asks_for_us {
+            return;
+        }
+        let mut answer = question[..6].to_vec();
+        answer.extend([0, 2]);
+        answer.extend(OUR_CARD);
+        answer.extend(OUR_ADDRESS.octets());
+        answer.extend(&question[8..18]);
+        self.send_frame(ETHER_ARP, &answer);
+    }
+
+    fn send(&self, protocol: u8, payload: &[u8]) {
+        let length = (20 + payload.len()) as u16;
+        let mut header = vec![0x45, 0];
+        header.extend(length.to_be_bytes());
+        header.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+        header.extend(OUR_ADDRESS.octets());
+        header.extend(self.address.octets());
+        let sum = checksum(&header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        self.send_frame(ETHER_IPV4, &[&header, payload].concat());
+    }
+
+    fn send_frame(&self, kind: u16, bytes: &[u8]) {
+        let mut frame = [&BOX_CARD[..], &OUR_CARD, &kind.to_be_bytes(), bytes].concat();
+        frame.resize(frame.len().max(60), 0);
+        let sent = self.socket.send_to(&frame, self.emulator);
+        sent.expect("the emulator runs");
+    }
+
+    /// A TCP segment without data.
+    fn segment(&self, port: u16, sequence: u32, flags: u8) -> Vec<u8> {
+        let mut segment = Vec::new();
+        segment.extend(OUR_PORT.to_be_bytes());
+        segment.extend(port.to_be_bytes());
+        segment.extend(sequence.to_be_bytes());
+        segment.extend([0; 4]);
+        segment.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        self.seal(segment, TCP, 16)
+    }
+
+    fn datagram(&self, port: u16) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        for number in [OUR_PORT, port, 8, 0] {
+            datagram.extend(number.to_be_bytes());
+        }
+        self.seal(datagram, UDP, 6)
+    }
+
+    /// Puts in the checksum, which covers both addresses, too.
+    fn seal(&self, mut payload: Vec<u8>, protocol: u8, at: usize) -> Vec<u8> {
+        let mut covered = Vec::new();
+        covered.extend(OUR_ADDRESS.octets());
+        covered.extend(self.address.octets());
+        covered.extend([0, protocol]);
+        covered.extend((payload.len() as u16).to_be_bytes());
+        covered.extend(&payload);
+        payload[at..at + 2].copy_from_slice(&checksum(&covered).to_be_bytes());
+        payload
+    }
+}
+
+/// What an IPv4 packet brings.
+fn packet(bytes: &[u8]) -> Option<Packet> {
+    let header = usize::from(bytes[0] & 15) * 4;
+    let length = usize::from(half(bytes, 2));
+    let from: [u8; 4] = bytes.get(12..16)?.try_into().ok()?;
+    Some(Packet {
+        protocol: bytes[9],
+        from: from.into(),
+        bytes: bytes.get(header..length)?.to_vec(),
+    })
+}
+
+/// The port that answers us, and how.
+fn tcp_answer(packet: &Packet) -> Option<(u16, u8)> {
+    let is_answer = packet.protocol == TCP && packet.bytes.len() >= 20;
+    let flags = is_answer.then(|| packet.bytes[13])?;
+    let is_ours = half(&packet.bytes, 2) == OUR_PORT && flags & (TCP_RST | TCP_ACK) != 0;
+    is_ours.then(|| (half(&packet.bytes, 0), flags))
+}
+
+/// The UDP port that an ICMP packet calls unreachable: it brings back the header of what we sent.
+fn unreachable(said: &Packet) -> Option<u16> {
+    let is_unreachable = said.protocol == ICMP && said.bytes.get(..2) == Some(&[3, 3]);
+    let ours = is_unreachable.then(|| said.bytes.get(8 + 20..))??;
+    (half(ours, 0) == OUR_PORT).then(|| half(ours, 2))
+}
+
+fn half(bytes: &[u8], at: usize) -> u16 {
+    let pair = bytes.get(at..at + 2).unwrap_or_default();
+    pair.try_into().map_or(0, u16::from_be_bytes)
+}
+
+/// The checksum of the internet (RFC 1071).
+fn checksum(bytes: &[u8]) -> u16 {
+    let pairs = bytes.chunks(2);
+    let sum: u32 = pairs
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+        .sum();
+    let folded = (sum >> 16) + (sum & 0xffff);
+    !((folded >> 16) + folded) as u16
+}
