@@ -214,20 +214,26 @@ impl Archive {
             .into_iter()
             .chain(arguments.iter().copied())
             .collect();
-        let log = self.0.with_extension("serve.log");
-        let process = self.start("serve", &arguments, &log);
-        let mut said = Vec::new();
-        loop {
-            match process.next_line() {
-                Some(line) if line == "ready" => return Serving { process, said },
-                Some(line) => said.push(line),
-                None => panic!(
-                    "serve did not become ready: {}",
-                    fs::read_to_string(log).unwrap_or_default()
-                ),
-            }
-        }
+        self.serve_without_doors(&arguments)
     }
+
+    /// As [`serve`](Self::serve), by no port but those that are asked for.
+    #[track_caller]
+    pub fn serve_without_doors(&self, arguments: &[&dyn AsRef<OsStr>]) -> Serving {
+        let log = self.0.with_extension("serve.log");
+        Serving::once_ready(self.start("serve", arguments, &log), &log)
+    }
+}
+
+/// Starts the edge of that name, with a folder of its own beside that of its keeper's socket, and waits until it is ready.
+#[track_caller]
+pub fn edge(name: &str, keeper: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Serving {
+    let own = keeper.with_extension(name);
+    fs::create_dir_all(&own).expect("a folder");
+    let head: [&dyn AsRef<OsStr>; 6] = [&"edge", &name, &"--keeper", &keeper, &"--own", &own];
+    let all: Vec<_> = head.into_iter().chain(arguments.iter().copied()).collect();
+    let log = own.with_extension("log");
+    Serving::once_ready(Process::start(binary(), &all, &log), &log)
 }
 
 fn read_hit(line: &str) -> Hit {
@@ -252,6 +258,26 @@ pub struct Serving {
 }
 
 impl Serving {
+    #[track_caller]
+    fn once_ready(process: Process, log: &Path) -> Self {
+        let mut said = Vec::new();
+        loop {
+            match process.next_line() {
+                Some(line) if line == "ready" => return Self { process, said },
+                Some(line) => said.push(line),
+                None => panic!(
+                    "it did not become ready: {}",
+                    fs::read_to_string(log).unwrap_or_default()
+                ),
+            }
+        }
+    }
+
+    /// Waits until it ends by itself and gives the exit code.
+    pub fn wait(mut self) -> Option<i32> {
+        self.process.wait()
+    }
+
     /// Gives what it said after `name: ` when it started.
     #[track_caller]
     pub fn said(&self, name: &str) -> &str {

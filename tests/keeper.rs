@@ -2,10 +2,12 @@
 //! loses nothing that was acknowledged when it is killed.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 use tests::{
-    Archive, Folder, digest_of, files_under, office, read_samples, skip, theme, verify_export,
-    wait_for,
+    Archive, Folder, Page, Serving, digest_of, edge, files_under, office, read_samples, skip,
+    theme, verify_export, wait_for,
 };
 
 /// Messages that are in the archive before the keeper is killed under an import.
@@ -223,4 +225,73 @@ fn commands_after_a_killed_keeper_work_alone() {
     );
     assert!(!files_under(&folder.join("eml")).is_empty());
     archive.serve(&[]).stop();
+}
+
+/// Nobody's user.
+const STRANGER: &str = "4294967294";
+
+#[test]
+fn the_door_for_mail_brings_mail_and_reads_none() {
+    let folder = Folder::new("mail-edge");
+    let edges = folder.join("edges");
+    fs::create_dir(&edges).expect("a folder");
+    let archive = Archive::at(folder.join("data"));
+    let user = nix::unistd::getuid().to_string();
+    let users: [&dyn AsRef<OsStr>; 4] = [&"--mail-user", &user, &"--page-user", &STRANGER];
+    let keeper = serve_edges(&archive, &edges, &users);
+    let mail = edge("mail", &edges, &[&"--smtp", &"127.0.0.1:0"]);
+    let mut client = mail.connect();
+    let mut large = b"From: a@x.example\r\nSubject: large\r\n\r\n".to_vec();
+    large.extend(b"Zwetschgenkuchen\r\n".repeat(120_000));
+    for message in [
+        &b"From: a@x.example\r\nSubject: small\r\n\r\nx\r\n"[..],
+        &large,
+    ] {
+        let sent = client.send("a@x.example", &["b@x.example"], message);
+        let (number, digest) = sent.expect("a reply").stored();
+        assert!(archive.show(number) == message);
+        assert_eq!(digest, digest_of(message));
+    }
+    // Whoever has taken it over finds a keeper that tells him nothing.
+    fs::write(edges.join("identity"), "").expect("written");
+    let asked = Archive::at(&edges).try_run("search", &[&"kuchen"]);
+    asked.failed(2, &["nothing for an edge"]);
+    let stranger = serve_edges(
+        &Archive::at(folder.join("other")),
+        &folder.join("strangers"),
+        &[&"--mail-user", &STRANGER, &"--page-user", &STRANGER],
+    );
+    let strangers = Archive::at(folder.join("strangers"));
+    fs::write(strangers.path().join("identity"), "").expect("written");
+    assert_ne!(strangers.try_run("stats", &[]).code, Some(0));
+    stranger.stop();
+    keeper.kill();
+    assert_ne!(mail.wait(), Some(0), "it ends with its keeper");
+}
+
+#[test]
+fn the_page_as_a_process_of_its_own_asks_the_keeper() {
+    let folder = Folder::new("page-edge");
+    let edges = folder.join("edges");
+    let archive = Archive::at(folder.join("data"));
+    let user = nix::unistd::getuid().to_string();
+    let users: [&dyn AsRef<OsStr>; 4] = [&"--mail-user", &STRANGER, &"--page-user", &user];
+    let keeper = serve_edges(&archive, &edges, &users);
+    let web = edge("page", &edges, &[&"--web", &"127.0.0.1:0"]);
+    let Some(page) = Page::new(&folder, &archive, &web) else {
+        return;
+    };
+    page.claim(&keeper);
+    assert!(page.sign_in());
+    assert!(page.get("/state").contains("<main"));
+    web.stop();
+    keeper.stop();
+}
+
+/// Serves an archive for edges alone.
+fn serve_edges(archive: &Archive, edges: &Path, users: &[&dyn AsRef<OsStr>]) -> Serving {
+    fs::create_dir_all(edges).expect("a folder");
+    let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&"--edges", &edges];
+    arguments.extend(users);
+    archive.serve_without_doors(&arguments)
 }

@@ -13,7 +13,7 @@ mod self_signed;
 mod small_disk;
 mod smtp_client;
 
-pub use archive::{Archive, Hit, Serving, coffer, digest_of, verify_export};
+pub use archive::{Archive, Hit, Serving, coffer, digest_of, edge, verify_export};
 pub use emulator::{Emulator, Hardware, alone, board, build_image, missing, other_board, top};
 pub use folder::Folder;
 pub use page::Page;

@@ -291,8 +291,8 @@ impl Machine {
     fn ended(&mut self, worker: &Worker, how: &str) {
         if worker.role == Role::Archive {
             self.in_use = None;
-            self.facts.archive_ended();
         }
+        self.facts.ended(worker.role);
         self.say(&format!("{} ended: {how}", worker.terms.name));
     }
 
@@ -336,14 +336,17 @@ impl Machine {
                 && self.supervisor.has_process(place)
                 && self.ears[place].hostname != self.hostname;
             let has_to_end = worker.role == Role::Archive && other_place || other_name;
-            let waits = worker.role == Role::Archive && !self.is_off(Role::Waiting)
-                || worker.role == Role::Waiting && !self.is_off(Role::Archive);
+            let waits = match worker.role {
+                Role::Mail | Role::Page => !self.is_off(Role::Waiting),
+                Role::Waiting => !self.is_off(Role::Mail) || !self.is_off(Role::Page),
+                _ => false,
+            };
             let wanted = self.facts.meets(worker.needs) && !has_to_end && !waits;
             self.supervisor.want(place, wanted);
         }
     }
 
-    /// Both of those that take mail want the same ports.
+    /// Those with doors want the same ports.
     fn is_off(&self, role: Role) -> bool {
         let place = TABLE.iter().position(|worker| worker.role == role);
         place.is_none_or(|place| !self.supervisor.has_process(place))
@@ -514,6 +517,9 @@ fn make_folders() -> io::Result<()> {
         ("network", workers::NETWORK_USER),
         ("waiting", workers::WAITING_USER),
         ("updates", workers::UPDATES_USER),
+        ("keeper", workers::ARCHIVE_USER),
+        ("mail", workers::MAIL_USER),
+        ("page", workers::PAGE_USER),
     ] {
         let folder = Path::new("/run/coffer").join(name);
         fs::create_dir_all(&folder)?;

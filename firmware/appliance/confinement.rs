@@ -119,6 +119,9 @@ pub(crate) const INTERNET_AND_LINKS: [i32; 4] = [
     libc::AF_NETLINK,
 ];
 
+/// As `INTERNET_AND_LINKS`, for who speaks to nobody outside the machine.
+pub(crate) const LINKS: [i32; 2] = [libc::AF_UNIX, libc::AF_NETLINK];
+
 /// What ends the process that asks for it.
 const HOSTILE: [i64; 20] = [
     libc::SYS_execve,

@@ -346,7 +346,7 @@ impl Disks {
 
     /// Sets the network on trial; only the page of an open archive knows who may.
     fn set_network(&mut self, wanted: NetworkTexts, user: u32) -> Result<Answer, Refusal> {
-        only_the_archive(user)?;
+        only_the_page(user)?;
         NetworkSettings::read(&wanted).map_err(Refusal::WrongNetwork)?;
         let handed_on = self.hand_on_network(&wanted);
         handed_on.map_err(|error| Refusal::Failed(error.to_string()))?;
@@ -355,7 +355,7 @@ impl Disks {
     }
 
     fn confirm_network(&mut self, user: u32) -> Result<Answer, Refusal> {
-        only_the_archive(user)?;
+        only_the_page(user)?;
         let state = self.state.as_mut().ok_or(Refusal::NoBootMedium)?;
         let confirmed = self.network_trial.confirm(Instant::now());
         let lines = network_settings::lines(&confirmed.ok_or(Refusal::NothingToConfirm)?);
@@ -582,7 +582,7 @@ impl Disks {
             let user = getsockopt(&stream, PeerCredentials)?.uid();
             let known = [
                 0,
-                workers::ARCHIVE_USER,
+                workers::PAGE_USER,
                 workers::WAITING_USER,
                 workers::UPDATES_USER,
             ];
@@ -620,7 +620,7 @@ impl Disks {
 
     /// A piece of a log; only the page of an open archive knows who may see it.
     fn log(&self, kind: LogKind, offset: u64, user: u32) -> Result<Answer, Refusal> {
-        only_the_archive(user)?;
+        only_the_page(user)?;
         let folder = match kind {
             LogKind::SinceStart => boot::LOG.to_owned(),
             // It is on the disk that leads.
@@ -664,7 +664,7 @@ impl Disks {
 
     fn format(&mut self, wanted: &NewDisk, user: u32) -> Result<Answer, Refusal> {
         // The page of an open archive has asked who may do this.
-        if user != workers::ARCHIVE_USER {
+        if user != workers::PAGE_USER {
             self.check_claim_code(&wanted.claim_code)?;
         }
         self.scan(); // what is on it now is what counts
@@ -809,7 +809,7 @@ fn count_start(state: &mut StatePartition) -> io::Result<()> {
 
 /// Tells PID 1 that somebody wants the machine to end; only the page of an open archive knows who may.
 fn end(how: MachineEnd, user: u32) -> Result<Answer, Refusal> {
-    only_the_archive(user)?;
+    only_the_page(user)?;
     let how = match how {
         MachineEnd::Restart => "restart",
         MachineEnd::PowerOff => "power off",
@@ -819,9 +819,9 @@ fn end(how: MachineEnd, user: u32) -> Result<Answer, Refusal> {
 }
 
 /// Whoever asks without an archive is not signed in.
-fn only_the_archive(user: u32) -> Result<(), Refusal> {
+fn only_the_page(user: u32) -> Result<(), Refusal> {
     match user {
-        workers::ARCHIVE_USER => Ok(()),
+        workers::PAGE_USER => Ok(()),
         _ => Err(Refusal::Failed("nobody is signed in".to_owned())),
     }
 }

@@ -13,10 +13,12 @@
 //! | archive | `claim code` | as above |
 //! | archive | `new password` | of whom, and which; it was asked for on the boot medium |
 //! | archive | `claimed` | somebody has claimed the archive |
-//! | archive | `ready` | mail is taken |
-//! | archive | `proofs` | what it lacks while a version is on trial (`versions`) |
-//! | archive | `window` | the hour in which updates are installed, and how far people's clocks are ahead of UTC, in seconds |
-//! | archive | `exports` | how many are under way |
+//! | archive | `ready` | edges may come |
+//! | mail | `ready` | mail is taken |
+//! | page | `ready` | the page answers |
+//! | page | `proofs` | what it lacks while a version is on trial (`versions`) |
+//! | page | `window` | the hour in which updates are installed, and how far people's clocks are ahead of UTC, in seconds |
+//! | page | `exports` | how many are under way |
 //!
 //! All else is of no concern to PID 1: a worker cannot make it do more than this table says.
 
@@ -46,8 +48,8 @@ pub(crate) struct Facts {
     pub(crate) notes: Vec<(&'static str, String)>,
     /// A password was made anew since this was last set to no.
     pub(crate) was_reset: bool,
-    /// The archive takes mail.
-    is_ready: bool,
+    /// Those of archive, mail and page that have said that they are ready, since they were started.
+    ready: Vec<Role>,
 }
 
 /// Where the archive is.
@@ -86,9 +88,9 @@ impl Facts {
                 let trouble = (!value.is_empty()).then(|| value.to_owned());
                 self.status.troubles = trouble.into_iter().collect();
             }
-            (Role::Archive, "proofs") => self.note(versions::PROOFS, value),
-            (Role::Archive, "window") => self.note(updates::WINDOW, value),
-            (Role::Archive, "exports") => self.note(updates::EXPORTS, value),
+            (Role::Page, "proofs") => self.note(versions::PROOFS, value),
+            (Role::Page, "window") => self.note(updates::WINDOW, value),
+            (Role::Page, "exports") => self.note(updates::EXPORTS, value),
             (Role::Archive, "new password") => {
                 self.status.new_password = Some(value.to_owned());
                 self.was_reset = true;
@@ -97,16 +99,18 @@ impl Facts {
                 self.status.claim_code = None;
                 self.was_claimed = true;
             }
-            (Role::Archive, "ready") => {
-                self.is_ready = true;
-                "takes mail".clone_into(&mut self.status.archive);
+            (Role::Archive | Role::Mail | Role::Page, "ready") => {
+                self.ready.push(role);
+                if role == Role::Mail {
+                    "takes mail".clone_into(&mut self.status.archive);
+                }
             }
             _ => {}
         }
     }
 
     fn archive_changed(&mut self) {
-        self.is_ready = false;
+        self.ready.clear();
         let state = match &self.archive {
             Archive::At(_) => {
                 // The archive knows whether somebody has claimed it.
@@ -129,19 +133,26 @@ impl Facts {
         match needs {
             Needs::Nothing => true,
             Needs::Archive => matches!(self.archive, Archive::At(_)),
+            Needs::Keeper => self.meets(Needs::Archive) && self.is_ready(Role::Archive),
             Needs::NoArchive => self.archive == Archive::Absent,
         }
     }
 
-    /// Tells that the archive's process has ended.
-    pub(crate) fn archive_ended(&mut self) {
-        self.is_ready = false;
+    /// Tells that the process of a worker has ended.
+    pub(crate) fn ended(&mut self, role: Role) {
+        self.ready.retain(|ready| *ready != role);
+    }
+
+    fn is_ready(&self, role: Role) -> bool {
+        self.ready.contains(&role)
     }
 
     /// Whether somebody answers at the doors: the archive, or on a box without one the page on which a disk is chosen.
     pub(crate) fn answers(&self) -> bool {
         match self.archive {
-            Archive::At(_) => self.is_ready,
+            Archive::At(_) => [Role::Archive, Role::Mail, Role::Page]
+                .into_iter()
+                .all(|role| self.is_ready(role)),
             Archive::Absent => true,
             Archive::Unknown => false,
         }
@@ -221,15 +232,24 @@ mod tests {
         let check = |reports: &[(Role, &str)], expected: bool| {
             assert_eq!(facts(reports).answers(), expected, "{reports:?}");
         };
-        let (opens, ready) = ((Role::Disks, "archive: /a"), (Role::Archive, "ready"));
+        let opens = (Role::Disks, "archive: /a");
+        let [kept, mail, page] =
+            [Role::Archive, Role::Mail, Role::Page].map(|role| (role, "ready"));
         check(&[], false);
         check(&[(Role::Disks, "archive:")], true);
         check(&[opens], false);
-        check(&[opens, ready], true);
-        check(&[opens, ready, (Role::Disks, "archive: /b")], false);
-        let mut ended = facts(&[opens, ready]);
-        ended.archive_ended();
+        check(&[opens, kept, mail], false);
+        check(&[opens, kept, mail, page], true);
+        check(
+            &[opens, kept, mail, page, (Role::Disks, "archive: /b")],
+            false,
+        );
+        let mut ended = facts(&[opens, kept, mail, page]);
+        ended.ended(Role::Mail);
         assert!(!ended.answers());
+        assert!(ended.meets(Needs::Keeper), "the page goes on");
+        ended.ended(Role::Archive);
+        assert!(!ended.meets(Needs::Keeper));
     }
 
     #[test]
@@ -244,9 +264,9 @@ mod tests {
     #[test]
     fn the_last_word_of_the_archive_is_noted() {
         let said = [
-            (Role::Archive, "proofs: page: no answer"),
-            (Role::Archive, "window: 3 3600"),
-            (Role::Archive, "proofs:"),
+            (Role::Page, "proofs: page: no answer"),
+            (Role::Page, "window: 3 3600"),
+            (Role::Page, "proofs:"),
             (Role::Network, "window: 4 0"),
         ];
         let expected = [(updates::WINDOW, "3 3600"), (versions::PROOFS, "")];
@@ -276,7 +296,7 @@ mod tests {
             (Role::Network, "hostname: another"),
             (Role::Disks, "claim code: A"),
             (Role::Archive, "claim code: B"),
-            (Role::Archive, "ready"),
+            (Role::Mail, "ready"),
         ]);
         assert_eq!(facts.status.addresses, ["10.0.2.15", "fe80::1"]);
         assert_eq!(facts.status.troubles, ["clock not synchronised"]);

@@ -1,7 +1,8 @@
 //! The box: what is PID 1 there, and the workers that only a whole machine needs.
 //!
 //! Start with `boot`: the phases and the loop of PID 1. `supervisor` and `facts` are what it decides by; `workers` is the table of
-//! processes. `devices`, `disks` and `network` are workers with rights of their own; the archive is an ordinary `coffer serve`.
+//! processes. `devices`, `disks` and `network` are workers with rights of their own; the keeper of the archive is a `coffer serve` without doors,
+//! mail and page are edges of it.
 //! All that is decided is decided without the system, and tested on any computer; `FORMAT.md` gives the records of the state partition.
 //!
 //! It knows no mail. `unsafe` stands in `kernel` alone.
@@ -76,15 +77,31 @@ pub fn is_on_trial() -> bool {
     Path::new(versions::ON_TRIAL).exists()
 }
 
-/// Leaves the process of an archive nothing but its folders, the internet and what it asks of the machine; to be called before any thread is started.
+/// Leaves the keeper of an archive nothing but its folders: whoever speaks to the network is another process. To be called before any thread is started.
 ///
 /// # Errors
 /// When the kernel does not take the rules.
-pub fn confine_archive(folders: &[&Path]) -> io::Result<()> {
+pub fn confine_keeper(folders: &[&Path]) -> io::Result<()> {
     let confinement = Confinement {
         writes: folders,
         reads: &["/run/coffer"],
-        sockets: &confinement::INTERNET_AND_LINKS,
+        sockets: &confinement::LINKS,
+        calls: &[],
+    };
+    confinement.begin()
+}
+
+/// Leaves an edge nothing but the keeper's socket in one folder, its own folder, the internet and what it asks of the machine; to be called before any
+/// thread is started.
+///
+/// # Errors
+/// When the kernel does not take the rules.
+pub fn confine_edge(keeper: &Path, own: &Path) -> io::Result<()> {
+    let keeper = keeper.to_string_lossy();
+    let confinement = Confinement {
+        writes: &[own],
+        reads: &[&keeper, "/run/coffer"],
+        sockets: &confinement::INTERNET,
         calls: &[],
     };
     confinement.begin()

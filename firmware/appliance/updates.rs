@@ -142,7 +142,7 @@ impl Shared {
         stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
         stream.set_write_timeout(Some(REQUEST_PATIENCE))?;
         let user = getsockopt(&stream, PeerCredentials)?.uid();
-        if ![0, workers::ARCHIVE_USER].contains(&user) {
+        if ![0, workers::PAGE_USER].contains(&user) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let answer = match disks::read(&mut stream)? {

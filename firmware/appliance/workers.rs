@@ -25,8 +25,12 @@ pub(crate) enum Role {
     Logs,
     /// The page and the door for mail while there is no archive.
     Waiting,
-    /// Keeper, SMTP and page.
+    /// The keeper of the archive.
     Archive,
+    /// The door for mail.
+    Mail,
+    /// The page, its exports, and the archive's own mail.
+    Page,
     /// Follows the repository of newer versions.
     Updates,
 }
@@ -38,6 +42,8 @@ pub(crate) enum Needs {
     Nothing,
     /// While an archive is mounted.
     Archive,
+    /// While its keeper answers.
+    Keeper,
     /// While it is known that none is.
     NoArchive,
 }
@@ -57,7 +63,7 @@ pub(crate) struct Worker {
     pub(crate) is_vital: bool,
 }
 
-/// The user of the archive: its files on the disks are his.
+/// The user of the keeper: the files of the archive on the disks are his.
 pub(crate) const ARCHIVE_USER: u32 = 900;
 
 /// The user of the page that waits for a disk.
@@ -74,6 +80,15 @@ pub(crate) const LOGS_USER: u32 = 904;
 
 /// The user who fetches newer versions.
 pub(crate) const UPDATES_USER: u32 = 905;
+
+/// The user of the door for mail.
+pub(crate) const MAIL_USER: u32 = 906;
+
+/// The user of the page, who knows whom the box may obey.
+pub(crate) const PAGE_USER: u32 = 907;
+
+/// Where the keeper has its socket for edges.
+const KEEPER: &str = "/run/coffer/keeper";
 
 const fn worker(
     role: Role,
@@ -93,8 +108,9 @@ const fn worker(
     }
 }
 
-/// All workers. The archive has a minute to end its sessions and to sync; disks half of one to unmount, once nobody writes there any more.
-pub(crate) const TABLE: [Worker; 8] = [
+/// All workers. Edges have forty seconds to end their sessions, then the keeper has a minute to sync; disks half of one to unmount, once nobody writes
+/// there any more.
+pub(crate) const TABLE: [Worker; 10] = [
     worker(Role::Devices, "devices", 0, Needs::Nothing, 0, 5),
     worker(Role::Disks, "disks", 0, Needs::Nothing, 1, 30),
     worker(Role::Network, "network", 0, Needs::Nothing, 2, 5),
@@ -114,14 +130,19 @@ pub(crate) const TABLE: [Worker; 8] = [
         "archive",
         ARCHIVE_USER,
         Needs::Archive,
-        3,
+        2,
         60,
     ),
+    worker(Role::Mail, "mail", MAIL_USER, Needs::Keeper, 3, 40),
+    worker(Role::Page, "page", PAGE_USER, Needs::Keeper, 3, 40),
 ];
 
 /// Whether a role tells the host name to others, and so has to begin again under a new one.
 pub(crate) fn tells_hostname(role: Role) -> bool {
-    matches!(role, Role::Names | Role::Waiting | Role::Archive)
+    matches!(
+        role,
+        Role::Names | Role::Waiting | Role::Archive | Role::Mail | Role::Page
+    )
 }
 
 /// Where an archive is mounted, and its copy on the second disk.
@@ -148,32 +169,47 @@ pub(crate) fn arguments(
     places: Option<&Places>,
 ) -> Vec<String> {
     let words = match (role, places) {
-        (Role::Archive, Some(places)) => serve(hostname, places),
+        (Role::Archive, Some(places)) => keep(hostname, places),
+        (Role::Mail, _) => edge("mail", hostname, &[]),
+        (Role::Page, _) => edge(
+            "page",
+            hostname,
+            &["--web", "[::]:443", "--web-redirect", "[::]:80"],
+        ),
         _ => vec!["appliance", name],
     };
     let mut words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+    if role == Role::Archive {
+        words.extend(["--mail-user".to_owned(), MAIL_USER.to_string()]);
+        words.extend(["--page-user".to_owned(), PAGE_USER.to_string()]);
+    }
     if role == Role::Logs {
         words.extend(places.map(Places::log));
     }
     words
 }
 
-fn serve<'a>(hostname: &'a str, places: &'a Places) -> Vec<&'a str> {
-    let mut words = vec![
-        "serve",
-        "--data",
-        &places.data,
-        "--hostname",
-        hostname,
-        "--auth",
-    ];
-    words.extend(["--smtp", "[::]:25", "--smtps", "[::]:465"]);
+fn keep<'a>(hostname: &'a str, places: &'a Places) -> Vec<&'a str> {
+    let mut words = vec!["serve", "--data", &places.data, "--hostname", hostname];
     words.extend(["--appliance", "--claim-code-file", CLAIM_CODE]);
     words.extend(["--new-password-for-file", NEW_PASSWORD_FOR]);
-    words.extend(["--web", "[::]:443", "--web-redirect", "[::]:80"]);
+    words.extend(["--edges", KEEPER]);
     if let Some(copy) = &places.copy {
         words.extend(["--copy", copy]);
     }
+    words
+}
+
+/// The page tells of the doors for mail that the other one opens.
+fn edge<'a>(name: &'a str, hostname: &'a str, web: &[&'a str]) -> Vec<&'a str> {
+    let own = match name {
+        "mail" => "/run/coffer/mail",
+        _ => "/run/coffer/page",
+    };
+    let mut words = vec!["edge", name, "--keeper", KEEPER, "--own", own];
+    words.extend(["--hostname", hostname, "--auth"]);
+    words.extend(["--smtp", "[::]:25", "--smtps", "[::]:465"]);
+    words.extend(web);
     words
 }
 
@@ -226,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_is_an_ordinary_serve() {
+    fn the_keeper_opens_no_door_and_edges_reach_no_disk() {
         let places = Places {
             data: "/archive/1/data".to_owned(),
             copy: Some("/archive/2/data".to_owned()),
@@ -236,7 +272,14 @@ mod tests {
             text.starts_with("serve --data /archive/1/data --hostname coffer"),
             "{text}"
         );
-        assert!(text.ends_with("--copy /archive/2/data"), "{text}");
+        assert!(text.contains("--copy /archive/2/data"), "{text}");
+        assert!(!text.contains("[::]"), "{text}");
+        for (role, name) in [(Role::Mail, "mail"), (Role::Page, "page")] {
+            let text = arguments(role, name, "coffer", Some(&places)).join(" ");
+            let begins = format!("edge {name} --keeper {KEEPER} --own /run/coffer/{name}");
+            assert!(text.starts_with(&begins), "{text}");
+            assert!(!text.contains("/archive"), "{text}");
+        }
         let disks = arguments(Role::Disks, "disks", "coffer", Some(&places));
         assert_eq!(disks, ["appliance", "disks"]);
         let logs = arguments(Role::Logs, "logs", "coffer", Some(&places));

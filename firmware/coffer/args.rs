@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// A worker of the box; its first process starts it
     #[command(hide = true)]
     Appliance(ApplianceArgs),
+    /// A process of the box that speaks to the network and asks its keeper
+    #[command(hide = true)]
+    Edge(EdgeArgs),
 }
 
 #[derive(ClapArgs)]
@@ -73,6 +76,34 @@ pub(crate) struct ServeArgs {
     /// A second directory, on another disk: everything is on both before it is answered
     #[arg(long, value_name = "DIR")]
     pub(crate) copy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) doors: DoorArgs,
+    /// Run on the box: its page may ask for disks
+    #[arg(long, hide = true)]
+    pub(crate) appliance: bool,
+    /// A file with the claim code that a new archive takes over; the box has one before it has an archive
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) claim_code_file: Option<PathBuf>,
+    /// A file that names the operator of the page who gets a new password, if it is there
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) new_password_for_file: Option<PathBuf>,
+    /// A folder for the socket by which the box's edges reach the keeper
+    #[arg(long, value_name = "DIR", hide = true, requires_all = ["mail_user", "page_user"])]
+    pub(crate) edges: Option<PathBuf>,
+    /// The user of the edge that takes mail
+    #[arg(long, value_name = "UID", hide = true)]
+    pub(crate) mail_user: Option<u32>,
+    /// The user of the edge that has the page
+    #[arg(long, value_name = "UID", hide = true)]
+    pub(crate) page_user: Option<u32>,
+    /// Leave sealed volumes alone, instead of packing them anew and reading them once a month while no mail comes
+    #[arg(long)]
+    pub(crate) no_upkeep: bool,
+}
+
+/// Where others reach an archive, and who of them may.
+#[derive(ClapArgs)]
+pub(crate) struct DoorArgs {
     /// Take mail by SMTP at this address and port (STARTTLS is offered); can be given again
     #[arg(long, value_name = "ADDR")]
     pub(crate) smtp: Vec<SocketAddr>,
@@ -106,18 +137,29 @@ pub(crate) struct ServeArgs {
     /// The name this host gives itself in SMTP; the system's own if left out
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
-    /// Run on the box: its page may ask for disks
-    #[arg(long, hide = true)]
-    pub(crate) appliance: bool,
-    /// A file with the claim code that a new archive takes over; the box has one before it has an archive
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub(crate) claim_code_file: Option<PathBuf>,
-    /// A file that names the operator of the page who gets a new password, if it is there
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub(crate) new_password_for_file: Option<PathBuf>,
-    /// Leave sealed volumes alone, instead of packing them anew and reading them once a month while no mail comes
-    #[arg(long)]
-    pub(crate) no_upkeep: bool,
+}
+
+/// Which part of an archive's doors a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EdgeName {
+    /// Takes mail.
+    Mail,
+    /// Serves the page, writes exports and sends the archive's own mail.
+    Page,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct EdgeArgs {
+    /// Which one
+    pub(crate) edge: EdgeName,
+    /// The folder of the keeper's socket
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keeper: PathBuf,
+    /// A folder of its own, for the socket of the page
+    #[arg(long, value_name = "DIR")]
+    pub(crate) own: PathBuf,
+    #[command(flatten)]
+    pub(crate) doors: DoorArgs,
 }
 
 #[derive(ClapArgs)]

@@ -6,6 +6,8 @@
 mod account;
 mod archive_access;
 mod args;
+mod doors;
+mod edge;
 mod export;
 mod host;
 mod import;
@@ -60,6 +62,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Account(args) => account::run(args),
         Command::Person(args) => person::run(args),
         Command::Update(args) => update::run(&args),
+        Command::Edge(args) => edge::run(args),
         Command::Appliance(args) => {
             appliance::work(&args.worker, args.place.as_deref()).map_err(Exit::cannot)
         }

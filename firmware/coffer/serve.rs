@@ -2,24 +2,16 @@
 
 use crate::archive_access::{COMMAND_LINE, open_with_copy};
 use crate::args::ServeArgs;
+use crate::doors::{self, Certificate};
 use crate::host;
-use crate::machine_reports;
 use crate::output::{Exit, line};
 use archive::{Event, EventKind};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signalfd::SignalFd;
-use service::certificates::{self, CertificateError, Names};
-use service::keeper::{Keeper, KeeperServer, LocalKeeper};
-use service::networks::Networks;
-use service::outgoing::{MailDelivery, Origin, Route};
+use service::certificates::{self, Names};
+use service::keeper::{Edge, Failure, Keeper, KeeperServer, LocalKeeper, MakeIdentity};
 use service::people::{Denial, People};
-use service::self_test::SelfTest;
-use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
-use service::tls::{TlsIdentity, TlsServer};
-use service::web::{Handler, MailDoor, Renewal, Site, WebOptions, WebServer, WebSocket};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
-use std::path::Path;
+use service::smtp::SmtpServer;
+use service::web::WebServer;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Options;
@@ -32,63 +24,66 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     let signals = host::stop_signals()
         .map_err(|error| Exit::cannot(format!("cannot wait for signals: {error}")))?;
     if args.appliance {
-        let folders: Vec<&Path> = [Some(args.data.data.as_path()), args.copy.as_deref()]
+        let folders = [
+            Some(&args.data.data),
+            args.copy.as_ref(),
+            args.edges.as_ref(),
+        ];
+        let folders: Vec<&Path> = folders
             .into_iter()
             .flatten()
+            .map(PathBuf::as_path)
             .collect();
-        appliance::confine_archive(&folders)
+        appliance::confine_keeper(&folders)
             .map_err(|error| Exit::cannot(format!("cannot give up rights: {error}")))?;
     }
+    let keeper = Arc::new(open(&args)?);
+    let shared: Arc<dyn Keeper> = keeper.clone();
+    keeper.make_identity_by(certificate_of(args.doors.hostname()));
+    let certificate = Certificate::take(shared.clone())?;
+    keeper.log(COMMAND_LINE, event(EventKind::Started))?;
+    let sockets = sockets(&args, &keeper)?;
+    let server = doors::smtp(&args.doors, shared.clone(), &certificate)?;
+    let page = page(&args, shared.clone(), &certificate, &server)?;
+    announce(&args, &keeper, &server, page.as_ref())?;
+    let _outgoing = match args.edges {
+        Some(_) => None,
+        None => Some(doors::outgoing(&args.doors, &shared)?),
+    };
+    let mut minute = Instant::now();
+    let mut tells_claim = args.appliance && keeper.claim_code()?.is_some();
+    doors::wait_until_stopped(&signals, MINUTE_MS, || {
+        if tells_claim && matches!(keeper.claim_code(), Ok(None)) {
+            tells_claim = line("claimed").is_err();
+        }
+        pass(&keeper, &mut minute);
+        sign(&*keeper);
+        if let Err(failure) = certificate.renew() {
+            tracing::error!(%failure, "the certificate could not be renewed");
+        }
+        Ok(())
+    })?;
+    doors::note_cut_off(server.stop() + page.map_or(0, WebServer::stop));
+    drop(sockets);
+    keeper.log(COMMAND_LINE, event(EventKind::Stopped))?;
+    shared.checkpoint()?;
+    Ok(())
+}
+
+/// Opens the archive, and takes over what the box has noted for it.
+fn open(args: &ServeArgs) -> Result<LocalKeeper, Exit> {
     let options = Options {
         upkeep: !args.no_upkeep,
         ..host::options()
     };
-    let keeper = Arc::new(open_with_copy(
-        &args.data.data,
-        args.copy.as_deref(),
-        options,
-    )?);
+    let keeper = open_with_copy(&args.data.data, args.copy.as_deref(), options)?;
     if let Some(file) = &args.claim_code_file {
         take_claim_code(&keeper, file)?;
     }
     if let Some(file) = &args.new_password_for_file {
         make_new_password(&keeper, file)?;
     }
-    let hostname = args.hostname.clone().unwrap_or_else(host::hostname);
-    let identity = certificate(&keeper, &hostname).map_err(Exit::cannot)?;
-    let tls = Arc::new(TlsServer::new(&identity).map_err(Exit::cannot)?);
-    keeper.log(COMMAND_LINE, event(EventKind::Started))?;
-    let door = KeeperServer::start(&args.data.data, keeper.clone()).map_err(|error| {
-        Exit::cannot(format!(
-            "cannot open keeper.sock in {}: {error}",
-            args.data.data.display()
-        ))
-    })?;
-    let server = smtp(&args, hostname.clone(), keeper.clone(), tls.clone())?;
-    let page = page(&args, &hostname, &keeper, &tls, &server)?;
-    announce(&args, &keeper, &server, page.as_ref())?;
-    let _outgoing = outgoing(&args, &hostname, keeper.clone())?;
-    let mut minute = Instant::now();
-    let mut tells_claim = args.appliance && keeper.claim_code()?.is_some();
-    wait_until_stopped(&signals, || {
-        if tells_claim && matches!(keeper.claim_code(), Ok(None)) {
-            tells_claim = line("claimed").is_err();
-        }
-        pass(&keeper, &mut minute);
-        sign(&*keeper);
-        renew(&keeper, &hostname, &tls);
-    })?;
-    let cut_off = server.stop() + page.map_or(0, WebServer::stop);
-    if cut_off > 0 {
-        tracing::warn!(
-            connections = cut_off,
-            "connections did not end in time and were cut off"
-        );
-    }
-    drop(door);
-    keeper.log(COMMAND_LINE, event(EventKind::Stopped))?;
-    (&*keeper as &dyn Keeper).checkpoint()?;
-    Ok(())
+    Ok(keeper)
 }
 
 /// Takes over a claim code that people may know already; a file that is empty has none.
@@ -113,28 +108,6 @@ fn make_new_password(keeper: &LocalKeeper, file: &Path) -> Result<(), Exit> {
     }
 }
 
-/// The delivery of mail of Coffer's own.
-fn outgoing(
-    args: &ServeArgs,
-    hostname: &str,
-    keeper: Arc<LocalKeeper>,
-) -> Result<MailDelivery, Exit> {
-    let keeper: Arc<dyn Keeper> = keeper;
-    MailDelivery::start(&keeper, origin(args, hostname))
-        .map_err(|error| Exit::cannot(format!("cannot send mail: {error}")))
-}
-
-/// What the command line says about mail that goes out.
-fn origin(args: &ServeArgs, hostname: &str) -> Origin {
-    let from = || format!("coffer@{hostname}");
-    let from = args.notices_from.clone().unwrap_or_else(from);
-    let server = args.notices.as_deref();
-    Origin {
-        hostname: hostname.to_owned(),
-        route: server.map(|server| Route::plain(server, from)),
-    }
-}
-
 fn event(kind: EventKind) -> Event {
     let text = format!("coffer {}", env!("CARGO_PKG_VERSION"));
     Event {
@@ -144,109 +117,51 @@ fn event(kind: EventKind) -> Event {
     }
 }
 
-/// The certificate of this box, as its name and addresses are now.
-fn certificate(keeper: &LocalKeeper, hostname: &str) -> Result<TlsIdentity, CertificateError> {
-    let names = Names {
-        archive: &store::hex(&keeper.store().identity().archive),
-        hostname,
-        addresses: host::addresses(),
-    };
-    certificates::certificate(keeper.store().state(), &names, host::now_s())
+/// Makes the certificate of this host, as its name and addresses are now.
+fn certificate_of(hostname: String) -> MakeIdentity {
+    Box::new(move |keeper| {
+        let names = Names {
+            archive: &store::hex(&keeper.store().identity().archive),
+            hostname: &hostname,
+            addresses: host::addresses(),
+        };
+        let identity = certificates::certificate(keeper.store().state(), &names, host::now_s());
+        identity.map_err(|error| Failure::Later(store::chain(&error)))
+    })
 }
 
-fn smtp(
-    args: &ServeArgs,
-    hostname: String,
-    keeper: Arc<LocalKeeper>,
-    tls: Arc<TlsServer>,
-) -> Result<SmtpServer, Exit> {
-    let mut options = SmtpOptions::new(hostname);
-    options.size_max_bytes = args.size_max << 20;
-    options.allowed = with_loopback(&args.allow);
-    options.journal_trusted = with_loopback(&args.journal_from);
-    options.offers_auth = args.auth;
-    let starttls = args
-        .smtp
-        .iter()
-        .map(|address| bind(*address).map(SmtpSocket::StartTls));
-    let implicit = args
-        .smtps
-        .iter()
-        .map(|address| bind(*address).map(SmtpSocket::ImplicitTls));
-    let sockets = starttls.chain(implicit).collect::<Result<_, _>>()?;
-    SmtpServer::start(options, sockets, keeper, tls)
-        .map_err(|error| Exit::cannot(format!("cannot start the SMTP server: {error}")))
+/// The sockets by which others reach the keeper: its owner's, and on a box that of its edges.
+fn sockets(args: &ServeArgs, keeper: &Arc<LocalKeeper>) -> Result<Vec<KeeperServer>, Exit> {
+    let cannot = |folder: &Path, error| {
+        let text = format!("cannot open keeper.sock in {}: {error}", folder.display());
+        Exit::cannot(text)
+    };
+    let data = &args.data.data;
+    let own = KeeperServer::start(data, keeper.clone()).map_err(|error| cannot(data, error))?;
+    let mut sockets = vec![own];
+    if let (Some(folder), Some(mail), Some(page)) = (&args.edges, args.mail_user, args.page_user) {
+        let users = vec![(mail, Edge::Mail), (page, Edge::Page)];
+        let edges = KeeperServer::for_edges(folder, keeper.clone(), users);
+        sockets.push(edges.map_err(|error| cannot(folder, error))?);
+    }
+    Ok(sockets)
 }
 
 /// The page, if it is to be served.
 fn page(
     args: &ServeArgs,
-    hostname: &str,
-    keeper: &Arc<LocalKeeper>,
-    tls: &Arc<TlsServer>,
+    keeper: Arc<dyn Keeper>,
+    certificate: &Arc<Certificate>,
     smtp: &SmtpServer,
 ) -> Result<Option<WebServer>, Exit> {
-    if args.web.is_empty() {
+    if args.doors.web.is_empty() {
         return Ok(None);
     }
-    let bound = |all: &[SocketAddr]| {
-        all.iter()
-            .map(|at| bind(*at))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let (https, redirects) = (bound(&args.web)?, bound(&args.web_redirect)?);
-    let https_port = https.first().and_then(|socket| socket.local_addr().ok());
-    let https = https.into_iter().map(WebSocket::Https);
-    let redirects = redirects.into_iter().map(WebSocket::Redirect);
-    let sockets = https.chain(redirects).collect();
-    let mail_door = MailDoor {
-        hostname: hostname.to_owned(),
-        smtp: smtp.local_addrs().to_vec(),
-        allowed: with_loopback(&args.allow).to_string(),
-        journal_from: with_loopback(&args.journal_from).to_string(),
-    };
-    let site = Site::new(keeper.clone(), mail_door)
-        .with_outgoing(origin(args, hostname))
-        .counting(smtp.counts());
-    let renewal: Renewal = {
-        let (keeper, hostname, tls) = (keeper.clone(), hostname.to_owned(), tls.clone());
-        Arc::new(move || renew(&keeper, &hostname, &tls))
-    };
-    let site = match args.appliance {
-        true => site
-            .with_renewal(renewal)
-            .with_machine(appliance::machine()),
-        false => site.with_renewal(renewal),
-    };
-    let site = Arc::new(site);
-    if args.appliance {
-        let smtps = smtp.local_addrs().get(args.smtp.len()).copied();
-        let test = SelfTest::new(keeper.clone(), smtps, https_port);
-        machine_reports::begin(site.clone(), test)
-            .map_err(|error| Exit::cannot(format!("cannot report to the machine: {error}")))?;
-    }
-    let options = WebOptions {
-        https_port: https_port.map_or(443, |address| address.port()),
-        ..WebOptions::default()
-    };
-    let handler: Handler = Arc::new(move |request| site.answer(request));
-    let server = WebServer::start(options, sockets, &args.data.data, tls.clone(), handler);
-    let server = server.map_err(|error| Exit::cannot(format!("cannot serve the page: {error}")))?;
-    Ok(Some(server))
-}
-
-fn with_loopback(networks: &[Networks]) -> Networks {
-    networks
-        .iter()
-        .fold(Networks::loopback(), |all, more| all.and(more))
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, Exit> {
-    TcpListener::bind(address).map_err(|error| {
-        let text =
-            format!("cannot listen on {address}: {error}; choose another port, or stop who has it");
-        Exit::Cannot(text)
-    })
+    let mail_door = args.doors.mail_door(smtp.local_addrs());
+    let counts = smtp.counts();
+    let site = doors::site(&args.doors, keeper, certificate, mail_door)
+        .counting(Arc::new(move || counts.figures()));
+    doors::page(&args.doors, Arc::new(site), certificate, &args.data.data).map(Some)
 }
 
 /// Says where we can be reached; scripts wait for the last line.
@@ -256,15 +171,12 @@ fn announce(
     server: &SmtpServer,
     page: Option<&WebServer>,
 ) -> Result<(), Exit> {
-    let (starttls, implicit) = server.local_addrs().split_at(args.smtp.len());
-    for address in starttls {
-        line(format_args!("smtp: {address}"))?;
-    }
-    for address in implicit {
-        line(format_args!("smtps: {address}"))?;
-    }
+    doors::announce_mail(&args.doors, server)?;
     if let Some(page) = page {
-        announce_page(args, keeper, page)?;
+        doors::announce_page(&args.doors, page)?;
+    }
+    if page.is_some() || args.edges.is_some() {
+        announce_claim(args, keeper)?;
     }
     line(format_args!("data: {}", args.data.data.display()))?;
     if let (Some(copy), Some(state)) = (&args.copy, keeper.copy_state()) {
@@ -274,32 +186,12 @@ fn announce(
     line("ready")
 }
 
-/// Says where the page is, and the code that whoever sets it up has to show.
-fn announce_page(args: &ServeArgs, keeper: &LocalKeeper, page: &WebServer) -> Result<(), Exit> {
-    let (https, redirects) = page.local_addrs().split_at(args.web.len());
-    for address in https {
-        line(format_args!("web: https://{address}"))?;
-    }
-    for address in redirects {
-        line(format_args!("web-redirect: http://{address}"))?;
-    }
+/// Says the code that whoever sets the archive up has to show.
+fn announce_claim(args: &ServeArgs, keeper: &LocalKeeper) -> Result<(), Exit> {
     match keeper.claim_code()? {
         Some(code) => line(format_args!("claim code: {code}")),
         None if args.appliance => line("claimed"),
         None => Ok(()),
-    }
-}
-
-/// Does what is due every minute, until a signal asks us to stop.
-fn wait_until_stopped(signals: &SignalFd, mut each_minute: impl FnMut()) -> Result<(), Exit> {
-    loop {
-        let mut waiting = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut waiting, PollTimeout::from(MINUTE_MS)) {
-            Ok(0) => each_minute(),
-            Ok(_) => return Ok(()),
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(Exit::cannot(format!("cannot wait for signals: {error}"))),
-        }
     }
 }
 
@@ -316,14 +208,5 @@ fn pass(keeper: &LocalKeeper, since: &mut Instant) {
 fn sign(keeper: &dyn Keeper) {
     if let Err(error) = keeper.checkpoint() {
         tracing::error!(%error, "the tree head could not be signed");
-    }
-}
-
-/// Takes the certificate into use that is kept now, renewed before it ends and when the box has got another address; connections that are open keep the old one.
-fn renew(keeper: &LocalKeeper, hostname: &str, tls: &TlsServer) {
-    let renewed = certificate(keeper, hostname)
-        .and_then(|identity| tls.replace(&identity).map_err(CertificateError::from));
-    if let Err(error) = renewed {
-        tracing::error!(%error, "the certificate could not be renewed");
     }
 }

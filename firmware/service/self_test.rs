@@ -44,7 +44,12 @@ impl SelfTest {
     pub fn missing(&self) -> Vec<(&'static str, String)> {
         let get = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let tests = [
-            ("self-test", self.message()),
+            (
+                "self-test",
+                self.keeper
+                    .self_test()
+                    .map_err(|failure| failure.to_string()),
+            ),
             ("page", answers(self.https_port, get, "HTTP/1.1 ")),
             ("smtp", answers(self.smtps_port, "QUIT\r\n", "220 ")),
         ];
@@ -54,50 +59,49 @@ impl SelfTest {
         });
         missing.collect()
     }
+}
 
-    /// Gives the archive a message, finds it again by a word that only it has, and compares the bytes.
-    fn message(&self) -> Result<(), String> {
-        let word = format!("selftest{}", store::hex(&store::random::<16>()));
-        let message = format!(
-            "From: coffer@localhost\r\nTo: coffer@localhost\r\nSubject: {word}\r\n\r\nThis version of Coffer tests itself.\r\n"
-        );
-        let deposit = Deposit {
-            reception: Reception {
-                source: SourceKind::SelfTest,
-                ..Reception::default()
-            },
-            unwrap_journal: false,
-            actor: COFFER,
-            prompt: true,
-        };
-        let stored = self
-            .keeper
-            .deposit(Body::Memory(message.clone().into_bytes()), deposit)
-            .and_then(|answer| answer.wait())
-            .map_err(|failure| format!("not stored: {failure}"))?;
-        let page = (&*self.keeper as &dyn Keeper).search(SearchRequest {
-            query: word,
-            asker: WireAsker::Owner,
-            limit: 2,
-            self_tests: true,
-            fresh: true,
-            ..SearchRequest::default()
-        });
-        let found = page.map_err(|failure| format!("not searched: {failure}"))?;
-        let numbers: Vec<u64> = found.hits.iter().map(|hit| hit.entry.number).collect();
-        if numbers != [stored.number] {
-            return Err("stored, but not found".to_owned());
-        }
-        let body = self.keeper.body(BodyRequest::Number(stored.number));
-        let body = body.map_err(|failure| format!("not read: {failure}"))?;
-        let mut bytes = Vec::new();
-        BodyReader::new(body)
-            .read_to_end(&mut bytes)
-            .map_err(|error| format!("not read: {error}"))?;
-        match bytes == message.as_bytes() {
-            true => Ok(()),
-            false => Err("read otherwise than it was stored".to_owned()),
-        }
+/// Gives an archive a message, finds it again by a word that only it has, and compares the bytes.
+pub(crate) fn message(keeper: &dyn Keeper) -> Result<(), String> {
+    let word = format!("selftest{}", store::hex(&store::random::<16>()));
+    let message = format!(
+        "From: coffer@localhost\r\nTo: coffer@localhost\r\nSubject: {word}\r\n\r\nThis version of Coffer tests itself.\r\n"
+    );
+    let deposit = Deposit {
+        reception: Reception {
+            source: SourceKind::SelfTest,
+            ..Reception::default()
+        },
+        unwrap_journal: false,
+        actor: COFFER,
+        prompt: true,
+    };
+    let stored = keeper
+        .deposit(Body::Memory(message.clone().into_bytes()), deposit)
+        .and_then(|answer| answer.wait())
+        .map_err(|failure| format!("not stored: {failure}"))?;
+    let page = keeper.search(SearchRequest {
+        query: word,
+        asker: WireAsker::Owner,
+        limit: 2,
+        self_tests: true,
+        fresh: true,
+        ..SearchRequest::default()
+    });
+    let found = page.map_err(|failure| format!("not searched: {failure}"))?;
+    let numbers: Vec<u64> = found.hits.iter().map(|hit| hit.entry.number).collect();
+    if numbers != [stored.number] {
+        return Err("stored, but not found".to_owned());
+    }
+    let body = keeper.body(BodyRequest::Number(stored.number));
+    let body = body.map_err(|failure| format!("not read: {failure}"))?;
+    let mut bytes = Vec::new();
+    BodyReader::new(body)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("not read: {error}"))?;
+    match bytes == message.as_bytes() {
+        true => Ok(()),
+        false => Err("read otherwise than it was stored".to_owned()),
     }
 }
 

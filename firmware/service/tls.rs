@@ -13,6 +13,7 @@ use rcgen::{
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
@@ -66,6 +67,15 @@ pub struct TlsIdentity {
     pub key_der: Vec<u8>,
     /// When the certificate ends, Unix seconds.
     pub expires_at: u64,
+}
+
+impl fmt::Debug for TlsIdentity {
+    /// The key is for nobody's log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsIdentity")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TlsIdentity {

@@ -8,7 +8,7 @@ use crate::workroom::Workroom;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -106,9 +106,22 @@ impl io::Read for BodyReader {
 
 /// Makes files for large mail.
 pub struct Spool {
-    disk: Arc<dyn Disk>,
-    made: AtomicU64,
+    source: Source,
     workroom: Workroom,
+}
+
+/// Gives an empty file that vanishes when it is closed.
+type Ask = Box<dyn Fn() -> io::Result<Box<dyn DiskFile>> + Send + Sync>;
+
+/// Where the files come from.
+enum Source {
+    /// The folder of the spool.
+    Folder {
+        disk: Arc<dyn Disk>,
+        made: AtomicU64,
+    },
+    /// Another process, which alone may reach the folder.
+    Other(Ask),
 }
 
 impl Spool {
@@ -123,17 +136,18 @@ impl Spool {
 
     /// Opens the spool of a directory that another process owns.
     pub fn beside(disk: Arc<dyn Disk>) -> Self {
-        Self {
-            disk,
-            made: AtomicU64::new(0),
-            workroom: Workroom::default(),
-        }
+        let made = AtomicU64::new(0);
+        Self::from(Source::Folder { disk, made })
     }
 
-    /// Gives the folder for what is made to be handed out, where the disk is one of the computer's; all that is in it when the
-    /// archive is opened is removed.
-    pub fn folder(&self) -> Option<PathBuf> {
-        Some(self.disk.root()?.join(FOLDER))
+    /// Makes a spool whose files another process gives, which alone may reach the folder.
+    pub fn asking(ask: impl Fn() -> io::Result<Box<dyn DiskFile>> + Send + Sync + 'static) -> Self {
+        Self::from(Source::Other(Box::new(ask)))
+    }
+
+    fn from(source: Source) -> Self {
+        let workroom = Workroom::default();
+        Self { source, workroom }
     }
 
     /// Where large messages are prepared.
@@ -142,15 +156,31 @@ impl Spool {
     }
 
     /// Makes a file that vanishes when it is closed.
-    pub(crate) fn file(&self) -> Result<Box<dyn DiskFile>> {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
+    ///
+    /// # Errors
+    /// When the spool's disk fails or is full, or whoever gives its files.
+    pub fn file(&self) -> Result<Box<dyn DiskFile>> {
+        let (disk, made) = match &self.source {
+            Source::Folder { disk, made } => (disk, made),
+            Source::Other(ask) => return ask().on("create", FOLDER),
+        };
+        let number = made.fetch_add(1, Ordering::Relaxed);
         let name = format!("{FOLDER}/{}-{number}", std::process::id());
-        let file = self
-            .disk
+        let file = disk
             .open(Path::new(&name), Open::CreateNew)
             .on("create", &name)?;
-        self.disk.remove(Path::new(&name)).on("remove", &name)?;
+        disk.remove(Path::new(&name)).on("remove", &name)?;
         Ok(file)
+    }
+
+    /// Makes a file that vanishes when it is closed, as the system's own.
+    ///
+    /// # Errors
+    /// As [`Spool::file`], and where the disk is none of the computer's.
+    pub fn system_file(&self) -> io::Result<File> {
+        let file = self.file().map_err(io::Error::other)?;
+        let descriptor = file.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(File::from(descriptor.try_clone_to_owned()?))
     }
 
     /// Begins a message that is handed out while the disk is full: in a file that lies in memory.

@@ -220,7 +220,7 @@ impl Disks {
 
     /// Goes back to the version before, and starts it.
     pub(super) fn go_back(&mut self, user: u32) -> Result<Answer, Refusal> {
-        only(user, workers::ARCHIVE_USER)?;
+        only(user, workers::PAGE_USER)?;
         let versions = self.versions.as_ref().ok_or(Refusal::NoBootMedium)?;
         if versions.before().is_none() {
             return Err(Refusal::Failed(

@@ -4,7 +4,7 @@
 //! given. What is exported, and the entries in the log, are [`OwnMail`]'s. Files lie in the spool under no name, so
 //! that they vanish with the process.
 
-use super::{About, ExportError, ExportSource, Exported, Format, Seal, export};
+use super::{About, ExportError, ExportSource, Exported, Format, Seal, export_unnamed};
 use crate::keeper::messages::{Entry, WireAsker};
 use crate::keeper::{Failure, Keeper};
 use crate::people::{Denial, OwnMail, People, Token};
@@ -13,7 +13,6 @@ use archive::people::AccountId;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -158,9 +157,6 @@ pub enum NotBegun {
     /// Too many wait.
     #[error("too many exports wait")]
     Busy,
-    /// This keeper has no folder for files.
-    #[error("exports are not made here")]
-    NoFolder,
 }
 
 /// The exports of an archive.
@@ -172,7 +168,6 @@ pub struct Exports {
 
 struct Shared {
     keeper: Arc<dyn Keeper>,
-    folder: Option<PathBuf>,
     /// By their order.
     jobs: Mutex<BTreeMap<u64, Kept>>,
 }
@@ -212,11 +207,9 @@ struct Finished {
 impl Exports {
     /// Makes the exports of a keeper's archive; nothing runs before something is asked for.
     pub fn new(keeper: Arc<dyn Keeper>) -> Self {
-        let folder = keeper.spool().folder();
         Self {
             shared: Arc::new(Shared {
                 keeper,
-                folder,
                 jobs: Mutex::default(),
             }),
             wake: OnceLock::new(),
@@ -228,9 +221,6 @@ impl Exports {
     /// # Errors
     /// Why it is not begun.
     pub fn begin(&self, owner: Owner, order: Order) -> Result<String, NotBegun> {
-        if self.shared.folder.is_none() {
-            return Err(NotBegun::NoFolder);
-        }
         if archive::query::parse(&order.query, 0).is_err() {
             return Err(NotBegun::Query);
         }
@@ -440,7 +430,6 @@ fn work(shared: &Weak<Shared>, woken: &Receiver<()>) {
 
 /// What the thread takes of a job.
 struct Task {
-    id: String,
     owner: Owner,
     order: Order,
     watch: Arc<Watch>,
@@ -477,7 +466,6 @@ impl Shared {
         let (number, kept) = jobs.iter_mut().find(is_next)?;
         kept.state = Standing::Running;
         let task = Task {
-            id: kept.id.clone(),
             owner: kept.owner.clone(),
             order: kept.order.clone(),
             watch: kept.watch.clone(),
@@ -486,9 +474,7 @@ impl Shared {
     }
 
     fn write(&self, task: &Task) -> Result<Finished, JobTrouble> {
-        let folder = self.folder.as_ref().ok_or(JobTrouble::Failed)?;
         let format = task.order.format;
-        let path = folder.join(format!("export-{}.{}", task.id, format.name()));
         let people = People::of(&*self.keeper);
         let acting = people.acting(task.owner.token, &task.owner.peer);
         let (query, numbers) = (&task.order.query, task.order.numbers.clone());
@@ -507,15 +493,15 @@ impl Shared {
             trouble: None,
         };
         let form = self.form(&task.order).map_err(|failure| told(&failure))?;
-        let exported = export(&mut source, form, &path, &mut |done| {
+        let files = self.files().map_err(|error| without_files(&error))?;
+        let file = files[0]
+            .try_clone()
+            .map_err(|error| without_files(&error))?;
+        let exported = export_unnamed(&mut source, form, files, &mut |done| {
             task.watch.done.store(done, Ordering::Relaxed);
         });
         let exported =
             exported.map_err(|error| source.trouble.unwrap_or_else(|| broken(&error)))?;
-        let file = without_name(&path).map_err(|error| {
-            tracing::error!(%error, "an export cannot be read again");
-            JobTrouble::Failed
-        })?;
         let file_bytes = file.metadata().map_or(0, |facts| facts.len());
         Ok(Finished {
             file,
@@ -523,6 +509,12 @@ impl Shared {
             entry,
             exported,
         })
+    }
+
+    /// Gives the file of an export, and one for what has to wait until it can go in there.
+    fn files(&self) -> io::Result<[File; 2]> {
+        let spool = self.keeper.spool();
+        Ok([spool.system_file()?, spool.system_file()?])
     }
 
     fn form(&self, order: &Order) -> Result<Format, Failure> {
@@ -540,11 +532,10 @@ impl Shared {
     }
 }
 
-/// Opens a file and takes its name away: it vanishes when it is closed.
-fn without_name(path: &std::path::Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    std::fs::remove_file(path)?;
-    Ok(file)
+/// Why an export has no files to be written to.
+fn without_files(error: &io::Error) -> JobTrouble {
+    tracing::error!(%error, "an export has no file");
+    JobTrouble::Failed
 }
 
 /// Mail that is exported while there is room for it and nobody ends it.

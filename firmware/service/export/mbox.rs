@@ -10,7 +10,6 @@ use crate::keeper::messages::Entry;
 use archive::calendar::{DAY_S, Date};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::Path;
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] = [
@@ -29,13 +28,13 @@ pub(super) struct MboxFile {
 }
 
 impl MboxFile {
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let (target, file) = Target::create(path)?;
-        Ok(Self {
+    /// Begins in an empty file.
+    pub(super) fn new(target: Target, file: File) -> Self {
+        Self {
             target,
             quoting: Quoting::new(BufWriter::new(file)),
             begins_at: 0,
-        })
+        }
     }
 
     /// Brings everything to the disk and gives the file its name.

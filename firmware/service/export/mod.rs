@@ -27,12 +27,13 @@ pub use jobs::{
 use crate::keeper::Failure;
 use crate::keeper::messages::Entry;
 use archive::Digest;
-use archive::calendar::rfc3339;
 use eml::EmlFolder;
 use mbox::MboxFile;
 use sha256::Hasher;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use target::{Target, unnamed_file};
 use zip::ZipExport;
 
 /// Messages that one zip holds at most: writing and reading its directory takes about 600 bytes of memory for each.
@@ -132,20 +133,57 @@ pub fn export(
             writer.finish().on(out)?;
             Ok(exported)
         }
-        Format::Mbox => {
-            let mut writer = MboxFile::create(out).on(out)?;
-            let exported = export_messages(source, &mut writer, out, watch)?;
-            writer.finish().on(out)?;
-            Ok(exported)
-        }
+        Format::Mbox => export_mbox(source, Target::create(out).on(out)?, out, watch),
         Format::Zip(about) => {
-            let made_at = rfc3339(about.made_at);
-            let mut writer = ZipExport::create(out, about, made_at).on(out)?;
-            let exported = export_messages(source, &mut writer, out, watch)?;
-            writer.finish(source)?;
-            Ok(exported)
+            let target = Target::create(out).on(out)?;
+            let waiting = unnamed_file(out).on(out)?;
+            export_zip(source, about, (target, waiting), out, watch)
         }
     }
+}
+
+/// Exports into an empty file without a name, and uses a second one for what has to wait until then.
+///
+/// # Errors
+/// `Write` also for the form that needs a folder.
+pub fn export_unnamed(
+    source: &mut dyn ExportSource,
+    format: Format,
+    [file, waiting]: [File; 2],
+    watch: &mut dyn FnMut(u64),
+) -> Result<Exported, ExportError> {
+    let out = Path::new("a file of the spool");
+    let target = (Target::Unnamed, file);
+    match format {
+        Format::Eml => Err(io::ErrorKind::NotADirectory.into()).on(out),
+        Format::Mbox => export_mbox(source, target, out, watch),
+        Format::Zip(about) => export_zip(source, about, (target, waiting), out, watch),
+    }
+}
+
+fn export_mbox(
+    source: &mut dyn ExportSource,
+    (target, file): (Target, File),
+    out: &Path,
+    watch: &mut dyn FnMut(u64),
+) -> Result<Exported, ExportError> {
+    let mut writer = MboxFile::new(target, file);
+    let exported = export_messages(source, &mut writer, out, watch)?;
+    writer.finish().on(out)?;
+    Ok(exported)
+}
+
+fn export_zip(
+    source: &mut dyn ExportSource,
+    about: About,
+    (target, waiting): ((Target, File), File),
+    out: &Path,
+    watch: &mut dyn FnMut(u64),
+) -> Result<Exported, ExportError> {
+    let mut writer = ZipExport::new(target, waiting, out, about).on(out)?;
+    let exported = export_messages(source, &mut writer, out, watch)?;
+    writer.finish(source)?;
+    Ok(exported)
 }
 
 /// Takes messages one by one.

@@ -4,11 +4,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file being written; it is removed again unless it is finished.
-pub(super) struct Target {
-    path: PathBuf,
-    part: PathBuf,
-    is_finished: bool,
+/// What becomes of a file that is being written.
+pub(super) enum Target {
+    /// It gets its name when it is finished, and is removed again unless it is.
+    Named {
+        /// The name.
+        path: PathBuf,
+        /// The name until then.
+        part: PathBuf,
+        /// Whether it has the name.
+        is_finished: bool,
+    },
+    /// It never has a name, and vanishes when it is closed.
+    Unnamed,
 }
 
 impl Target {
@@ -32,7 +40,7 @@ impl Target {
             .truncate(true)
             .open(&part)?;
         Ok((
-            Self {
+            Self::Named {
                 path: path.to_owned(),
                 part,
                 is_finished: false,
@@ -43,18 +51,31 @@ impl Target {
 
     /// Gives the file its name, once all its bytes are on the disk.
     pub(super) fn finish(mut self, file: &File) -> io::Result<()> {
+        let Self::Named {
+            path,
+            part,
+            is_finished,
+        } = &mut self
+        else {
+            return Ok(());
+        };
         file.sync_all()?;
-        fs::rename(&self.part, &self.path)?;
-        self.is_finished = true;
-        File::open(folder_of(&self.path))?.sync_all()
+        fs::rename(part, &path)?;
+        *is_finished = true;
+        File::open(folder_of(path))?.sync_all()
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if !self.is_finished {
+        if let Self::Named {
+            part,
+            is_finished: false,
+            ..
+        } = self
+        {
             // It is of no use to anybody, and no harm either if it cannot be removed.
-            let _ = fs::remove_file(&self.part);
+            let _ = fs::remove_file(part);
         }
     }
 }

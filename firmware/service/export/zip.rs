@@ -13,11 +13,12 @@
 //! Extra data of a proof: kind (1 byte) ‖ sequence (8 bytes, little-endian) ‖ body of the leaf, see the store's FORMAT.md.
 
 use super::manifest::{FORMAT, ManifestEntry, ManifestHead, ManifestWriter};
-use super::target::{Target, unnamed_file};
+use super::target::Target;
 use super::{About, ExportError, ExportSource, MESSAGES_MAX, MessageWriter, OnPath, Seal};
 use crate::keeper::messages::Entry;
 use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipWriter};
+use archive::calendar::rfc3339;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -53,8 +54,14 @@ pub(super) struct ZipExport {
 }
 
 impl ZipExport {
-    pub(super) fn create(path: &Path, about: About, made_at: String) -> io::Result<Self> {
-        let (target, file) = Target::create(path)?;
+    /// Begins in an empty file; `path` is for errors, `waiting` for what has to wait.
+    pub(super) fn new(
+        (target, file): (Target, File),
+        waiting: File,
+        path: &Path,
+        about: About,
+    ) -> io::Result<Self> {
+        let made_at = rfc3339(about.made_at);
         let head = ManifestHead {
             format: FORMAT,
             origin: about.origin,
@@ -63,7 +70,7 @@ impl ZipExport {
             query: about.query,
             readme_sha256: sha256(README_TEXT).to_string(),
         };
-        let manifest = ManifestWriter::new(BufWriter::new(unnamed_file(path)?), &head)?;
+        let manifest = ManifestWriter::new(BufWriter::new(waiting), &head)?;
         let zip = ZipWriter::new(BufWriter::new(file));
         let mut export = Self {
             path: path.to_owned(),

@@ -10,6 +10,8 @@ use crate::outgoing::Route;
 use crate::own_certificate::CertificateFacts;
 use crate::people::{Secret, Token};
 use crate::settings::Setting;
+use crate::smtp::SmtpFigures;
+use crate::tls::TlsIdentity;
 use archive::Digest;
 use std::ops::Range;
 use std::path::Path;
@@ -88,6 +90,26 @@ impl dyn Keeper + '_ {
     /// Gives the number of entries in the newest signed tree, 0 before the first; none is signed for it.
     pub fn signed_entries(&self) -> Result<u64, Failure> {
         ask!(self, Request::SignedEntries, &mut unwatched(), Response::Number(number) => number)
+    }
+
+    /// Gives the certificate and key under which the doors of this archive speak TLS, made or renewed if that is due.
+    pub fn identity(&self) -> Result<TlsIdentity, Failure> {
+        ask!(self, Request::Identity, &mut unwatched(), Response::Identity(identity) => *identity)
+    }
+
+    /// Stores a message of the archive's own, finds it again and compares the bytes.
+    pub fn self_test(&self) -> Result<(), Failure> {
+        ask!(self, Request::SelfTest, &mut unwatched(), Response::Done => ())
+    }
+
+    /// Notes what the door for mail has counted since it was opened.
+    pub fn count_mail(&self, counts: SmtpFigures) -> Result<(), Failure> {
+        ask!(self, Request::CountMail(counts), &mut unwatched(), Response::Done => ())
+    }
+
+    /// Gives what the door for mail has counted, as it was noted last.
+    pub fn mail_counts(&self) -> Result<SmtpFigures, Failure> {
+        ask!(self, Request::MailCounts, &mut unwatched(), Response::MailCounts(counts) => counts)
     }
 
     /// Gives figures.

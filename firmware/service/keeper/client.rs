@@ -72,6 +72,11 @@ impl SocketKeeper {
         }))
     }
 
+    /// Number of questions whose answers are outstanding.
+    pub(super) fn outstanding(&self) -> usize {
+        table(&self.waiting).as_ref().map_or(0, HashMap::len)
+    }
+
     /// Sends a question and gives where its answers come.
     fn question(
         &self,
@@ -95,6 +100,19 @@ impl SocketKeeper {
                 Err(Failure::BadRequest(error.to_string()))
             }
             Err(_) => Err(gone()),
+        }
+    }
+
+    /// Asks for what comes as bytes or as a file.
+    pub(super) fn bytes(&self, request: &Request) -> Result<Body, Failure> {
+        let answers = self.question(request, None)?;
+        match wait(&answers, &mut |_, _| {})? {
+            (Response::Body(WireBody::Inline(bytes)), _) => Ok(Body::Memory(bytes)),
+            (Response::Body(WireBody::File(length_bytes)), Some(file)) => Ok(Body::File {
+                file: Box::new(File::from(file)),
+                length_bytes,
+            }),
+            (other, _) => Err(unexpected(&other)),
         }
     }
 }
@@ -171,6 +189,13 @@ impl Keeper for SocketKeeper {
         &self.spool
     }
 
+    fn takes_mail(&self) -> Result<(), Failure> {
+        match self.ask(Request::TakesMail, &mut |_, _| {})? {
+            Response::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     fn deposit(&self, body: Body, deposit: Deposit) -> Result<Answer<Receipt>, Failure> {
         let (wire_body, body) = match body {
             Body::Memory(bytes) => (WireBody::Inline(bytes), None),
@@ -229,14 +254,6 @@ impl Keeper for SocketKeeper {
     }
 
     fn body(&self, which: BodyRequest) -> Result<Body, Failure> {
-        let answers = self.question(&Request::Body(which), None)?;
-        match wait(&answers, &mut |_, _| {})? {
-            (Response::Body(WireBody::Inline(bytes)), _) => Ok(Body::Memory(bytes)),
-            (Response::Body(WireBody::File(length_bytes)), Some(file)) => Ok(Body::File {
-                file: Box::new(File::from(file)),
-                length_bytes,
-            }),
-            (other, _) => Err(unexpected(&other)),
-        }
+        self.bytes(&Request::Body(which))
     }
 }

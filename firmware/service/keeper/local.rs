@@ -10,14 +10,17 @@ use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
 use crate::accounts::{self, PasswordRecord, SALT_BYTES};
 use crate::certificates;
 use crate::people::{Desk, Office, PeopleAnswer, PeopleRequest, Session, Token};
+use crate::self_test;
 use crate::settings::Setting;
+use crate::smtp::SmtpFigures;
+use crate::tls::TlsIdentity;
 use archive::people::{Action, Reach, reach};
 use archive::query::{Parsed, Query, parse};
 use archive::{Asker, Digest, Event, EventKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use store::disk::{Disk, RealDisk};
 use store::index::{Order, Page, snippet};
@@ -38,11 +41,18 @@ pub struct LocalKeeper {
     settings: RwLock<BTreeMap<String, String>>,
     log_watch: LogWatch,
     outgoing_failure: OutgoingFailure,
+    /// Gives the certificate and key of the doors.
+    identity: OnceLock<MakeIdentity>,
+    /// What the door for mail has counted, where it is in another process.
+    mail_counts: Mutex<SmtpFigures>,
     copy: Option<PathBuf>,
     /// Why the copy's directory cannot be used until the next start.
     copy_trouble: Option<String>,
     _locks: Vec<DirectoryLock>,
 }
+
+/// Gives the certificate of the archive's doors as its host's name and addresses are now.
+pub type MakeIdentity = Box<dyn Fn(&LocalKeeper) -> Result<TlsIdentity, Failure> + Send + Sync>;
 
 /// The disk of a data directory.
 pub fn data_disk(data: &Path) -> Arc<dyn Disk> {
@@ -97,6 +107,8 @@ impl LocalKeeper {
             settings: RwLock::default(),
             log_watch: LogWatch::default(),
             outgoing_failure: OutgoingFailure::default(),
+            identity: OnceLock::new(),
+            mail_counts: Mutex::default(),
             copy: copy.map(Path::to_owned),
             copy_trouble,
             _locks: std::iter::once(lock).chain(copy_lock).collect(),
@@ -386,6 +398,22 @@ impl LocalKeeper {
         })
     }
 
+    /// Says how the certificate of the doors is made: the names and addresses of the host are not the keeper's to know. Only the first word counts.
+    pub fn make_identity_by(&self, make: MakeIdentity) {
+        let _ = self.identity.set(make);
+    }
+
+    fn identity(&self) -> Result<TlsIdentity, Failure> {
+        let make = self.identity.get();
+        let make = make.ok_or_else(|| Failure::NotFound("doors for others".to_owned()))?;
+        make(self)
+    }
+
+    fn mail_counts(&self) -> MutexGuard<'_, SmtpFigures> {
+        let counts = self.mail_counts.lock();
+        counts.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the copy is now; none without one, or before it was looked at.
     pub fn copy_state(&self) -> Option<CopyState> {
         let unusable = self.copy_trouble.clone().map(|reason| {
@@ -469,7 +497,7 @@ impl Keeper for LocalKeeper {
     fn ask(&self, request: Request, watch: Watch) -> Result<Response, Failure> {
         let bad_event = || Failure::BadRequest("an event that does not hold".to_owned());
         Ok(match request {
-            Request::Deposit(_) | Request::Body(_) => {
+            Request::Deposit(_) | Request::Body(_) | Request::SpoolFile => {
                 return Err(Failure::BadRequest(
                     "bytes have calls of their own".to_owned(),
                 ));
@@ -499,6 +527,20 @@ impl Keeper for LocalKeeper {
             Request::SignedEntries => {
                 Response::Number(self.store.newest_checkpoint_size()?.unwrap_or(0))
             }
+            Request::TakesMail => {
+                self.takes_mail()?;
+                Response::Done
+            }
+            Request::Identity => Response::Identity(Box::new(self.identity()?)),
+            Request::SelfTest => {
+                self_test::message(self).map_err(Failure::Later)?;
+                Response::Done
+            }
+            Request::CountMail(counts) => {
+                *self.mail_counts() = counts;
+                Response::Done
+            }
+            Request::MailCounts => Response::MailCounts(*self.mail_counts()),
             Request::Stats => Response::Stats(self.stats()?),
             Request::NewestArrival => Response::NewestArrival(self.newest_arrival()?),
             Request::Health => Response::Health(Box::new(self.figures()?)),

@@ -4,6 +4,8 @@ use super::outgoing::{OutgoingAnswer, OutgoingRequest};
 use crate::health::Figures;
 use crate::own_certificate::CertificateFacts;
 use crate::people::{PeopleAnswer, PeopleRequest, Secret, SeenBody, Token};
+use crate::smtp::SmtpFigures;
+use crate::tls::TlsIdentity;
 use archive::Asker;
 use archive::access::{OwnAddress, Scope};
 use archive::query::parse;
@@ -21,6 +23,8 @@ pub enum Request {
     Deposit(DepositRequest),
     /// Gives exact bytes back.
     Body(BodyRequest),
+    /// Gives an empty file of the spool, which vanishes when it is closed, for whoever may not reach the spool himself.
+    SpoolFile,
     /// Checks a name and password.
     SignIn {
         /// Name of the account.
@@ -61,6 +65,16 @@ pub enum Request {
     Checkpoint,
     /// Gives the number of entries in the newest signed tree, 0 before the first; none is signed for it.
     SignedEntries,
+    /// Tells whether mail is taken now.
+    TakesMail,
+    /// Gives the certificate and key under which the doors of this archive speak TLS.
+    Identity,
+    /// Stores a message of the archive's own, finds it again and compares the bytes.
+    SelfTest,
+    /// Notes what the door for mail has counted since it was opened.
+    CountMail(SmtpFigures),
+    /// Gives what the door for mail has counted, as it was noted last.
+    MailCounts,
     /// Gives figures.
     Stats,
     /// Gives the figures that warnings hang on.
@@ -310,7 +324,7 @@ pub enum Response {
     Done,
     /// To `Deposit`.
     Stored(WireReceipt),
-    /// To `Body`.
+    /// To `Body` and `SpoolFile`.
     Body(WireBody),
     /// To `SignIn`.
     SignedIn(bool),
@@ -344,6 +358,10 @@ pub enum Response {
     People(Box<PeopleAnswer>),
     /// To `Outgoing`.
     Outgoing(OutgoingAnswer),
+    /// To `Identity`.
+    Identity(Box<TlsIdentity>),
+    /// To `MailCounts`.
+    MailCounts(SmtpFigures),
     /// To `Authority`.
     Authority(AuthorityCertificate),
     /// To `OwnCertificate`.

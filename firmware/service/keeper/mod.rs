@@ -1,11 +1,14 @@
 //! The keeper: the one process that owns a data directory, and what everyone else may ask of it.
 //!
 //! [`Keeper`] is one interface with two implementations: [`LocalKeeper`] in the process that owns the directory, [`SocketKeeper`] in
-//! every other, which speaks to it over `<data>/keeper.sock`. Both take the same [`messages`].
+//! every other, which speaks to it over `<data>/keeper.sock`. Both take the same [`messages`]. [`EdgeKeeper`] is the second for processes that
+//! speak to the network and may ask little.
 
 mod calls;
 mod certificate;
 mod client;
+mod edge_keeper;
+mod edges;
 mod figures;
 mod local;
 mod lock;
@@ -19,7 +22,9 @@ mod wire;
 
 pub(crate) use calls::unexpected;
 pub use client::SocketKeeper;
-pub use local::{LocalKeeper, data_disk};
+pub use edge_keeper::EdgeKeeper;
+pub use edges::Edge;
+pub use local::{LocalKeeper, MakeIdentity, data_disk};
 pub use lock::DirectoryLock;
 pub use outgoing::{OutgoingAnswer, OutgoingRequest};
 pub use server::KeeperServer;

@@ -1,6 +1,7 @@
 //! The keeper's end of the socket: one thread a connection takes questions, another gives the answers of deposits in their order.
 
 use super::client::SOCKET;
+use super::edges::Edge;
 use super::messages::{DepositRequest, Request, Response, WireBody, WireReceipt};
 use super::wire::{self, Frame, Receiver};
 use super::{Answer, Failure, Keeper};
@@ -36,16 +37,37 @@ impl KeeperServer {
     /// # Errors
     /// When the socket cannot be made.
     pub fn start(data: &Path, keeper: Arc<dyn Keeper>) -> io::Result<Self> {
-        let path = data.join(SOCKET);
+        Self::open(data, keeper, Admits::Owner)
+    }
+
+    /// Opens `<folder>/keeper.sock` for the users of edges, each of which may ask what [`Edge`] says.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn for_edges(
+        folder: &Path,
+        keeper: Arc<dyn Keeper>,
+        users: Vec<(u32, Edge)>,
+    ) -> io::Result<Self> {
+        Self::open(folder, keeper, Admits::Edges(users))
+    }
+
+    fn open(folder: &Path, keeper: Arc<dyn Keeper>, admits: Admits) -> io::Result<Self> {
+        let path = folder.join(SOCKET);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(ShortPath::new(data, SOCKET)?.path())?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let listener = UnixListener::bind(ShortPath::new(folder, SOCKET)?.path())?;
+        let mode = match admits {
+            Admits::Owner => 0o600,
+            // Who connects is asked of the kernel.
+            Admits::Edges(_) => 0o666,
+        };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
         let closing = Arc::new(AtomicBool::new(false));
         let flag = closing.clone();
-        let accept = move || accept(&listener, &keeper, &flag);
+        let accept = move || accept(&listener, &keeper, &admits, &flag);
         let accepting = std::thread::Builder::new()
             .name("keeper-socket".to_owned())
             .spawn(accept)?;
@@ -71,20 +93,67 @@ impl Drop for KeeperServer {
     }
 }
 
-fn accept(listener: &UnixListener, keeper: &Arc<dyn Keeper>, closing: &AtomicBool) {
+/// Whom a socket admits.
+enum Admits {
+    /// The owner of the directory, to whom the file system leaves it.
+    Owner,
+    /// Users of edges.
+    Edges(Vec<(u32, Edge)>),
+}
+
+/// Who speaks on a connection.
+#[derive(Clone, Copy)]
+enum Speaker {
+    Owner,
+    Edge(Edge),
+}
+
+impl Admits {
+    /// Tells who has connected; none when he is a stranger.
+    fn speaker(&self, stream: &UnixStream) -> Option<Speaker> {
+        let Self::Edges(users) = self else {
+            return Some(Speaker::Owner);
+        };
+        let user = rustix::net::sockopt::socket_peercred(stream).ok()?.uid;
+        let edge = users
+            .iter()
+            .find(|(admitted, _)| *admitted == user.as_raw());
+        edge.map(|(_, edge)| Speaker::Edge(*edge))
+    }
+}
+
+impl Speaker {
+    fn may_ask(self, request: &Request) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Edge(edge) => edge.may_ask(request),
+        }
+    }
+}
+
+fn accept(
+    listener: &UnixListener,
+    keeper: &Arc<dyn Keeper>,
+    admits: &Admits,
+    closing: &AtomicBool,
+) {
     let connections = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         if closing.load(Ordering::SeqCst) {
             return;
         }
         let Ok(stream) = stream else { continue };
+        let Some(speaker) = admits.speaker(&stream) else {
+            tracing::warn!("a stranger at the keeper's socket was sent away");
+            continue;
+        };
         if connections.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
             connections.fetch_sub(1, Ordering::SeqCst);
             continue;
         }
         let (keeper, count) = (keeper.clone(), connections.clone());
         let run = move || {
-            if let Err(error) = serve(stream, &*keeper) {
+            if let Err(error) = serve(stream, &*keeper, speaker) {
                 tracing::debug!(%error, "a connection to the keeper ended");
             }
             count.fetch_sub(1, Ordering::SeqCst);
@@ -113,6 +182,13 @@ impl Sender {
         )
     }
 
+    fn send_result(&self, number: u64, body: Result<Body, Failure>) -> io::Result<()> {
+        match body {
+            Ok(body) => self.send_body(number, &body),
+            Err(failure) => self.send(number, &Response::Failed(failure)),
+        }
+    }
+
     fn send_body(&self, number: u64, body: &Body) -> io::Result<()> {
         let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match body {
@@ -136,7 +212,7 @@ impl Sender {
     }
 }
 
-fn serve(stream: UnixStream, keeper: &dyn Keeper) -> io::Result<()> {
+fn serve(stream: UnixStream, keeper: &dyn Keeper, speaker: Speaker) -> io::Result<()> {
     let sender = Sender(Arc::new(Mutex::new(stream.try_clone()?)));
     let mut receiver = Receiver::new(stream);
     let (answers, outstanding) = sync_channel(OUTSTANDING_MAX);
@@ -144,7 +220,12 @@ fn serve(stream: UnixStream, keeper: &dyn Keeper) -> io::Result<()> {
         let answering = sender.clone();
         scope.spawn(move || give_answers(&outstanding, &answering));
         while let Some(frame) = receiver.receive::<Request>()? {
-            answer(frame, keeper, &sender, &answers)?;
+            if speaker.may_ask(&frame.value) {
+                answer(frame, keeper, &sender, &answers)?;
+            } else {
+                let refusal = Failure::BadRequest("this is nothing for an edge".to_owned());
+                sender.send(frame.number, &Response::Failed(refusal))?;
+            }
         }
         drop(answers);
         Ok(())
@@ -181,10 +262,8 @@ fn answer(
                 .map_err(|_| io::ErrorKind::BrokenPipe.into()),
             Err(failure) => sender.send(number, &Response::Failed(failure)),
         },
-        Request::Body(which) => match keeper.body(which) {
-            Ok(body) => sender.send_body(number, &body),
-            Err(failure) => sender.send(number, &Response::Failed(failure)),
-        },
+        Request::Body(which) => sender.send_result(number, keeper.body(which)),
+        Request::SpoolFile => sender.send_result(number, spool_file(keeper)),
         request => {
             let mut watch = |done, total| {
                 let _ = sender.send(number, &Response::Progress { done, total });
@@ -195,6 +274,13 @@ fn answer(
             sender.send(number, &response)
         }
     }
+}
+
+fn spool_file(keeper: &dyn Keeper) -> Result<Body, Failure> {
+    Ok(Body::File {
+        file: keeper.spool().file()?,
+        length_bytes: 0,
+    })
 }
 
 fn deposit(

@@ -1,5 +1,6 @@
 //! What the SMTP server counts since it was started, for whoever watches it: numbers only, no address or subject.
 
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Declares the counters once.
@@ -12,7 +13,16 @@ macro_rules! counters {
         }
 
         impl SmtpCounts {
-            $($(#[$doc])* pub fn $name(&self) -> u64 { self.$name.0.load(Ordering::Relaxed) })*
+            /// Gives what was counted so far.
+            pub fn figures(&self) -> SmtpFigures {
+                SmtpFigures { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+            }
+        }
+
+        /// What a server has counted.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct SmtpFigures {
+            $($(#[$doc])* pub $name: u64,)*
         }
     };
 }

@@ -12,7 +12,7 @@ mod fake_keeper;
 #[cfg(test)]
 mod tests;
 
-pub use counts::SmtpCounts;
+pub use counts::{SmtpCounts, SmtpFigures};
 
 use crate::keeper::Keeper;
 use crate::listener::{Connection, Door, Limits, Listener, Serve, WhenFull};

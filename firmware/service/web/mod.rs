@@ -29,4 +29,4 @@ pub use edge::{Handler, WebOptions, WebServer, WebSocket};
 pub use no_archive::NoArchive;
 pub use request::{Method, Request};
 pub use response::{Content, Response};
-pub use site::{MailDoor, Renewal, Site, UpdateFacts};
+pub use site::{MailCounts, MailDoor, Renewal, Site, UpdateFacts};

@@ -20,7 +20,7 @@ use crate::outgoing::Origin;
 use crate::people::People;
 use crate::settings::Setting;
 use crate::slots::Slots;
-use crate::smtp::SmtpCounts;
+use crate::smtp::SmtpFigures;
 use archive::people::Role;
 use archive::{Event, EventKind};
 use maud::html;
@@ -51,6 +51,9 @@ pub struct MailDoor {
 /// Takes the certificate that is kept now into use, for connections from now on.
 pub type Renewal = Arc<dyn Fn() + Send + Sync>;
 
+/// Gives what the door for mail has counted since it was opened.
+pub type MailCounts = Arc<dyn Fn() -> SmtpFigures + Send + Sync>;
+
 /// The page of one archive.
 pub struct Site {
     pub(super) keeper: Arc<dyn Keeper>,
@@ -65,7 +68,8 @@ pub struct Site {
     /// The box that it runs on; none on an ordinary computer.
     machine: Option<Arc<dyn Machine>>,
     pub(super) exports: Exports,
-    pub(super) smtp: Arc<SmtpCounts>,
+    /// Gives what the door for mail has counted.
+    counts: Option<MailCounts>,
     pub(super) pace: Pace,
     large_messages: Slots,
     /// Once claimed, an archive stays so.
@@ -88,7 +92,7 @@ impl Site {
     pub fn new(keeper: Arc<dyn Keeper>, mail_door: MailDoor) -> Self {
         Self {
             exports: Exports::new(keeper.clone()),
-            smtp: Arc::default(),
+            counts: None,
             pace: Pace::default(),
             keeper,
             catalogues: Catalogues::new(),
@@ -149,9 +153,18 @@ impl Site {
         }
     }
 
-    /// Tells what the SMTP server counts, too.
-    pub fn counting(self, smtp: Arc<SmtpCounts>) -> Self {
-        Self { smtp, ..self }
+    /// Tells what the door for mail counts, too.
+    pub fn counting(self, counts: MailCounts) -> Self {
+        let counts = Some(counts);
+        Self { counts, ..self }
+    }
+
+    /// What the door for mail has counted.
+    pub(super) fn mail_counts(&self) -> SmtpFigures {
+        self.counts
+            .as_ref()
+            .map(|counts| counts())
+            .unwrap_or_default()
     }
 
     /// Answers a request.

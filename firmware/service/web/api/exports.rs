@@ -83,7 +83,6 @@ fn not_begun(why: NotBegun) -> Problem {
     match why {
         NotBegun::Query => Problem::new(422, why.to_string()),
         NotBegun::Busy => Problem::new(429, why.to_string()).retry_after(60),
-        NotBegun::NoFolder => Problem::new(503, why.to_string()),
     }
 }
 

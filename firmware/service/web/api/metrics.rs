@@ -116,9 +116,9 @@ fn archive(text: &mut Text, site: &Site) -> Result<(), Problem> {
 }
 
 fn smtp(text: &mut Text, site: &Site) {
-    let counts = &site.smtp;
-    let ended = counts.sessions_ended();
-    let sessions = counts.sessions().max(ended);
+    let counts = site.mail_counts();
+    let ended = counts.sessions_ended;
+    let sessions = counts.sessions.max(ended);
     text.gauge("smtp_sessions", "SMTP sessions now.", sessions - ended);
     for (name, help, count) in [
         (
@@ -129,22 +129,22 @@ fn smtp(text: &mut Text, site: &Site) {
         (
             "smtp_messages_total",
             "Messages taken by SMTP.",
-            counts.messages(),
+            counts.messages,
         ),
         (
             "smtp_put_off_total",
             "Messages whose senders were told to come again.",
-            counts.put_off(),
+            counts.put_off,
         ),
         (
             "smtp_refused_total",
             "Messages refused as too large.",
-            counts.refused(),
+            counts.refused,
         ),
         (
             "smtp_sign_ins_refused_total",
             "Wrong names or passwords at SMTP.",
-            counts.sign_ins_refused(),
+            counts.sign_ins_refused,
         ),
     ] {
         text.family(name, "counter", help);

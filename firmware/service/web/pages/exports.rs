@@ -83,7 +83,6 @@ pub(in super::super) fn begin(visit: &Visit) -> Response {
         Ok(id) => Response::see_other(format!("/exports/{id}")),
         Err(NotBegun::Query) => list(visit, 422, Some("query-wrong")),
         Err(NotBegun::Busy) => list(visit, 503, Some("export-busy")),
-        Err(NotBegun::NoFolder) => list(visit, 503, Some("archive-failed")),
     }
 }
 
