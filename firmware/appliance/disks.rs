@@ -856,9 +856,10 @@ struct Candidate {
 
 /// Gives the data directories of this box's archive, two at most, the one that leads first: who has led goes on leading, so that a copy that
 /// comes or goes moves nobody; else the one with the higher epoch; of two in step the smaller disk, since a larger one takes all that it holds,
-/// but not the other way round.
+/// but not the other way round. Until the box has kept which archive is its own, that is the first one, which may have come to be just now.
 fn order(mut candidates: Vec<Candidate>, ours: Option<[u8; 16]>, before: &str) -> String {
     let leads = before.split(' ').next().unwrap_or_default();
+    let ours = ours.or_else(|| candidates.iter().find_map(|it| it.identity.archive));
     candidates.retain(|it| it.identity.archive.is_none() || it.identity.archive == ours);
     candidates.sort_by_key(|it| (it.data != leads, Reverse(it.identity.epoch), it.bytes));
     candidates.truncate(2);
@@ -983,7 +984,7 @@ mod tests {
 
     #[test]
     fn who_has_led_leads_on_and_else_the_epoch_and_the_smaller_disk_decide() {
-        let check = |disks: &[(&str, u8, u64, u64)], before: &str, expected: &str| {
+        let check_with = |ours, disks: &[(&str, u8, u64, u64)], before: &str, expected: &str| {
             let candidates = disks.iter().map(|(data, archive, epoch, bytes)| Candidate {
                 data: (*data).to_owned(),
                 identity: Identity {
@@ -992,9 +993,11 @@ mod tests {
                 },
                 bytes: *bytes,
             });
-            let order = order(candidates.collect(), Some([1; 16]), before);
+            let order = order(candidates.collect(), ours, before);
             assert_eq!(order, expected, "{disks:?} after {before:?}");
         };
+        let check =
+            |disks: &[_], before, expected| check_with(Some([1; 16]), disks, before, expected);
         check(&[], "", "");
         check(&[("/a", 1, 3, 10), ("/b", 1, 4, 20)], "", "/b /a");
         check(&[("/a", 1, 3, 20), ("/b", 1, 3, 10)], "", "/b /a");
@@ -1005,6 +1008,9 @@ mod tests {
         check(&[("/a", 1, 3, 20), ("/other", 2, 9, 10)], "", "/a");
         let three = [("/a", 1, 3, 20), ("/b", 1, 3, 20), ("/c", 0, 0, 20)];
         check(&three, "/a /b", "/a /b");
+        // A new box: the archive's worker has just made the archive.
+        check_with(None, &[("/a", 1, 1, 10)], "/a", "/a");
+        check_with(None, &[("/a", 1, 1, 10), ("/b", 2, 9, 10)], "", "/a");
     }
 
     #[test]
