@@ -70,7 +70,8 @@ impl Facts {
         let (subject, value) = report::read(line);
         match (role, subject) {
             (Role::Devices, "device" | "devices") => self.device_came = true,
-            (Role::Disks, "archive") => {
+            // What is said again is no change: the archive goes on, and will not say again that it is ready.
+            (Role::Disks, "archive") if archive(value) != self.archive => {
                 self.archive = archive(value);
                 self.archive_changed();
             }
@@ -240,6 +241,8 @@ mod tests {
         check(&[opens], false);
         check(&[opens, kept, mail], false);
         check(&[opens, kept, mail, page], true);
+        // A word about the same place ends nothing: who is ready says so only once.
+        check(&[opens, kept, mail, page, opens], true);
         check(
             &[opens, kept, mail, page, (Role::Disks, "archive: /b")],
             false,
