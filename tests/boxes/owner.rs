@@ -123,8 +123,11 @@ impl Owner {
     }
 
     fn format(&mut self, at: &str, path: &str, place: usize, code: &str) {
-        let form = answer(&self.page, at).expect("the page with the disks");
         let serial = format!("disk{place}");
+        // A disk that was just given takes a moment.
+        let form = wait_for("the page with the disk", || {
+            answer(&self.page, at).filter(|html| html.contains(&format!("<code>{serial}</code>")))
+        });
         let disk = disk_name(&form, &serial);
         let values = [
             ("disk", disk.as_str()),
