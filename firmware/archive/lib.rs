@@ -2,6 +2,7 @@
 //!
 //! Pure values and decisions: no clock, no file, no hashing. The `store` room makes them last, the `service` room asks them.
 
+mod alarm;
 mod digest;
 mod event;
 mod message;
@@ -14,6 +15,7 @@ pub mod query;
 pub mod words;
 
 pub use access::Asker;
+pub use alarm::AlarmKind;
 pub use digest::{Digest, NotADigest};
 pub use event::{Event, EventKind};
 pub use message::{Base64Shape, ContentRef, Message, MessageForm, StoredPiece};

@@ -49,8 +49,8 @@ pub struct Figures {
     pub second_disk: Option<CopyState>,
     /// Places on the disks that do not hold.
     pub damaged_places: u64,
-    /// The newest alarm of the audit log: when, Unix seconds, and what it says.
-    pub alarm: Option<(i64, String)>,
+    /// The newest alarm of the audit log.
+    pub alarm: Option<Alarm>,
     /// When everything was last read and found good, Unix seconds.
     pub verified_at_s: Option<i64>,
     /// Entries that searches do not find yet.
@@ -63,6 +63,17 @@ pub struct Figures {
     pub outgoing_failure: Option<(i64, String)>,
     /// The other mail server by which notices are to go out, if a proposal for it waits.
     pub proposed_route: Option<String>,
+}
+
+/// An alarm of the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// When, Unix seconds.
+    pub at_s: i64,
+    /// What it is about, by the word of [`archive::AlarmKind`]; older archives have none.
+    pub about: String,
+    /// What the log says.
+    pub text: String,
 }
 
 /// What is known of a source of mail.
@@ -99,12 +110,7 @@ pub enum Warning {
     /// The second disk is too small.
     SecondDiskTooSmall,
     /// The log has an alarm.
-    Alarm {
-        /// When, Unix seconds.
-        at_s: i64,
-        /// What it says.
-        text: String,
-    },
+    Alarm(Alarm),
     /// The disk is nearly full.
     RoomLow {
         /// Bytes left.
@@ -159,7 +165,7 @@ impl Warning {
             Self::SecondDiskDetached { .. } => "second disk detached".to_owned(),
             Self::SecondDiskDiverged => "second disk diverged".to_owned(),
             Self::SecondDiskTooSmall => "second disk too small".to_owned(),
-            Self::Alarm { at_s, .. } => format!("alarm {at_s}"),
+            Self::Alarm(alarm) => format!("alarm {}", alarm.at_s),
             Self::RoomLow { .. } => "room low".to_owned(),
             Self::SourceSilent { name, .. } => format!("source silent {name}"),
             Self::CertificateEnds { at_s } => format!("certificate ends {at_s}"),
@@ -179,7 +185,7 @@ impl Warning {
             | Self::SecondDiskDetached { .. }
             | Self::SecondDiskDiverged
             | Self::SecondDiskTooSmall
-            | Self::Alarm { .. }
+            | Self::Alarm(_)
             | Self::RoomLow { .. }
             | Self::SourceSilent { .. }
             | Self::RouteProposed { .. }
@@ -238,8 +244,8 @@ fn second_disk(state: Option<&CopyState>) -> Option<Warning> {
 }
 
 fn alarm(figures: &Figures) -> Option<Warning> {
-    let (at_s, text) = figures.alarm.clone()?;
-    (figures.now_s - at_s < ALARM_SHOWN_S).then_some(Warning::Alarm { at_s, text })
+    let alarm = figures.alarm.clone()?;
+    (figures.now_s - alarm.at_s < ALARM_SHOWN_S).then_some(Warning::Alarm(alarm))
 }
 
 fn room(figures: &Figures) -> Option<Warning> {
@@ -296,6 +302,13 @@ mod tests {
         }
     }
 
+    fn alarm_of(at_s: i64) -> Alarm {
+        Alarm {
+            at_s,
+            ..Alarm::default()
+        }
+    }
+
     fn source(days: &[u64], silent_days: i64) -> SourceFigures {
         SourceFigures {
             name: "192.0.2.1".to_owned(),
@@ -343,7 +356,7 @@ mod tests {
             f.second_disk = Some(CopyState::Diverged);
         });
         check("second disk too small", |f| f.second_disk = Some(small));
-        check("alarm 1750000000", |f| f.alarm = Some((NOW_S, why())));
+        check("alarm 1750000000", |f| f.alarm = Some(alarm_of(NOW_S)));
         check("room low", |f| f.available_bytes = ROOM_LOW_BYTES - 1);
         check("room low", |f| f.daily_bytes = Some(4 << 30));
         check("source silent 192.0.2.1", |f| {
@@ -368,7 +381,7 @@ mod tests {
         let figures = Figures {
             messages: 0,
             damaged_places: 2,
-            alarm: Some((NOW_S - ALARM_SHOWN_S, "long ago".to_owned())),
+            alarm: Some(alarm_of(NOW_S - ALARM_SHOWN_S)),
             ..well()
         };
         let expected = [Warning::Damaged { places: 2 }, Warning::NoMailYet];

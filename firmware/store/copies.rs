@@ -493,12 +493,8 @@ impl Turn<'_> {
     }
 
     /// Raises an alarm in the archive.
-    pub(crate) fn alarm(&mut self, text: String) {
-        self.inner.news.push(Event {
-            kind: EventKind::Alarm,
-            text,
-            ..Event::default()
-        });
+    pub(crate) fn alarm(&mut self, alarm: Event) {
+        self.inner.news.push(alarm);
     }
 
     /// Lets the follower go, still a member: everything it was handed is on it.

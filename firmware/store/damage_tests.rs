@@ -10,7 +10,7 @@ use crate::store_tests::{
 };
 use crate::volume::{self, Found, Volume};
 use crate::{Body, Error, Novelty, Receipt, Store};
-use archive::{Asker, Event, EventKind};
+use archive::{AlarmKind, Asker, Event, EventKind};
 use proptest::prelude::*;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -306,6 +306,7 @@ fn a_lost_state_raises_an_alarm_and_verify_names_what_the_lost_key_signed() {
         panic!("an event");
     };
     assert_eq!(alarm.kind, EventKind::Alarm);
+    assert_eq!(alarm.rule, AlarmKind::StateLost.name());
     let findings = verify(&store).findings;
     let unknown = "not signed by a known key";
     assert!(

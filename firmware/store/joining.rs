@@ -14,6 +14,7 @@ use crate::membership::{Verdict, decide};
 use crate::state::State;
 use crate::tip::{End, Side, Tail, compare};
 use crate::volume::{self, FOLDER, Volume};
+use archive::{AlarmKind, Event};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -442,6 +443,10 @@ impl Joiner {
 pub(crate) fn stay_apart(copies: &Copies, state: CopyState) {
     let text = format!("the copy is {state}");
     tracing::error!("{text}");
-    copies.turn().alarm(text);
+    let kind = match state {
+        CopyState::TooSmall { .. } => AlarmKind::CopyTooSmall,
+        _ => AlarmKind::CopyDiverged,
+    };
+    copies.turn().alarm(Event::alarm(kind, text));
     copies.set_state(state);
 }

@@ -18,7 +18,7 @@ use crate::upkeep::Hurry;
 use crate::verify::Finding;
 use crate::volume::{self, Volume};
 use crate::volume_check::{Checked, Damage, Expected, Step};
-use archive::{Event, EventKind};
+use archive::{AlarmKind, Event, EventKind};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -211,10 +211,14 @@ pub(crate) fn events(report: &MendReport) -> Vec<Event> {
 /// The alarms about what could not be mended, one a disk.
 pub(crate) fn alarms(report: &MendReport) -> Vec<Event> {
     let sides = [
-        ("", &report.left),
-        ("the other copy's ", &report.left_on_copy),
+        (AlarmKind::DamageLeft, "", &report.left),
+        (
+            AlarmKind::DamageLeftOnCopy,
+            "the other copy's ",
+            &report.left_on_copy,
+        ),
     ];
-    let alarm = |(whose, left): (&str, &Vec<Finding>)| {
+    let alarm = |(kind, whose, left): (AlarmKind, &str, &Vec<Finding>)| {
         let first = left.first()?;
         let at = first.offset.unwrap_or_default();
         let text = format!(
@@ -223,11 +227,7 @@ pub(crate) fn alarms(report: &MendReport) -> Vec<Event> {
             left.len(),
             first.what
         );
-        Some(Event {
-            kind: EventKind::Alarm,
-            text,
-            ..Event::default()
-        })
+        Some(Event::alarm(kind, text))
     };
     sides.into_iter().filter_map(alarm).collect()
 }

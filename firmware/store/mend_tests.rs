@@ -5,7 +5,7 @@ use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 use crate::store_tests::{bytes, message, open_with, options, put, smtp, verify, with_attachment};
 use crate::volume::{self, Found, Volume};
 use crate::{Error, MendReport, Moment, Side, Store};
-use archive::EventKind;
+use archive::{AlarmKind, EventKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,7 +93,9 @@ fn damage_is_found_by_itself_after_a_month() {
     store.wait_for_leaves(leaves + 1);
     let told = store.leaf(leaves + 1).expect("logged").leaf.body;
     let is_alarm = |event: &archive::Event| {
-        event.kind == EventKind::Alarm && event.text.contains("00000002.vol")
+        event.kind == EventKind::Alarm
+            && event.rule == AlarmKind::DamageLeft.name()
+            && event.text.contains("00000002.vol")
     };
     assert!(
         matches!(&told, crate::LeafBody::Event(event) if is_alarm(event)),

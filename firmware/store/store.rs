@@ -30,7 +30,7 @@ use crate::verify::Finding;
 use crate::{catalog, index, room, volume};
 use archive::access::{self, Asker};
 use archive::query::Query;
-use archive::{Digest, Event, EventKind, Reception};
+use archive::{AlarmKind, Digest, Event, EventKind, Reception};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -218,12 +218,9 @@ impl Store {
             tracing::error!(
                 "state.redb was lost: accounts and settings are gone, the signing key is a new one"
             );
-            let event = Event {
-                kind: EventKind::Alarm,
-                text: "state.redb was lost: the signing key is a new one".to_owned(),
-                ..Event::default()
-            };
-            self.log(0, event)?.wait()?;
+            let text = "state.redb was lost: the signing key is a new one".to_owned();
+            let alarm = Event::alarm(AlarmKind::StateLost, text);
+            self.log(0, alarm)?.wait()?;
         }
         if key_made || leaves < 2 {
             let key = self.key().to_string();
@@ -402,12 +399,9 @@ impl Store {
         match self.newest_checkpoint() {
             Err(error @ Error::Damaged { .. }) => {
                 // Another one is signed only over a tree that has grown.
-                let event = Event {
-                    kind: EventKind::Alarm,
-                    text: format!("the newest checkpoint cannot be read: {error}"),
-                    ..Event::default()
-                };
-                self.log(0, event)?.wait()?;
+                let text = format!("the newest checkpoint cannot be read: {error}");
+                let alarm = Event::alarm(AlarmKind::CheckpointDamaged, text);
+                self.log(0, alarm)?.wait()?;
                 self.newest_checkpoint()
             }
             other => other,

@@ -2,7 +2,7 @@
 
 use super::messages::Stats;
 use super::{Failure, LocalKeeper};
-use crate::health::{Figures, SourceFigures};
+use crate::health::{Alarm, Figures, SourceFigures};
 use archive::{EventKind, SourceKind};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -42,8 +42,8 @@ pub(super) struct LogWatch(Mutex<Seen>);
 struct Seen {
     /// The first number that was not looked at.
     next: u64,
-    /// The newest alarm: when, Unix seconds, and what it says.
-    alarm: Option<(i64, String)>,
+    /// The newest alarm.
+    alarm: Option<Alarm>,
 }
 
 impl LocalKeeper {
@@ -74,7 +74,7 @@ impl LocalKeeper {
         })
     }
 
-    fn newest_alarm(&self) -> Result<Option<(i64, String)>, Failure> {
+    fn newest_alarm(&self) -> Result<Option<Alarm>, Failure> {
         let (leaves, _) = self.store().progress()?;
         let mut seen = self
             .log_watch()
@@ -88,7 +88,11 @@ impl LocalKeeper {
         let mut newest = None;
         self.store().events(from..leaves + 1, |head, event| {
             if event.kind == EventKind::Alarm {
-                newest = Some((head.moment.at_us.div_euclid(1_000_000), event.text));
+                newest = Some(Alarm {
+                    at_s: head.moment.at_us.div_euclid(1_000_000),
+                    about: event.rule,
+                    text: event.text,
+                });
             }
         })?;
         seen.next = leaves + 1;

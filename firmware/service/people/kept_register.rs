@@ -6,7 +6,7 @@
 use super::secrets;
 use crate::keeper::Failure;
 use archive::people::{RecordError, Register};
-use archive::{Digest, Event, EventKind};
+use archive::{AlarmKind, Digest, Event, EventKind};
 use std::sync::Arc;
 use store::{StateChange, StateTable, Store};
 
@@ -186,13 +186,9 @@ impl KeptRegister {
 
     /// Says in the log that the state file did not hold what the log says; the log's register counts from now on.
     fn alarm(&mut self, store: &Store) -> Result<(), Failure> {
-        let alarm = Event {
-            kind: EventKind::Alarm,
-            text:
-                "the register of people in state.redb was not that of the audit log, which counts"
-                    .to_owned(),
-            ..Event::default()
-        };
+        let text =
+            "the register of people in state.redb was not that of the audit log, which counts";
+        let alarm = Event::alarm(AlarmKind::RegisterDiffers, text.to_owned());
         store.log(COFFER, alarm)?.wait()?;
         let kept = Event {
             kind: EventKind::RegisterKept,

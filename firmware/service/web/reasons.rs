@@ -1,13 +1,13 @@
-//! Plain words for the usual reasons that the system and TLS give in English: they are found in a text by their own words, which stands behind them
+//! Plain words for the usual reasons that the system, TLS and the store give in English: they are found in a text by their own words, which stands behind them
 //! in brackets for whoever helps.
 //!
 //! A reason that is not usual stays as it is: what is guessed helps nobody.
 
 use super::words::Words;
 
-/// The words of the system (glibc, musl, Rust's own) and of rustls, in lower case, each with the key of what they mean. The first one counts:
+/// The words of the system (glibc, musl, Rust's own), of rustls and of the store, in lower case, each with the key of what they mean. The first one counts:
 /// what says more stands before what says less.
-const SIGNS: [(&str, &str); 32] = [
+const SIGNS: [(&str, &str); 39] = [
     ("certificate expired", "reason-expired"),
     ("certificate: expired", "reason-expired"),
     ("not valid yet", "reason-not-yet-valid"),
@@ -40,6 +40,16 @@ const SIGNS: [(&str, &str); 32] = [
     ("read-only file system", "reason-read-only"),
     ("input/output error", "reason-disk"),
     ("i/o error", "reason-disk"),
+    ("disk is full", "reason-full"),
+    ("no room on it", "reason-full"),
+    ("did not answer within", "reason-slow"),
+    ("without its copy", "reason-without-copy"),
+    ("are being rebuilt", "reason-rebuilding"),
+    ("is being closed", "reason-closing"),
+    (
+        "takes nothing until it is opened again",
+        "reason-write-failed",
+    ),
 ];
 
 /// Says a reason in plain words with the original in brackets; one that is not known as it is.
@@ -120,6 +130,30 @@ mod tests {
             assert_eq!(key(&said), Some(expected), "{said}");
         }
         assert_eq!(key("the dog ate it"), None);
+    }
+
+    /// Why no mail is taken, as the store says it.
+    #[test]
+    fn refusals_of_the_store_are_known_by_their_own_words() {
+        let full = store::Error::Full {
+            available_bytes: 1,
+            needed_bytes: 2,
+        };
+        for (error, expected) in [
+            (full, "reason-full"),
+            (store::Error::Rebuilding, "reason-rebuilding"),
+            (store::Error::Closed, "reason-closing"),
+            (
+                store::Error::Latched("the dog ate it".to_owned()),
+                "reason-write-failed",
+            ),
+            (
+                store::Error::Latched(io::Error::from_raw_os_error(5).to_string()),
+                "reason-disk",
+            ),
+        ] {
+            assert_eq!(key(&error.to_string()), Some(expected), "{error}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::reasons;
 use super::time_zone::TimeZone;
 use super::words::Words;
 use crate::health::Warning;
+use archive::AlarmKind;
 use fluent_bundle::FluentValue;
 use store::CopyState;
 
@@ -28,8 +29,12 @@ pub(crate) fn in_words(words: &Words, zone: TimeZone, warning: &Warning) -> Stri
         }
         Warning::SecondDiskDiverged => words.text("warning-diverged"),
         Warning::SecondDiskTooSmall => words.text("warning-too-small"),
-        Warning::Alarm { at_s, text } => {
-            let values = [("at", moment(*at_s)), ("text", because(text))];
+        Warning::Alarm(alarm) => {
+            let text = match alarm_text(words, &alarm.about) {
+                Some(text) => text,
+                None => words.filled("alarm-other", &[("text", cut(&alarm.text))]),
+            };
+            let values = [("at", moment(alarm.at_s)), ("text", text.into())];
             words.filled("warning-alarm", &values)
         }
         Warning::RoomLow {
@@ -64,6 +69,20 @@ pub(crate) fn in_words(words: &Words, zone: TimeZone, warning: &Warning) -> Stri
     }
 }
 
+/// Says an alarm by the word of what it is about, with what to do; none of a word that is not known.
+pub(crate) fn alarm_text(words: &Words, about: &str) -> Option<String> {
+    let kind = AlarmKind::from_name(about)?;
+    Some(words.text(match kind {
+        AlarmKind::StateLost => "alarm-state-lost",
+        AlarmKind::RegisterDiffers => "alarm-register-differs",
+        AlarmKind::CheckpointDamaged => "alarm-checkpoint-damaged",
+        AlarmKind::DamageLeft => "alarm-damage-left",
+        AlarmKind::DamageLeftOnCopy => "alarm-damage-left-on-copy",
+        AlarmKind::CopyDiverged => "warning-diverged",
+        AlarmKind::CopyTooSmall => "warning-too-small",
+    }))
+}
+
 /// Gives the text of how the second disk is.
 pub(crate) fn second_disk_key(state: &CopyState) -> &'static str {
     match state {
@@ -83,12 +102,17 @@ fn cut(text: &str) -> FluentValue<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Alarm;
     use crate::web::words::{Catalogues, Language};
 
     #[test]
     fn every_warning_has_its_words_and_values() {
         let text = || "cause-17".to_owned();
         let at_s = 1_740_992_700;
+        let alarm = |about: &str| {
+            let (about, text) = (about.to_owned(), text());
+            Warning::Alarm(Alarm { at_s, about, text })
+        };
         let catalogues = Catalogues::new();
         for (warning, value) in [
             (Warning::MailRefused { why: text() }, "cause-17"),
@@ -96,7 +120,8 @@ mod tests {
             (Warning::SecondDiskDetached { why: text() }, "cause-17"),
             (Warning::SecondDiskDiverged, ""),
             (Warning::SecondDiskTooSmall, ""),
-            (Warning::Alarm { at_s, text: text() }, "cause-17"),
+            (alarm(""), "cause-17"),
+            (alarm("of a later version"), "cause-17"),
             (
                 Warning::RoomLow {
                     available_bytes: 17_000_000,
@@ -138,6 +163,27 @@ mod tests {
                 assert!(!said.starts_with("warning-"), "{warning:?}: {said}");
                 assert!(!said.contains('{'), "{warning:?}: {said}");
             }
+        }
+    }
+    /// Its own sentence, without a word of the log's English.
+    #[test]
+    fn every_kind_of_alarm_has_its_words() {
+        let catalogues = Catalogues::new();
+        for kind in AlarmKind::ALL {
+            let alarm = Warning::Alarm(Alarm {
+                at_s: 1_740_992_700,
+                about: kind.name().to_owned(),
+                text: "cause-17".to_owned(),
+            });
+            let say = |language| in_words(catalogues.of(language), TimeZone::Utc, &alarm);
+            let [english, german] = [Language::English, Language::German].map(say);
+            for said in [&english, &german] {
+                assert!(
+                    said.contains("2025") && !said.contains("cause-17"),
+                    "{said}"
+                );
+            }
+            assert_ne!(english, german);
         }
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn kind(warning: &Warning) -> &'static str {
         Warning::SecondDiskDetached { .. } => "second disk detached",
         Warning::SecondDiskDiverged => "second disk diverged",
         Warning::SecondDiskTooSmall => "second disk too small",
-        Warning::Alarm { .. } => "alarm",
+        Warning::Alarm(_) => "alarm",
         Warning::RoomLow { .. } => "room low",
         Warning::SourceSilent { .. } => "source silent",
         Warning::CertificateEnds { .. } => "certificate ends",

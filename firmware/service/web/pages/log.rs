@@ -1,5 +1,7 @@
 //! The audit log: who did what, when and from where, as far as the person may read it; the keeper decides how far that is.
 
+use super::super::reasons;
+use super::super::warnings::alarm_text;
 use super::super::words::Words;
 use super::super::{Response, visit::Visit};
 use super::layout::{Width, encoded};
@@ -95,20 +97,41 @@ fn entry(
 fn said(words: &Words, event: &Event, name: &dyn Fn(AccountId) -> String) -> Vec<String> {
     let who = [event.account.as_str(), event.peer.as_str()];
     let who: Vec<_> = who.into_iter().filter(|part| !part.is_empty()).collect();
-    let mut said = vec![
-        who.join(", "),
-        log_words::in_words(words, &cut(&event.text), name),
-    ];
+    let mut said = vec![who.join(", "), text(words, event, name)];
     said.extend(rule(words, event));
     if !event.before.is_empty() || !event.after.is_empty() {
         said.push(format!("{} → {}", cut(&event.before), cut(&event.after)));
     }
-    said.push(cut(&event.reason));
+    said.push(reason(words, event));
     if let [subject] = event.subjects[..] {
         said.push(words.filled("log-entry", &[("number", words.number(subject).into())]));
     }
     said.retain(|part| !part.is_empty());
     said
+}
+
+/// What an entry says: what Coffer wrote in the reader's language, what somebody typed as he did.
+fn text(words: &Words, event: &Event, name: &dyn Fn(AccountId) -> String) -> String {
+    let text = cut(&event.text);
+    match event.kind {
+        EventKind::Searched | EventKind::CommandRun => text,
+        // An export's query; what else was handed out is not counted.
+        EventKind::Exported if event.count.is_some() => text,
+        EventKind::Alarm => match alarm_text(words, &event.rule) {
+            Some(said) => format!("{said} [{text}]"),
+            None => text,
+        },
+        _ => log_words::in_words(words, &text, name),
+    }
+}
+
+/// Why: people's own words stay, those of disks are told in plain ones.
+fn reason(words: &Words, event: &Event) -> String {
+    let reason = cut(&event.reason);
+    match event.kind {
+        EventKind::MemberDetached | EventKind::Mended => reasons::plain(words, &reason),
+        _ => reason,
+    }
 }
 
 /// Who agreed to a change, or what else made it take effect later than at once.

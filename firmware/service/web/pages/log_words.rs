@@ -37,7 +37,7 @@ const OF_ACCOUNTS: [(&str, &str); 23] = [
 ];
 
 /// Whole texts.
-const WHOLE: [(&str, &str); 18] = [
+const WHOLE: [(&str, &str); 35] = [
     ("language", "log-language"),
     ("time zone", "log-time-zone"),
     ("retention years", "step-retention"),
@@ -56,6 +56,23 @@ const WHOLE: [(&str, &str); 18] = [
     ("power off", "log-power-off"),
     ("network, on trial", "log-network-trial"),
     ("network, confirmed", "log-network-confirmed"),
+    ("test mail", "log-test-mail"),
+    ("status mail of the week", "log-status-week"),
+    ("status mail with a warning", "log-status-warning"),
+    ("a recovery key was tried", "log-recovery-key"),
+    ("all settings were reset", "log-reset"),
+    ("look for updates", "log-update-check"),
+    ("install the update now", "log-update-install"),
+    ("install updates again", "log-update-resume"),
+    ("try versions again that failed", "log-update-again"),
+    ("go back to the version before", "log-update-back"),
+    ("wrong password", "log-wrong-password"),
+    ("wrong code", "log-wrong-code"),
+    ("wrong claim code", "log-wrong-claim-code"),
+    ("made", "log-sender-made"),
+    ("password changed", "log-sender-changed"),
+    ("removed", "log-sender-removed"),
+    ("metrics", "log-metrics"),
 ];
 
 /// What became of a proposal, before what it was.
@@ -95,6 +112,14 @@ fn change(words: &Words, said: &str, name: &dyn Fn(AccountId) -> String) -> Stri
     if let Some(disk) = disk.and_then(|rest| rest.strip_suffix(" is to become an archive disk")) {
         return words.filled("log-disk", &[("disk", disk.into())]);
     }
+    if let Some(days) = said.strip_prefix("pause updates for ") {
+        let days = days.trim_end_matches(" days");
+        return words.filled("log-update-pause", &[("days", days.into())]);
+    }
+    if let Some(account) = said.strip_prefix("audit log") {
+        let said = words.filled("log-taken", &[("account", account.trim().into())]);
+        return said.trim_end().to_owned();
+    }
     if let Some(route) = said.strip_prefix("where notices go: ") {
         let server = ("server", super::outgoing::place(route).into());
         return words.filled("change-notice-route", &[server]);
@@ -121,6 +146,7 @@ fn of_account(words: &Words, said: &str, name: &dyn Fn(AccountId) -> String) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Setting;
     use crate::web::words::{Catalogues, Language};
     use archive::access::OwnAddress;
     use archive::people::{Change, Step};
@@ -160,6 +186,13 @@ mod tests {
             ),
             ("signed out", "Signed out", "Abgemeldet"),
             (
+                "pause updates for 7 days",
+                "No updates for 7 days",
+                "Keine Updates für 7 Tage",
+            ),
+            ("audit log ", "Audit log", "Protokoll"),
+            ("audit log kim", "Audit log kim", "Protokoll kim"),
+            (
                 "disk sdb is to become an archive disk",
                 "Disk sdb is to become an archive disk",
                 "Die Platte sdb soll Archivplatte werden",
@@ -177,6 +210,14 @@ mod tests {
         ] {
             assert_eq!(said(Language::English, text), english);
             assert_eq!(said(Language::German, text), german);
+        }
+    }
+
+    #[test]
+    fn every_setting_has_its_words() {
+        for setting in Setting::ALL {
+            let german = said(Language::German, setting.name());
+            assert_ne!(german, setting.name());
         }
     }
 

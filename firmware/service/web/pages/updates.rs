@@ -1,6 +1,7 @@
 //! Updates, for the operator of a box: which version runs, what comes next and when, what became of those before, and what he can do about it. On an
 //! ordinary computer there is no such page.
 
+use super::super::reasons;
 use super::super::words::Words;
 use super::super::{Response, no_archive, visit::Visit};
 use super::layout::Width;
@@ -135,7 +136,7 @@ fn next(visit: &Visit, seen: &UpdatesSeen) -> Markup {
             p.quiet { (words.filled("updates-checked", &[("at", words.moment(local_s(visit, at)).into())])) }
         }
         @if let Some(unchecked) = &memory.unchecked {
-            p.note { (words.filled("updates-not-checked", &[("why", unchecked.why.as_str().into())])) }
+            p.note { (words.filled("updates-not-checked", &[("why", reasons::plain(words, &unchecked.why).into())])) }
         }
         (visit.small_form("/updates/check", words.text("updates-check")))
     }
@@ -223,9 +224,10 @@ pub(crate) fn outcome(words: &Words, outcome: &Outcome) -> String {
         Outcome::Installed => words.text("outcome-installed"),
         Outcome::Good => words.text("outcome-good"),
         Outcome::Left => words.text("outcome-left"),
-        Outcome::NotInstalled(why) => {
-            words.filled("outcome-not-installed", &[("why", why.as_str().into())])
-        }
+        Outcome::NotInstalled(why) => words.filled(
+            "outcome-not-installed",
+            &[("why", reasons::plain(words, why).into())],
+        ),
         Outcome::Failed(why) => {
             words.filled("outcome-failed", &[("why", failure(words, why).into())])
         }
@@ -240,7 +242,7 @@ fn failure(words: &Words, failure: &Failure) -> String {
             let what = words.text(proof_key(*proof));
             match why.is_empty() {
                 true => what,
-                false => format!("{what} ({why})"),
+                false => format!("{what} ({})", reasons::plain(words, why)),
             }
         }
     }
