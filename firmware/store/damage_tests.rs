@@ -589,6 +589,64 @@ impl<H: Fn(Option<(&Path, Open)>) -> io::Result<()> + Send + Sync + 'static> Dis
     }
 }
 
+/// Tantivy took a flipped length for true and asked for exabytes, which ended the process.
+#[test]
+fn an_index_whose_new_files_do_not_hold_is_made_again_at_once() {
+    let disk = SimDisk::new();
+    let is_to_spoil = Arc::new(AtomicBool::new(false));
+    let (below, spoils) = (disk.clone(), is_to_spoil.clone());
+    let hooked = Hooked {
+        disk: disk.clone(),
+        before: move |opened: Option<(&Path, Open)>| {
+            if let Some((name, Open::Read)) = opened
+                && name.extension().is_some_and(|end| end == "term")
+                && spoils.swap(false, Ordering::SeqCst)
+            {
+                spoil(&below, &name.display().to_string(), 3, 1);
+            }
+            Ok(())
+        },
+    };
+    let store = Store::open(Arc::new(hooked), options(LARGE), &mut |_| {}).expect("opens");
+    let mut kept = fill(&store, 0..10);
+    store.flush().expect("indexed");
+    is_to_spoil.store(true, Ordering::SeqCst);
+    kept.extend(fill(&store, 10..20));
+    let _ = store.flush();
+    assert!(!is_to_spoil.load(Ordering::SeqCst), "nothing was spoiled");
+    kept.extend(fill(&store, 20..21));
+    store.flush().expect("it was made again");
+    all_there(&store, &kept);
+    assert_eq!(find(&store, "gemeinsam").len(), kept.len());
+    assert_eq!(verify(&store).findings, []);
+}
+
+/// Only the next start after a crash looks at what lay on the disk before.
+#[test]
+fn after_a_crash_an_index_that_does_not_hold_is_made_again() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let kept = fill(&store, 0..20);
+    store.flush().expect("flushed");
+    cut_power(&disk, store);
+    let folder = crate::index::folder_name();
+    let names = disk.list(Path::new(&folder)).expect("listed");
+    let segment = names.iter().filter(|name| {
+        let end = name.extension().unwrap_or_default();
+        end != "json"
+            && name
+                .file_name()
+                .is_some_and(|name| name != crate::index::IN_USE)
+    });
+    for name in segment {
+        let disk = disk.fork();
+        spoil(&disk, &name.display().to_string(), 2, 1);
+        let store = open(&disk);
+        assert_eq!(find(&store, "gemeinsam").len(), kept.len(), "{name:?}");
+        assert_eq!(verify(&store).findings, [], "{name:?}");
+    }
+}
+
 #[test]
 fn a_volume_is_sealed_once_although_the_next_cannot_be_made() {
     let disk = SimDisk::new();

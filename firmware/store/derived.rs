@@ -1,7 +1,8 @@
 //! Catalog and index are copied to the follower while no mail comes, so that it takes over at once: they are derived, and a copy that is
 //! behind catches up by its watermark like after a crash.
 //!
-//! Nothing half copied can be believed (FORMAT.md, "catalog and index"): files come beside and take their names when they are whole,
+//! Nothing half copied can be believed (FORMAT.md, "catalog and index"), and nobody has looked at what was copied: it is marked like a
+//! catalog and an index in use, so that whoever takes over checks it first. Files come beside and take their names when they are whole,
 //! and the index's `meta.json`, which alone says what counts, comes last. The catalog is copied between two of its commits, or not at
 //! all, and as a whole only the first time (`changes`). What is copied holds only what both disks have. It is given up as soon as somebody needs the machine.
 
@@ -53,6 +54,9 @@ impl Copying<'_> {
     /// Copies the catalog as it stands, unless it moves meanwhile; of one that the follower has, only what changed.
     fn catalog(&self, shared: &Shared, step: Step) -> Result<bool> {
         let name = PathBuf::from(catalog::file_name());
+        if !self.mark(&catalog::in_use())? {
+            return Ok(false);
+        }
         // A copy may have been given up after the list was written.
         if !self.take_changes_over(&name, step)? {
             return Ok(false);
@@ -126,11 +130,12 @@ impl Copying<'_> {
     fn index(&self, index: &Index, step: Step) -> Result<bool> {
         let folder = PathBuf::from(index::folder_name());
         let (meta, managed) = (folder.join(META), folder.join(MANAGED));
+        let mark = folder.join(index::IN_USE);
         let read = |name: &Path| self.disk.read(name).on("read", name.display());
         let commit = read(&meta)?;
         let counting = index.counting_files()?;
         let managing = read(&managed)?;
-        if read(&meta)? != commit || !self.passing.create_dir(&folder)? {
+        if read(&meta)? != commit || !self.passing.create_dir(&folder)? || !self.mark(&mark)? {
             return Ok(false);
         }
         let there = self.follower.list(&folder).on("list", folder.display())?;
@@ -149,7 +154,7 @@ impl Copying<'_> {
         }
         let counts =
             self.passing.replace(&managed, managing)? && self.passing.replace(&meta, commit)?;
-        Ok(counts && self.remove_others(&there, &counting, &[meta, managed])?)
+        Ok(counts && self.remove_others(&there, &counting, &[meta, managed, mark])?)
     }
 
     /// Removes what does not count any more, or was left half copied.
@@ -165,6 +170,12 @@ impl Copying<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Lets whoever opens the follower's catalog or index look at all of it first.
+    fn mark(&self, name: &Path) -> Result<bool> {
+        let is_there = self.follower.exists(name).on("look for", name.display())?;
+        Ok(is_there || self.passing.replace(name, Vec::new())?)
     }
 
     /// Copies a file beside the name that it will have.

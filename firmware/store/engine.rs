@@ -110,6 +110,8 @@ pub(crate) struct Progress {
     document_bytes: usize,
     /// Why the index goes no further.
     pub(crate) index_failure: Option<String>,
+    /// It goes no further because its files do not hold.
+    index_is_damaged: bool,
     /// The index waits for room on the disk.
     stalled: bool,
     closing: bool,
@@ -219,10 +221,18 @@ impl Shared {
         self.moved.notify_all();
     }
 
-    /// Says that the index goes no further.
-    pub(crate) fn index_failed(&self, why: String) {
-        self.progress().index_failure = Some(why);
+    /// Says that the index goes no further, and whether that is because its files do not hold.
+    pub(crate) fn index_failed(&self, why: String, is_damaged: bool) {
+        let mut progress = self.progress();
+        progress.index_failure = Some(why);
+        progress.index_is_damaged = is_damaged;
+        drop(progress);
         self.moved.notify_all();
+    }
+
+    /// Tells whether the index is made again once catalog and index were opened anew.
+    pub(crate) fn index_is_damaged(&self) -> bool {
+        self.progress().index_is_damaged
     }
 
     /// Says how much room the index waits for.

@@ -62,7 +62,7 @@ impl Drop for AtEnd {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0
-                .index_failed("its thread ended by a panic".to_owned());
+                .index_failed("its thread ended by a panic".to_owned(), false);
         }
     }
 }
@@ -94,14 +94,14 @@ impl Indexer {
 
     /// Works until the archive is closed.
     pub(crate) fn run(self) {
-        let shared = self.shared.clone();
+        let (shared, directory) = (self.shared.clone(), self.directory.clone());
         let _at_end = AtEnd(shared.clone());
         if let Err(error) = self.follow_with_pauses() {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the index cannot follow"
             );
-            shared.index_failed(chain(&error));
+            shared.index_failed(chain(&error), directory.is_damaged());
         }
     }
 
@@ -123,7 +123,9 @@ impl Indexer {
                 None => return Ok(()),
             }
         }
-        close(self.writer);
+        if close(self.writer) {
+            self.directory.close();
+        }
         Ok(())
     }
 
@@ -335,14 +337,16 @@ fn first_copy(view: &CatalogView, sequence: u64) -> Result<u64> {
     Ok(first.filter(|first| *first < sequence).unwrap_or(0))
 }
 
-/// Waits for the merges under way; what they did not finish the next writer does.
-fn close(writer: Writer) {
-    if let Err(error) = writer.close() {
+/// Waits for the merges under way, and tells whether all went in order; what they did not finish the next writer does.
+fn close(writer: Writer) -> bool {
+    let closed = writer.close();
+    if let Err(error) = &closed {
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = error as &dyn std::error::Error,
             "the index was not closed in order"
         );
     }
+    closed.is_ok()
 }
 
 /// Reads what the index is told about a message, with all its receptions, from the volumes.

@@ -53,6 +53,10 @@ const BEGINNING_BYTES_MAX: usize = 128 << 10;
 /// How long it takes at least until catalog and index are opened anew once more: what keeps them from it may take long to find out.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 5 });
 
+/// The same after the index was found damaged: on a disk or in a memory that spoils all that is written, an archive would do nothing
+/// but make its index again. Until then searches find what they found before.
+const MAKE_INDEX_AGAIN_AFTER: Duration = Duration::from_hours(if cfg!(test) { 0 } else { 1 });
+
 /// An open archive.
 pub struct Store {
     disk: Arc<dyn Disk>,
@@ -248,22 +252,20 @@ impl Store {
         Ok(EngineGuard(guard))
     }
 
-    /// Opens catalog and index anew, once there is room, after the catalog failed for want of it, and after a rebuild that failed.
+    /// Opens catalog and index anew, once there is room, after the catalog failed for want of it, and after a rebuild that failed; so
+    /// it does when a file of the index did not hold, which then is made again.
     ///
     /// Whoever reads meanwhile keeps it waiting; the next one who asks tries again.
     fn start_again_if_due(&self) -> Result<()> {
-        let is_due = |engine: &Option<Engine>| match engine {
-            Some(engine) => engine.shared.waits_for_room(),
-            None => true,
-        };
         let looked = self.engine.try_read();
-        if !looked.is_ok_and(|engine| is_due(&engine)) || !self.may_start_again()? {
+        let pause = looked.ok().and_then(|engine| pause_before_start(&engine));
+        if !pause.map_or(Ok(false), |pause| self.may_start_again(pause))? {
             return Ok(());
         }
         let Ok(mut engine) = self.engine.try_write() else {
             return Ok(());
         };
-        if is_due(&engine) {
+        if pause_before_start(&engine).is_some() {
             *self.last_start() = Some(Instant::now());
             self.stop(&mut engine);
             *engine = Some(self.start_engine(&mut |_| {})?);
@@ -272,8 +274,8 @@ impl Store {
         Ok(())
     }
 
-    fn may_start_again(&self) -> Result<bool> {
-        let is_soon = |at: Instant| at.elapsed() < START_AGAIN_AFTER;
+    fn may_start_again(&self, pause: Duration) -> Result<bool> {
+        let is_soon = |at: Instant| at.elapsed() < pause;
         if self.last_start().is_some_and(is_soon) {
             return Ok(false);
         }
@@ -906,6 +908,15 @@ impl Store {
 
 fn texts(all: &[String]) -> Vec<&str> {
     all.iter().map(String::as_str).collect()
+}
+
+/// How long it takes at least from one start of catalog and index to the next; none while they need none.
+fn pause_before_start(engine: &Option<Engine>) -> Option<Duration> {
+    match engine {
+        Some(engine) if engine.shared.index_is_damaged() => Some(MAKE_INDEX_AGAIN_AFTER),
+        Some(engine) if !engine.shared.waits_for_room() => None,
+        _ => Some(START_AGAIN_AFTER),
+    }
 }
 
 /// Says which files of the index do not hold.

@@ -322,8 +322,8 @@ fn damaged(how: &str) -> Error {
     }
 }
 
-/// The file that stands beside the catalog while it is open, so that the next start knows when it was not closed.
-fn in_use() -> PathBuf {
+/// The file that stands beside the catalog while it is open, so that the next start knows when it was not closed; beside a copy until that was closed once.
+pub(crate) fn in_use() -> PathBuf {
     format!("{}.in-use", file_name()).into()
 }
 

@@ -1,14 +1,17 @@
 //! Lets tantivy keep an index in a folder of a [`Disk`].
 //!
 //! Locks are kept in memory, shared by the clones of one directory: exactly one process owns the folder, and opens it once.
-//! Nothing is cached. A thread of tantivy's that dies does not tell why, so whether a write found no room is kept here.
+//! Nothing is cached. A thread of tantivy's that dies does not tell why, so whether a write found no room, or a checksum did not hold, is kept here.
+//!
+//! Tantivy gets no file whose checksum was not looked at since it was written. What an earlier process wrote is believed if
+//! that process ended in order, and else looked at as well: a mark in the folder tells, which stands there while the index is open.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
@@ -17,7 +20,11 @@ use tantivy::directory::{
     WatchCallbackList, WatchHandle, WritePtr,
 };
 
+use super::checksum;
 use crate::disk::{Disk, DiskFile, Open};
+
+/// The empty file that stands in the folder while the index is open, or is a copy that nobody has opened.
+pub(crate) const IN_USE: &str = "in-use";
 
 /// The file whose replacement is a commit.
 const META: &str = "meta.json";
@@ -39,20 +46,52 @@ pub struct DiskDirectory {
     locks: Arc<Locks>,
     watchers: Arc<WatchCallbackList>,
     lacked_room: Arc<AtomicBool>,
+    is_damaged: Arc<AtomicBool>,
+    /// Names of files whose checksums were not looked at.
+    unchecked: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl DiskDirectory {
-    /// Takes a folder of the disk, and makes it where it is missing.
+    /// Takes a folder of the disk, and makes it where it is missing; in one that was not closed in order each file is checked before it is read.
     pub fn open(disk: Arc<dyn Disk>, folder: impl Into<PathBuf>) -> io::Result<Self> {
         let folder = folder.into();
         disk.create_dir(&folder)?;
+        let mark = folder.join(IN_USE);
+        let mut unchecked = HashSet::new();
+        if disk.exists(&mark)? {
+            let files = disk.list(&folder)?;
+            unchecked.extend(
+                files
+                    .iter()
+                    .filter_map(|name| Some(name.file_name()?.into())),
+            );
+        } else if let Err(error) = disk.open(&mark, Open::Create) {
+            // On a full disk: then the next start checks nothing.
+            tracing::debug!(%error, "the index is not marked as in use");
+        }
         Ok(Self {
             disk,
             folder,
             locks: Arc::default(),
             watchers: Arc::default(),
             lacked_room: Arc::default(),
+            is_damaged: Arc::default(),
+            unchecked: Arc::new(Mutex::new(unchecked)),
         })
+    }
+
+    /// Says that all was written and read without a fault, so that the next start need not check it.
+    pub(crate) fn close(&self) {
+        if !self.is_damaged()
+            && let Err(error) = self.disk.remove(&self.name(Path::new(IN_USE)))
+        {
+            tracing::debug!(%error, "the index stays marked as in use");
+        }
+    }
+
+    /// Tells whether a file did not hold.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::SeqCst)
     }
 
     /// Tells whether a write has found no room since this was asked last.
@@ -63,10 +102,38 @@ impl DiskDirectory {
     fn name(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }
+
+    /// Looks at the checksum of a file, unless that was done.
+    fn check(&self, path: &Path) -> Result<(), OpenReadError> {
+        if !self.unchecked().contains(path) {
+            return Ok(());
+        }
+        let file = self.disk.open(&self.name(path), Open::Read);
+        let holds = file.and_then(|file| checksum::holds(&*file));
+        if !holds.map_err(|error| read_error(error, path))? {
+            return Err(self.damage(path));
+        }
+        self.unchecked().remove(path);
+        Ok(())
+    }
+
+    fn unchecked(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.unchecked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps that a file does not hold.
+    fn damage(&self, path: &Path) -> OpenReadError {
+        self.is_damaged.store(true, Ordering::SeqCst);
+        let error = io::Error::new(io::ErrorKind::InvalidData, "its checksum does not hold");
+        OpenReadError::wrap_io_error(error, path.to_owned())
+    }
 }
 
 impl Directory for DiskDirectory {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        self.check(path)?;
         let name = self.name(path);
         if is_read_by_every_search(path) {
             self.disk.read_ahead(&name, READ_AHEAD_BYTES_MAX);
@@ -77,6 +144,7 @@ impl Directory for DiskDirectory {
 
     fn delete(&self, path: &Path) -> Result<(), DeleteError> {
         let removed = self.disk.remove(&self.name(path));
+        self.unchecked().remove(path);
         removed.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => DeleteError::FileDoesNotExist(path.to_owned()),
             _ => DeleteError::IoError {
@@ -94,6 +162,7 @@ impl Directory for DiskDirectory {
     fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
         let opened = self.disk.open(&self.name(path), Open::CreateNew);
         let opened = note_room(opened, &self.lacked_room);
+        self.unchecked().insert(path.to_owned());
         let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => OpenWriteError::FileAlreadyExists(path.to_owned()),
             _ => OpenWriteError::wrap_io_error(error, path.to_owned()),
@@ -108,11 +177,13 @@ impl Directory for DiskDirectory {
 
     fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
         let bytes = self.disk.read(&self.name(path));
-        bytes.map_err(|error| read_error(error, path))
+        let bytes = bytes.map_err(|error| read_error(error, path))?;
+        checksum::without_line(bytes).ok_or_else(|| self.damage(path))
     }
 
     fn atomic_write(&self, path: &Path, data: &[u8]) -> io::Result<()> {
-        let replaced = self.disk.replace(&self.name(path), data);
+        let text = checksum::with_line(data);
+        let replaced = self.disk.replace(&self.name(path), &text);
         note_room(replaced, &self.lacked_room)?;
         if path == Path::new(META) {
             // Whoever waits for the callbacks does so in them; the commit does not.
@@ -325,17 +396,20 @@ mod tests {
 
     #[test]
     fn files_are_written_once_and_errors_have_tantivys_names() -> Outcome {
-        let directory = directory(&SimDisk::new())?;
+        let disk = SimDisk::new();
+        let directory = directory(&disk)?;
         let (name, other) = (Path::new("name"), Path::new("other"));
         let mut writer = directory.open_write(name)?;
         writer.write_all(b"abc")?;
         writer.terminate()?;
         assert!(directory.exists(name)? && !directory.exists(other)?);
-        let bytes = directory.open_read(name)?.read_bytes()?;
+        assert_eq!(disk.read(&directory.name(name))?, b"abc");
+        let unfinished = directory.open_read(name);
+        assert!(matches!(unfinished, Err(OpenReadError::IoError { .. })));
+        assert!(directory.is_damaged(), "it has no footer");
         let again = directory.open_write(name);
         assert!(matches!(again, Err(OpenWriteError::FileAlreadyExists(_))));
         directory.delete(name)?;
-        assert_eq!(bytes.as_slice(), b"abc");
         let gone = directory.delete(name);
         assert!(matches!(gone, Err(DeleteError::FileDoesNotExist(_))));
         let found = directory.open_read(name);
@@ -393,8 +467,7 @@ mod tests {
             disk.crash(Crash::LoseUnsynced);
             assert_eq!(directory.exists(name)?, sync);
         }
-        let bytes = directory(&disk)?.open_read(name)?.read_bytes()?;
-        assert_eq!(bytes.as_slice(), b"abc");
+        assert_eq!(disk.read(&directory(&disk)?.name(name))?, b"abc");
         Ok(())
     }
 

@@ -7,9 +7,11 @@
 //! `schema` names the fields, `tokenizer` makes their words, `document` turns a message into an entry, `writer` adds
 //! entries, `under_way` bounds those that wait for its threads, `compile` turns a query and its asker into tantivy's, `pairs` finds frequent words in a row, `phrase`, `phrase_prefix`,
 //! `range` and `walked` add what tantivy has not, `search` runs it, `newest` finds the newest matches by the `stretches` of each segment,
-//! `copies` makes one result of the copies of a message, `all` gives every match for exports, `snippet` marks words in a text.
+//! `copies` makes one result of the copies of a message, `all` gives every match for exports, `snippet` marks words in a text. `directory` puts all of it on
+//! our disk, and gives tantivy nothing whose `checksum` does not hold.
 
 mod all;
+mod checksum;
 mod compile;
 mod copies;
 mod directory;
@@ -43,6 +45,7 @@ use tantivy::{
 };
 
 pub use directory::DiskDirectory;
+pub(crate) use directory::IN_USE;
 pub use document::{Document, Person};
 pub use schema::{SCHEMA, folder_name};
 pub use search::{Found, Order, Page, REACH_MAX};

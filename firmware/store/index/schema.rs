@@ -31,7 +31,7 @@ use tantivy::schema::{
 
 use super::tokenizer;
 
-/// Number of this schema, part of the folder's name; it grows with every change of what a search finds.
+/// Number of this schema, part of the folder's name; it grows with every change of what a search finds, or of how files lie in the folder.
 pub const SCHEMA: u32 = 4;
 
 /// Name of the column with the sequence number.

@@ -11,7 +11,7 @@ use tantivy::directory::RamDirectory;
 
 use super::*;
 use crate::disk::Disk;
-use crate::faulty_disk::{Crash, SimDisk};
+use crate::faulty_disk::{Crash, Fault, FaultKind, SimDisk};
 
 const OPTIONS: WriterOptions = WriterOptions {
     threads: 1,
@@ -740,6 +740,69 @@ fn with_one_thread_every_run_takes_the_same_steps() {
     let (steps, segments) = run();
     assert!(segments < 8, "segments are merged: {segments}");
     assert_eq!(run(), (steps, segments));
+}
+
+/// Opens the index of a simulated disk, with its directory.
+fn try_index_on(disk: &SimDisk) -> crate::Result<(Index, DiskDirectory)> {
+    let directory = DiskDirectory::open(Arc::new(disk.clone()), folder_name().as_str());
+    let directory = directory.expect("a directory");
+    Ok((Index::open(directory.clone())?, directory))
+}
+
+/// Commits a document more each time, and the first one anew; then merges, and closes in order.
+fn commit_and_merge(index: &Index) -> crate::Result<()> {
+    let mut writer = index.writer(OPTIONS)?;
+    for sequence in 1..=3 {
+        for sequence in [1, sequence] {
+            writer.add(&Document {
+                sequence,
+                ..Document::default()
+            })?;
+        }
+        writer.commit(sequence)?;
+    }
+    let merged = writer.merge_in_quiet();
+    writer.close()?;
+    merged
+}
+
+/// Makes an index with a bit flipped at a step; tells whether that was seen.
+fn is_flipped_bit_seen(disk: &SimDisk, at_step: u64) -> bool {
+    let kind = FaultKind::FlippedBit;
+    disk.set_fault(Some(Fault { at_step, kind }));
+    let Ok((index, directory)) = try_index_on(disk) else {
+        return true;
+    };
+    match commit_and_merge(&index) {
+        Ok(()) => directory.close(),
+        Err(error) => assert!(directory.is_damaged(), "{error:?}"),
+    }
+    directory.is_damaged()
+}
+
+/// Tantivy took a flipped length for true and asked for exabytes, which ended the process.
+#[test]
+fn no_flipped_bit_is_believed() {
+    let disk = SimDisk::new();
+    assert!(!is_flipped_bit_seen(&disk, u64::MAX));
+    let (steps, mut seen, mut seen_later) = (disk.steps(), 0, 0);
+    let is_long = std::env::var_os("COFFER_TEST_LONG").is_some();
+    for at_step in (1..=steps).step_by(if is_long { 1 } else { 7 }) {
+        let disk = SimDisk::new();
+        let was_seen = is_flipped_bit_seen(&disk, at_step);
+        seen += u64::from(was_seen);
+        match try_index_on(&disk) {
+            Ok((index, _)) => {
+                let indexed = index.watermark().expect("a payload").unwrap_or(0);
+                let found = index.search(&Query::Everything, &Asker::Owner, ALL, true);
+                assert_eq!(found.expect("a search").count, indexed, "at {at_step}");
+                assert!(was_seen || indexed == 3, "at {at_step}");
+            }
+            Err(_) => seen_later += u64::from(!was_seen),
+        }
+    }
+    assert!(seen > 20, "{seen} of {steps}");
+    assert!(seen_later > 0, "a list that only opening reads");
 }
 
 #[test]
