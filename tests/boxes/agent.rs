@@ -23,7 +23,8 @@ const FIRST: &str = "\
 exec /init
 ";
 
-/// Answers each line with the output of its command and a line with a dot.
+/// Answers each line with the output of its command and a line with a dot. A look at all processes at once is one process of its own: an emulated box
+/// takes seconds for a hundred.
 const LISTEN: &str = "\
 export PATH=/agent
 for tool in cat cut echo grep kill mkdir mount netstat readlink sleep stty tr; do /agent/busybox ln -s busybox /agent/$tool; done
@@ -31,11 +32,19 @@ until [ -c /dev/ttyS1 ]; do sleep 1; done
 stty -F /dev/ttyS1 raw -echo
 exec < /dev/ttyS1 > /dev/ttyS1 2>&1
 workers() {
-    for process in /proc/[0-9]*; do
+    for file in $(grep -l . /proc/[0-9]*/cmdline 2>/dev/null); do
+        process=${file%/cmdline}
         if [ $process != /proc/1 ] && [ \"$(readlink $process/exe)\" = \"$(readlink /proc/1/exe)\" ]; then
             echo ${process#/proc/} $(tr '\\0' ' ' < $process/cmdline | cut -d' ' -f1)
         fi
     done
+}
+back() {
+    read -r began rest < /proc/uptime
+    kill -9 $2
+    until grep -lx $1 /proc/[0-9]*/cmdline 2>/dev/null | grep -qv /$2/; do :; done
+    read -r ended rest < /proc/uptime
+    echo $began $ended
 }
 while read -r line; do eval \"$line\"; echo .; done
 ";
@@ -102,6 +111,16 @@ impl Agent {
             open.contains("watchdog").then_some(())
         });
         self.run(HANG);
+    }
+
+    /// Kills a worker, and tells after how many seconds of the box there is another one of its name.
+    pub(crate) fn seconds_without(&self, process: u32, name: &str) -> f64 {
+        let said = self.run(&format!("back {name} {process}"));
+        let times = said.split_whitespace().map(str::parse);
+        match times.collect::<Result<Vec<f64>, _>>().as_deref() {
+            Ok([began, ended]) => ended - began,
+            _ => panic!("no times: {said}"),
+        }
     }
 
     /// Process and name of each worker.

@@ -5,7 +5,6 @@ use crate::owner::Owner;
 use crate::results;
 use crate::sender::Sender;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 use tests::{Hardware, wait_for};
 
 /// The ports that the box may be reached at: mail, page, and the announcement of its name. 68 is DHCP's.
@@ -13,7 +12,7 @@ const TCP_PORTS: [&str; 4] = ["25", "80", "443", "465"];
 const UDP_PORTS: [&str; 2] = ["68", "5353"];
 
 /// 5 seconds, within which a worker that died is there again.
-const BACK_IN: Duration = Duration::from_secs(5);
+const BACK_IN_S: f64 = 5.0;
 
 #[test]
 #[ignore = "long: COFFER_TEST_LONG"]
@@ -41,7 +40,8 @@ fn kill_workers() {
     let before = agent.workers();
     assert!(before.len() >= 5, "{before:?}");
     for (process, name) in before {
-        kill_and_wait(&agent, process, &name);
+        let without = agent.seconds_without(process, &name);
+        assert!(without < BACK_IN_S, "{name} is back after {without} s");
     }
     owner.signs_in();
     wait_for("mail after all", || emulated.connect().ok());
@@ -51,18 +51,6 @@ fn kill_workers() {
     emulated.says("takes mail");
     sender.send(&emulated, 1);
     emulated.power_off();
-}
-
-fn kill_and_wait(agent: &Agent, process: u32, name: &str) {
-    agent.run(&format!("kill -9 {process}"));
-    let began = Instant::now();
-    wait_for(&format!("{name} is back"), || {
-        let workers = agent.workers();
-        let mut others = workers.iter().filter(|(other, _)| *other != process);
-        others.any(|(_, other)| other == name).then_some(())
-    });
-    let took = began.elapsed();
-    assert!(took < BACK_IN, "{name} is back after {took:?}");
 }
 
 /// Ports that somebody listens at, on any address but those of the box itself.
