@@ -66,10 +66,12 @@ impl Page {
     pub fn sign_in(&self) -> bool {
         let values = [("name", "chef"), ("password", PASSWORD)];
         let form = self.curl("/sign-in", &[]);
-        form.code == Some(0)
-            && self
-                .send("/sign-in", "/sign-in", &values)
-                .contains("HTTP/1.1 303 ")
+        if form.code != Some(0) {
+            return false;
+        }
+        let token = token_of(&form.text()).to_owned();
+        let signed_in = self.try_post("/sign-in", &[&values[..], &[("token", &token)]].concat());
+        signed_in.code == Some(0) && signed_in.text().contains("HTTP/1.1 303 ")
     }
 
     /// The whole address of a path.
@@ -115,13 +117,16 @@ impl Page {
     /// When there is no form.
     pub fn send(&self, at: &str, path: &str, values: &[(&str, &str)]) -> String {
         let form = self.get(at);
-        let (_, rest) = form.split_once("name=\"token\" value=\"").expect("a form");
-        let token = rest.split('"').next().unwrap_or_default();
-        self.post(path, &[values, &[("token", token)]].concat())
+        self.post(path, &[values, &[("token", token_of(&form))]].concat())
     }
 
     /// Sends a form as it is.
     pub fn post(&self, path: &str, values: &[(&str, &str)]) -> String {
+        self.try_post(path, values).text()
+    }
+
+    /// Sends a form as it is, to who may be away.
+    fn try_post(&self, path: &str, values: &[(&str, &str)]) -> Ran {
         let values: Vec<_> = values
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
@@ -130,6 +135,13 @@ impl Page {
             .iter()
             .flat_map(|value| [&"--data-urlencode" as &dyn AsRef<OsStr>, value])
             .collect();
-        self.curl(path, &arguments).text()
+        self.curl(path, &arguments)
     }
+}
+
+/// What a form carries so that only who has seen it can send it.
+#[track_caller]
+fn token_of(form: &str) -> &str {
+    let (_, rest) = form.split_once("name=\"token\" value=\"").expect("a form");
+    rest.split('"').next().unwrap_or_default()
 }

@@ -113,6 +113,7 @@ fn pull_disks() {
         std::thread::scope(|scope| {
             let load = scope.spawn(|| sender.send_until(smtp, &is_done));
             emulated.pull(place);
+            emulated.says("an archive disk is gone");
             if place == 1 {
                 emulated.says("takes mail"); // the other one leads now
                 owner.signs_in();
