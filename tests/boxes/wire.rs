@@ -2,6 +2,8 @@
 //!
 //! The emulator hands each frame over as a UDP datagram, so no rights are needed. Sources: RFC 826 (ARP), 791 (IPv4), 9293 (TCP), 768 (UDP), 792 (ICMP).
 
+use crate::owner::Owner;
+use crate::results;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -263,4 +265,34 @@ fn checksum(bytes: &[u8]) -> u16 {
         .sum();
     let folded = (sum >> 16) + (sum & 0xffff);
     !((folded >> 16) + folded) as u16
+}
+
+/// The ports that the box is there for: mail, page, and the announcement of its name. 68 is DHCP's.
+const TCP_PORTS: [u16; 4] = [25, 80, 443, 465];
+const UDP_PORTS: [u16; 2] = [68, 5353];
+
+/// UDP ports that other boxes have open: echo, names, DHCP, boot files, services, time, shares, management, keys, logs, discovery.
+const USUAL_UDP_PORTS: [u16; 14] = [
+    7, 53, 67, 69, 111, 123, 137, 161, 500, 514, 546, 1900, 3702, 5355,
+];
+
+/// A neighbour in a network without DHCP hears the box announce itself, and finds no port open but those.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn only_named_ports_are_open_from_outside() {
+    results::once("ports", ask_all_ports);
+}
+
+fn ask_all_ports() {
+    let Some(mut hardware) = Hardware::new("box-ports", 1) else {
+        return;
+    };
+    let mut wire = Wire::plug_into(&mut hardware);
+    let emulated = hardware.start();
+    Owner::set_up(&emulated);
+    wire.hears_the_box();
+    assert_eq!(wire.open_tcp_ports(), BTreeSet::from(TCP_PORTS));
+    let asked = [&UDP_PORTS[..], &USUAL_UDP_PORTS].concat();
+    assert_eq!(wire.open_udp_ports(&asked), BTreeSet::from(UDP_PORTS));
+    emulated.power_off();
 }
