@@ -313,10 +313,19 @@ fn arrived(visit: &Visit, count: u64) -> Markup {
             div.note.good role="status" {
                 (words.filled("mail-arrived", &values))
                 @if let Some((at_s, server)) = newest {
-                    " " (words.filled("mail-newest", &[("at", words.moment(visit.local_s(at_s)).into()), ("server", server.into())]))
+                    " " (newest_in_words(visit, at_s, server))
                 }
             }
         }
+    }
+}
+
+fn newest_in_words(visit: &Visit, at_s: i64, server: String) -> String {
+    let words = visit.words;
+    let at = ("at", words.moment(visit.local_s(at_s)).into());
+    match server.is_empty() {
+        true => words.filled("mail-newest-file", &[at]),
+        false => words.filled("mail-newest", &[at, ("server", server.into())]),
     }
 }
 

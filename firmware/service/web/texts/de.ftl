@@ -171,7 +171,7 @@ must-choose-password = Dieses Passwort kennt noch jemand. Wählen Sie ein eigene
 
 # Das eigene Konto
 roles = Rollen
-no-role = noch keine
+no-role = noch keine Rolle
 role-staff = Mitarbeit: liest die eigenen Mails
 role-operator = Betrieb: kümmert sich um das Archiv
 role-auditor = Prüfung: liest, was freigegeben wurde
@@ -217,7 +217,7 @@ days = { $days } Tage
 
 # Personen
 addresses = Adressen
-no-address = noch keine
+no-address = noch keine Adresse
 account-make = Konto anlegen
 account-make-hint = Der Name zum Anmelden. Er ändert sich nie und wird nie wieder vergeben. Ein Konto beginnt ohne jedes Recht.
 account-change = Ändern
@@ -674,6 +674,7 @@ networks-wrong = Das ist keine Liste von Adressen oder Netzen, oder eines davon 
 mail-wait = Auf die nächste Mail warten
 mail-waiting = Warten auf die nächste Mail. Diese Seite zeigt sie von selbst, sobald sie da ist.
 mail-newest = Die letzte kam am { $at } von { $server }.
+mail-newest-file = Die letzte kam am { $at } aus einer Datei.
 mail-arrived = { $count ->
     [one] Die erste Mail ist angekommen.
    *[other] { $shown } Nachrichten sind angekommen.

@@ -171,7 +171,7 @@ must-choose-password = Somebody else knows this password. Choose one of your own
 
 # One's account
 roles = Roles
-no-role = none yet
+no-role = no role yet
 role-staff = Staff: reads their own mail
 role-operator = Operator: looks after the archive
 role-auditor = Auditor: reads what was released
@@ -217,7 +217,7 @@ days = { $days } days
 
 # People
 addresses = Addresses
-no-address = none yet
+no-address = no address yet
 account-make = Make an account
 account-make-hint = The name for signing in. It never changes and is never used again. An account begins without any right.
 account-change = Change
@@ -674,6 +674,7 @@ networks-wrong = This is no list of addresses or networks, or one of them is as 
 mail-wait = Wait for the next mail
 mail-waiting = Waiting for the next mail. This page shows it by itself as soon as it is there.
 mail-newest = The last came on { $at } from { $server }.
+mail-newest-file = The last came on { $at } from a file.
 mail-arrived = { $count ->
     [one] The first mail has arrived.
    *[other] { $shown } messages have arrived.
