@@ -39,6 +39,13 @@ FAULTS = {"serious", "critical"}
 # Faults are named by rule and by the first elements that have them.
 FAULT_ELEMENTS = 3
 
+# Words that no German text of the page has; the search language and what people typed do not stand between blanks with them.
+ENGLISH = re.compile(r"\b(the|and|is|are|of|with|cannot|this|until|again)\b")
+
+# What the system itself said stands behind its meaning in brackets, and what is no text of the page is set apart.
+QUOTED = re.compile(r"\[[^\]]*\]")
+SET_APART = "pre, code, .mono, [lang]:not(html)"
+
 # The sender's own HTML in its frame is not looked at: the page cannot mend it.
 AXE_OPTIONS = {"resultTypes": ["violations"], "iframes": False}
 
@@ -246,7 +253,16 @@ class Window:
         scrolled = page.evaluate("document.documentElement.scrollWidth")
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / f"{picture}.png", full_page=True)
+        if self.at("html").get_attribute("lang") == "de":
+            english = ENGLISH.findall(QUOTED.sub("", self._text()))
+            assert not english, f"{picture} says in English: {english}"
         assert scrolled <= width, f"{picture} is {scrolled} pixels wide"
+
+    def _text(self):
+        """What the page itself says."""
+        return self.page.evaluate(
+            "hidden => { const copy = document.body.cloneNode(true);"
+            " copy.querySelectorAll(hidden).forEach(one => one.remove()); return copy.textContent }", SET_APART)
 
     def _find_faults(self, name):
         self.page.evaluate(axe())
