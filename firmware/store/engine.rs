@@ -92,6 +92,8 @@ struct Latch {
     why: String,
     /// The catalog failed for want of room.
     for_room: bool,
+    /// The catalog does not hold.
+    for_damage: bool,
 }
 
 /// How far the archive and the index have come.
@@ -169,6 +171,7 @@ impl Shared {
             why: chain(error),
             for_room: error.is_full_database()
                 || error.is_database_latched() && self.catalog.has_lacked_room(),
+            for_damage: error.is_spoiled_database(),
         });
     }
 
@@ -230,9 +233,10 @@ impl Shared {
         self.moved.notify_all();
     }
 
-    /// Tells whether the index is made again once catalog and index were opened anew.
-    pub(crate) fn index_is_damaged(&self) -> bool {
-        self.progress().index_is_damaged
+    /// Tells whether catalog or index do not hold, and are mended or made again once they were opened anew.
+    pub(crate) fn is_damaged(&self) -> bool {
+        let latched = self.latched.get();
+        latched.is_some_and(|latch| latch.for_damage) || self.progress().index_is_damaged
     }
 
     /// Says how much room the index waits for.

@@ -160,6 +160,14 @@ impl Error {
         matches!(&**source, redb::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull)
     }
 
+    /// Returns true when other bytes were found than a database wrote: it goes on once it was opened again, before that commit.
+    pub(crate) fn is_spoiled_database(&self) -> bool {
+        let (Self::Catalog { source, .. } | Self::State { source, .. }) = self else {
+            return false;
+        };
+        matches!(&**source, redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData)
+    }
+
     /// Returns true when a database refuses everything because something failed before.
     pub(crate) fn is_database_latched(&self) -> bool {
         let (Self::Catalog { source, .. } | Self::State { source, .. }) = self else {

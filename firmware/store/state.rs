@@ -61,8 +61,8 @@ const ALL: [StateTable; 5] = [
 pub struct State {
     /// None when it could not be opened again.
     database: RwLock<Option<OpenDatabase>>,
-    /// A commit failed for want of room, and the file is to be opened again.
-    lacked_room: AtomicBool,
+    /// A commit failed for want of room, or other bytes were found than it wrote, and the file is to be opened again.
+    is_to_be_opened: AtomicBool,
     /// The disks of the archive; none for the file on a follower.
     copies: Option<Arc<Copies>>,
 }
@@ -95,7 +95,7 @@ impl State {
     fn open_named(disk: &dyn Disk, name: &str, copies: Option<Arc<Copies>>) -> Result<Self> {
         let state = Self {
             database: RwLock::new(Some(open_file(disk, name)?)),
-            lacked_room: AtomicBool::new(false),
+            is_to_be_opened: AtomicBool::new(false),
             copies,
         };
         state.make_tables()?;
@@ -108,8 +108,8 @@ impl State {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let done = act(database.as_ref().ok_or(Error::Closed)?);
         done.inspect_err(|error| {
-            if error.is_full_database() {
-                self.lacked_room.store(true, Ordering::SeqCst);
+            if error.is_full_database() || error.is_spoiled_database() {
+                self.is_to_be_opened.store(true, Ordering::SeqCst);
             }
         })
     }
@@ -119,18 +119,18 @@ impl State {
         let Some(copies) = &self.copies else {
             return Ok(());
         };
-        if !self.lacked_room.load(Ordering::SeqCst) {
+        if !self.is_to_be_opened.load(Ordering::SeqCst) {
             return Ok(());
         }
         let mut database = self
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if self.lacked_room.load(Ordering::SeqCst) {
+        if self.is_to_be_opened.load(Ordering::SeqCst) {
             // There is one at a time.
             drop(database.take());
             *database = Some(open_file(&**copies.own(), FILE)?);
-            self.lacked_room.store(false, Ordering::SeqCst);
+            self.is_to_be_opened.store(false, Ordering::SeqCst);
         }
         Ok(())
     }

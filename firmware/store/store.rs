@@ -53,9 +53,9 @@ const BEGINNING_BYTES_MAX: usize = 128 << 10;
 /// How long it takes at least until catalog and index are opened anew once more: what keeps them from it may take long to find out.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 5 });
 
-/// The same after the index was found damaged: on a disk or in a memory that spoils all that is written, an archive would do nothing
-/// but make its index again. Until then searches find what they found before.
-const MAKE_INDEX_AGAIN_AFTER: Duration = Duration::from_hours(if cfg!(test) { 0 } else { 1 });
+/// The same after the catalog or the index was found damaged: on a disk or in a memory that spoils all that is written, an archive would
+/// do nothing but make them again. Until then searches find what they found before, and without a catalog no mail is taken.
+const MEND_AGAIN_AFTER: Duration = Duration::from_hours(if cfg!(test) { 0 } else { 1 });
 
 /// An open archive.
 pub struct Store {
@@ -253,7 +253,7 @@ impl Store {
     }
 
     /// Opens catalog and index anew, once there is room, after the catalog failed for want of it, and after a rebuild that failed; so
-    /// it does when a file of the index did not hold, which then is made again.
+    /// it does when either did not hold, which then is mended or made again.
     ///
     /// Whoever reads meanwhile keeps it waiting; the next one who asks tries again.
     fn start_again_if_due(&self) -> Result<()> {
@@ -913,7 +913,7 @@ fn texts(all: &[String]) -> Vec<&str> {
 /// How long it takes at least from one start of catalog and index to the next; none while they need none.
 fn pause_before_start(engine: &Option<Engine>) -> Option<Duration> {
     match engine {
-        Some(engine) if engine.shared.index_is_damaged() => Some(MAKE_INDEX_AGAIN_AFTER),
+        Some(engine) if engine.shared.is_damaged() => Some(MEND_AGAIN_AFTER),
         Some(engine) if !engine.shared.waits_for_room() => None,
         _ => Some(START_AGAIN_AFTER),
     }
