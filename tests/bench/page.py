@@ -2,8 +2,9 @@
 
 The archive has 200,000 messages made by growth.rs. All kinds of queries (queries.tsv) are asked in turn over one connection, round after
 round, so that none finds warm what it has just read itself; what is timed is the whole answer, from the request to the last byte of the page with
-its 25 results and their snippets. The first round after the server's start is a line of its own. The archive is kept for the next run,
-since making it takes minutes.
+its 25 results and their snippets. The first round after the server's start is a line of its own. Then all results are paged through from the
+first page to the last, as somebody would who follows "next": a page there has to cost what the first ones cost. The archive is kept for the
+next run, since making it takes minutes.
 """
 
 import http.client
@@ -11,6 +12,7 @@ import re
 import ssl
 import statistics
 import time
+from html import unescape
 from pathlib import Path
 from typing import Iterator
 from urllib.parse import quote, urlencode
@@ -25,6 +27,8 @@ MESSAGES = 200_000
 QUICK = 2_000
 # Rounds through all queries after the first one.
 ROUNDS = 20
+# Pages of which a median is made, at the beginning, in the middle and at the end of all results.
+STRETCH = 100
 # Of all messages, so many at least must be the person's own, or his page would have less to do.
 OWN_SHARE = 0.9
 NAME = "kim"
@@ -57,6 +61,7 @@ def measure(bench: Bench) -> Iterator[Line]:
         visitor.sign_in()
         visitor.check_sees(count)
         first, *rounds = [[visitor.time(query) for _, query in kinds()] for _ in range(ROUNDS + 1)]
+        pages = visitor.time_to_the_end()
     by_kind = zip(kinds(), zip(*rounds))
     bench.details["page"] = {kind: statistics.median(times) for (kind, _), times in by_kind}
     times = sorted(one for times in rounds for one in times)
@@ -65,6 +70,11 @@ def measure(bench: Bench) -> Iterator[Line]:
     yield Line(f"{what}: median", "ms", {COFFER: [statistics.median(times)]}, [], NOTE)
     yield Line(f"{what}: p95", "ms", {COFFER: [p95]}, [at_most(50)])
     yield Line(f"{what}: worst", "ms", {COFFER: [times[-1]]})
+    middle = len(pages) // 2
+    stretches = {"first": pages[:STRETCH], "middle": pages[middle : middle + STRETCH], "last": pages[-STRETCH:]}
+    for name, stretch in stretches.items():
+        whole = f"{name} {len(stretch)} of {len(pages):,} pages of all mail, one after the other: median"
+        yield Line(f"{what}: {whole}", "ms", {COFFER: [statistics.median(stretch)]}, [at_most(50)])
 
 
 def archive(bench: Bench, count: int) -> Path:
@@ -129,9 +139,31 @@ class Visitor:
 
     def time(self, query: str) -> float:
         """Milliseconds of the answer to a query."""
+        took, _ = self.timed(f"/search?q={quote(query)}")
+        return took
+
+    def timed(self, target: str) -> tuple[float, str]:
+        """Milliseconds of an answer, and the page."""
         began = time.perf_counter()
-        status, _ = self.ask("GET", f"/search?q={quote(query)}")
+        status, page = self.ask("GET", target)
         took = (time.perf_counter() - began) * 1000
         if status != 200:
-            raise MeasuringFailed(f"the search page answered {status} to: {query}")
-        return took
+            raise MeasuringFailed(f"the search page answered {status} to: {target}")
+        return took, page
+
+    def time_to_the_end(self) -> list[float]:
+        """Milliseconds of each page of all results, by their links from one to the next.
+
+        Raises MeasuringFailed when the last page is not that which the pages say.
+        """
+        times, target, said = [], "/search?q=", None
+        while target:
+            took, page = self.timed(target)
+            times.append(took)
+            said = re.search(r"Page ([\d,]+) of ([\d,]+)", page) or said
+            found = re.search(r'rel="next" href="([^"]+)"', page)
+            target = unescape(found[1]) if found else ""
+        last = int(said[2].replace(",", "")) if said else 1
+        if len(times) != last:
+            raise MeasuringFailed(f"of {last} pages {len(times)} were reached")
+        return times
