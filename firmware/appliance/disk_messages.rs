@@ -12,7 +12,7 @@ use service::machine::{
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-use update::{Release, VersionNumber};
+use update::VersionNumber;
 
 /// Where the worker listens.
 pub(crate) const SOCKET: &str = "/run/coffer/disks.sock";
@@ -50,8 +50,8 @@ pub(crate) enum Request {
     },
     /// How does the version stand that was installed last, and which one could be gone back to?
     Versions,
-    /// Install what was fetched; it starts next.
-    Install(Box<Release>),
+    /// Install this version, which was fetched; it starts next.
+    Install(VersionNumber),
     /// How the last one ended is remembered.
     Settled,
     /// Go back to the version before.

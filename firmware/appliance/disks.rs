@@ -5,8 +5,8 @@
 
 mod updates;
 
+pub(crate) use updates::PLACE;
 use updates::Search;
-pub(crate) use updates::{FETCHED, PLACE};
 
 use crate::archive_disk::{self, ArchiveDiskError, Mounted};
 use crate::block_devices::{self, DISKS, Disk};
@@ -608,7 +608,7 @@ impl Disks {
             Request::Log(kind, offset) => self.log(kind, offset, user),
             Request::Unlock { recovery_key } => self.unlock(&recovery_key),
             Request::Versions => Ok(self.tell_versions()),
-            Request::Install(release) => self.install(&release, user),
+            Request::Install(version) => self.install(version, user),
             Request::Settled => self.settle(user),
             Request::GoBack => self.go_back(user),
             Request::StartNew => {

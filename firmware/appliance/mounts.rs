@@ -16,7 +16,7 @@ struct Mount {
 
 /// In this order. 32 MiB for what processes tell each other and the log (4 MiB of it), 64 MiB for work that needs a file: together a fifth
 /// of the smallest box.
-const EARLY: [Mount; 5] = [
+const EARLY: [Mount; 6] = [
     Mount {
         kind: "devtmpfs",
         target: "/dev",
@@ -40,6 +40,13 @@ const EARLY: [Mount; 5] = [
         target: "/run",
         flags: MountFlags::DATA,
         options: "mode=0755,size=32m",
+    },
+    // A version that is fetched while no archive disk is open: it takes no room from what others tell there.
+    Mount {
+        kind: "tmpfs",
+        target: crate::updates::FOLDER,
+        flags: MountFlags::DATA,
+        options: "mode=0711,size=64m",
     },
     Mount {
         kind: "tmpfs",

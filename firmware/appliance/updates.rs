@@ -6,13 +6,14 @@
 
 use crate::confinement::{Confinement, INTERNET};
 use crate::disk_messages::{self as disks, do_it};
-use crate::disks::{FETCHED, PLACE};
+use crate::disks::PLACE;
 use crate::time_keeper;
 use crate::update_messages::{Answer, Request, SOCKET};
 use crate::update_record::Standing;
 use crate::workers;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::sys::statvfs::statvfs;
 use service::machine::{Doing, Refusal, UpdateDeed, UpdatesSeen};
 use std::fs;
 use std::io;
@@ -21,7 +22,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use update::choose::{self, Choice, Offer, Running, Schedule};
 use update::error::chain;
 use update::folder::MetadataFolder;
@@ -34,10 +35,22 @@ use update::{KeyTypes, Limits, Options, Stale, Time, VersionNumber, installation
 /// What the image says about itself, and where newer versions are found.
 const RELEASE: &str = "/etc/coffer/release";
 const ADDRESS: &str = "/etc/coffer/updates/address";
-const ROOT: &str = "/etc/coffer/updates/root.json";
+pub(crate) const ROOT: &str = "/etc/coffer/updates/root.json";
 
-/// What is fetched, and what is remembered while no archive is open, in memory.
-const FOLDER: &str = "/run/coffer/updates";
+/// Whose word is taken for the server's name, where it is not one of the authorities that browsers know.
+const AUTHORITY: &str = "/etc/coffer/updates/authority.pem";
+
+/// What is remembered while no archive is open, and what is fetched then or when its disk is nearly full, in memory.
+pub(crate) const FOLDER: &str = "/run/coffer/updates";
+
+/// The folder of trusted metadata, where updates are remembered.
+pub(crate) const METADATA: &str = "metadata";
+
+/// What is to be installed, in the folder that it was fetched to.
+pub(crate) const FETCHED: &str = "fetched";
+
+/// 256 MiB that stay free on an archive disk: mail goes before updates.
+const ROOM_BYTES_MIN: u64 = 256 << 20;
 
 /// Below it archive disks are mounted, now or later.
 const ARCHIVES: &str = "/archive";
@@ -61,6 +74,10 @@ const RETRY_AFTER_S: i64 = 3_600;
 /// 10 minutes between two attempts to install: within the window's hour a way that is broken may mend.
 const INSTALL_AGAIN_S: i64 = 600;
 
+/// Half an hour that exports may keep a version waiting that is installed already, looked at every 5 seconds. Longer ones begin again.
+const EXPORTS_PATIENCE: Duration = Duration::from_secs(1_800);
+const EXPORTS_EVERY: Duration = Duration::from_secs(5);
+
 /// 5 seconds for a page to say what it wants.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -80,6 +97,16 @@ struct State {
     is_on_trial: bool,
     /// When the last check was tried.
     tried_at: Option<Time>,
+}
+
+impl State {
+    /// Somebody wants this; it begins at once, unless something else is under way.
+    fn wishes(&mut self, deed: UpdateDeed) {
+        self.wish = Some(deed);
+        if self.doing == Doing::Nothing {
+            self.doing = Doing::Checking;
+        }
+    }
 }
 
 /// Follows the repository until it is asked to end.
@@ -169,15 +196,19 @@ impl Shared {
     fn take(&self, deed: UpdateDeed, about: &About) -> Answer {
         let mut state = self.lock();
         match deed {
-            UpdateDeed::Check | UpdateDeed::Install => state.wish = Some(deed),
+            UpdateDeed::Check | UpdateDeed::Install if !about.has_source => {
+                let why = "this build has no address at which newer versions are found";
+                return Answer::Refused(Refusal::Failed(why.to_owned()));
+            }
+            UpdateDeed::Check | UpdateDeed::Install => state.wishes(deed),
             UpdateDeed::Pause(days) => match choose::pause(now(), days) {
-                Some(until) => state.memory.paused_until = Some(until),
+                Some(until) => state.memory.pause(now(), until),
                 None => return Answer::Refused(Refusal::Failed(format!("not {days} days"))),
             },
-            UpdateDeed::Resume => state.memory.paused_until = None,
+            UpdateDeed::Resume => state.memory.resume(),
             UpdateDeed::TryAgain => {
                 state.memory.failed.clear();
-                state.wish = Some(UpdateDeed::Check);
+                state.wishes(UpdateDeed::Check);
             }
             UpdateDeed::GoBack if state.before.is_none() => {
                 let why = "there is no good version before".to_owned();
@@ -237,8 +268,12 @@ impl Worker {
             Standing::Failed(version, failure) => (version, Outcome::Failed(failure)),
             Standing::Settled | Standing::Waits(_) | Standing::OnTrial(_) => return,
         };
+        if state.memory.ended_so(version, &outcome) && !is_kept() {
+            return;
+        }
         state.memory.happened(now(), version, outcome);
-        if save(&state.memory) {
+        // In memory it would be forgotten at the next start, and the version tried again.
+        if save(&state.memory) && is_kept() {
             drop(state);
             if let Err(error) = do_it(&disks::Request::Settled) {
                 tracing::warn!(?error, "the end of an update is told twice");
@@ -289,8 +324,8 @@ impl Worker {
 
     /// Follows the repository to its end; where it is time, what comes next is fetched and installed.
     fn follow(&self, address: &str, now: Time, wish: Option<UpdateDeed>) -> Result<(), String> {
-        let repository = PlainFallback::new(address, &Trust::Browsers).map_err(told)?;
-        let kept = MetadataFolder::new(folder().join("metadata"));
+        let repository = PlainFallback::new(address, &trust()?).map_err(told)?;
+        let kept = MetadataFolder::new(folder().join(METADATA));
         if kept.root().is_err() {
             let root = fs::read(ROOT).map_err(|error| format!("no root in the image: {error}"))?;
             kept.init(&root).map_err(told)?;
@@ -363,23 +398,34 @@ impl Worker {
     /// Fetches a release, verifies it, has it installed, and lets the machine start again with it.
     fn install(&self, updater: &Updater<'_>, offer: &Offer) -> Result<(), String> {
         self.do_as(Doing::Fetching);
-        let fetched = updater.download(&offer.target, Path::new(FOLDER));
-        let path = fetched.map_err(told)?;
+        let version = offer.release.version;
+        let folder = roomy_folder(offer.target.length());
+        remove_others(&folder, &version.to_string());
+        let path = updater.download(&offer.target, &folder).map_err(told)?;
         let mut file = fs::File::open(&path).map_err(told)?;
         installation::verify(&mut file, &offer.target, &offer.release).map_err(told)?;
-        fs::rename(&path, FETCHED).map_err(told)?;
+        let fetched = folder.join(FETCHED);
+        fs::rename(&path, &fetched).map_err(told)?;
         self.do_as(Doing::Installing);
-        let release = Box::new(offer.release.clone());
-        let installed = do_it(&disks::Request::Install(release));
-        let _ = fs::remove_file(FETCHED); // it lies in its slot, or is fetched again
+        let installed = do_it(&disks::Request::Install(version));
+        let _ = fs::remove_file(fetched); // it lies in its slot, or is fetched again
         installed.map_err(|refusal| format!("{refusal:?}"))?;
         let mut state = self.shared.lock();
-        let version = offer.release.version;
         state.memory.happened(now(), version, Outcome::Installed);
         save(&state.memory);
         state.doing = Doing::Restarting;
         drop(state);
+        wait_for_exports();
         do_it(&disks::Request::StartNew).map_err(|refusal| format!("{refusal:?}"))
+    }
+}
+
+/// Whose word is taken for the server's name.
+fn trust() -> Result<Trust, String> {
+    match fs::read(AUTHORITY) {
+        Ok(pem) => Trust::only(&pem).map_err(told),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Trust::Browsers),
+        Err(error) => Err(format!("{AUTHORITY} cannot be read: {error}")),
     }
 }
 
@@ -408,6 +454,14 @@ fn exports_under_way() -> u32 {
     said.trim().parse().unwrap_or(0)
 }
 
+/// Lets exports end that have begun meanwhile; mail that is under way is waited for when the machine ends.
+fn wait_for_exports() {
+    let began = Instant::now();
+    while exports_under_way() > 0 && began.elapsed() < EXPORTS_PATIENCE {
+        thread::sleep(EXPORTS_EVERY);
+    }
+}
+
 /// Whether so many seconds are over. A clock that was set back makes it come early.
 fn is_over(then: Option<Time>, wait_s: i64) -> bool {
     let since_s = then.map_or(i64::MAX, |then| now().unix() - then.unix());
@@ -426,6 +480,35 @@ fn folder() -> PathBuf {
     }
 }
 
+/// Where so many bytes are fetched to: the archive disk, where what has come stays when the power fails, or memory.
+fn roomy_folder(length: u64) -> PathBuf {
+    let folder = folder();
+    let available = statvfs(&folder).map_or(0, |it| {
+        it.blocks_available().saturating_mul(it.fragment_size())
+    });
+    match available >= length.saturating_add(ROOM_BYTES_MIN) {
+        true => folder,
+        false => PathBuf::from(FOLDER),
+    }
+}
+
+/// Removes what was fetched of other versions than this one.
+fn remove_others(folder: &Path, version: &str) {
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let is_fetched = name == FETCHED || name.contains(".efi.zst");
+        if is_fetched && !name.contains(&format!("-{version}.efi")) {
+            // What cannot be removed takes room, and nothing else.
+            let _ = fs::remove_file(file.path());
+        }
+    }
+}
+
+/// Whether what is remembered outlives this start.
+fn is_kept() -> bool {
+    folder() != Path::new(FOLDER)
+}
+
 /// Keeps what is remembered; tells whether that went well.
 fn save(memory: &Memory) -> bool {
     let saved = memory.save(&folder());
@@ -435,7 +518,8 @@ fn save(memory: &Memory) -> bool {
     saved.is_ok()
 }
 
-fn running() -> io::Result<Running> {
+/// What this box is.
+pub(crate) fn running() -> io::Result<Running> {
     let release = fs::read_to_string(RELEASE)?;
     let value = |key: &str| {
         let line = release.lines().find_map(|line| line.strip_prefix(key));

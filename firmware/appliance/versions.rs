@@ -13,9 +13,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use update::EspError;
+use update::choose::Offer;
 use update::esp::{self, EntryName, Slot};
 use update::installation::{self, Kept};
-use update::release::{Release, VersionNumber};
+use update::release::VersionNumber;
 use update::trial::{Failure, Findings, Proof, Trial, Verdict};
 
 /// What the archive says of itself, as PID 1 writes it: one line for each look.
@@ -204,9 +205,10 @@ impl OwnVersions {
     pub(crate) fn install(
         &self,
         file: &mut File,
-        release: &Release,
+        offer: &Offer,
         disks: usize,
     ) -> Result<UpdateRecord, Refusal> {
+        let release = &offer.release;
         let failed = |error: &dyn std::error::Error| Refusal::Failed(update::error::chain(error));
         let mut medium = self.open().map_err(|error| failed(&error))?;
         let versions = esp::read(&mut medium).map_err(|error| failed(&error))?;
@@ -222,8 +224,16 @@ impl OwnVersions {
         let (Some(slot), Some(name)) = (slot, name) else {
             return Err(Refusal::Failed("no slot is free".to_owned()));
         };
-        installation::install(&mut medium, slot, name, file, &release.unpacked)
+        installation::verify_packed(file, &offer.target)
+            .and_then(|()| installation::install(&mut medium, slot, name, file, &release.unpacked))
             .map_err(|error| failed(&error))?;
+        // One that calls itself otherwise would run, and nobody could ever mark it good.
+        let said = esp::version_number(&mut medium, slot).map_err(|error| failed(&error))?;
+        if said != Some(release.version) {
+            esp::remove(&mut medium, slot).map_err(|error| failed(&error))?;
+            let text = "the version does not call itself what its release says";
+            return Err(Refusal::Failed(text.to_owned()));
+        }
         Ok(UpdateRecord {
             version: release.version,
             terms: release.trial,

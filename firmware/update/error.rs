@@ -2,6 +2,7 @@
 
 use crate::esp::Slot;
 use crate::hex;
+use crate::release::{Refusal, VersionNumber};
 use crate::time::Time;
 use std::error::Error;
 use std::io;
@@ -143,6 +144,9 @@ pub enum FetchError {
     /// The address is none that is understood.
     #[error("only addresses with https:// or http:// are understood: {0}")]
     Address(String),
+    /// The file that should name authorities has none.
+    #[error("no certificate of an authority is in the file")]
+    Authority,
     /// The server answers something else than the file.
     #[error("server answers with status: {0}")]
     Status(u16),
@@ -152,6 +156,20 @@ pub enum FetchError {
     /// The way to the server or the server itself.
     #[error("transport fails")]
     Transport(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Why a version is not written that another process wants written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// What that process trusts is not trusted here.
+    #[error("metadata are not believed")]
+    Metadata(#[from] UpdateError),
+    /// No targets name it for this board.
+    #[error("nobody vouches for this version: {0}")]
+    Unknown(VersionNumber),
+    /// It is not for this box.
+    #[error("this box does not take it")]
+    Refused(#[source] Refusal),
 }
 
 /// Tells an error with its causes, in one line.

@@ -1,5 +1,6 @@
 //! The folder of trusted metadata: one file a role, under its name without a version, exactly as it was received.
 //!
+//! Each root that was trusted also stays under its number (`root_history/N.root.json`), so that others who begin with an older one can walk the same way.
 //! A file is replaced as a whole or not at all: written beside, synced, renamed, and the folder synced. Deliberately decides nothing;
 //! what is kept was checked before, and is checked again when it is loaded.
 
@@ -11,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// 8 MiB: more than any metadata that were ever kept. A longer file is not ours, and counts as absent.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Where roots stay under their numbers.
+pub(crate) const ROOTS: &str = "root_history";
 
 /// A folder of trusted metadata.
 #[derive(Clone, Debug)]
@@ -66,10 +70,12 @@ impl MetadataFolder {
     /// # Errors
     /// `Write`, and `UnusableName`. What was kept is still there then, or what was to be kept is.
     pub fn keep(&self, role: &str, bytes: &[u8]) -> Result<(), UpdateError> {
-        replace(&self.path, &metadata_name(role)?, |mut file, path| {
-            file.write_all(bytes)
-                .map_err(|source| write_error(path, source))
-        })
+        if let Some(version) = (role == "root").then(|| version(bytes)).flatten() {
+            let roots = self.path.join(ROOTS);
+            fs::create_dir_all(&roots).map_err(|source| write_error(&roots, source))?;
+            keep_as(&roots, &format!("{version}.root.json"), bytes)?;
+        }
+        keep_as(&self.path, &metadata_name(role)?, bytes)
     }
 
     /// Removes what is kept of a role, if anything.
@@ -83,6 +89,19 @@ impl MetadataFolder {
             _ => sync_folder(&self.path),
         }
     }
+}
+
+/// The version that metadata give themselves; they were read before.
+fn version(bytes: &[u8]) -> Option<u64> {
+    let metadata: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    metadata["signed"]["version"].as_u64()
+}
+
+fn keep_as(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), UpdateError> {
+    replace(folder, name, |mut file, path| {
+        file.write_all(bytes)
+            .map_err(|source| write_error(path, source))
+    })
 }
 
 /// Makes a file anew, as a whole or not at all: `fill` writes it where nobody looks for it, and an error of `fill` leaves no trace.

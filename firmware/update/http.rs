@@ -6,6 +6,8 @@
 use crate::error::FetchError;
 use crate::name::address_path;
 use crate::repository::Repository;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,23 @@ pub enum Trust {
     Browsers,
     /// These certificates of authorities, each in DER.
     Only(Vec<Vec<u8>>),
+}
+
+impl Trust {
+    /// Takes the word of the authorities in a file (PEM) alone, as an office has them that serves updates itself.
+    ///
+    /// # Errors
+    /// `Authority` when there is none in it.
+    pub fn only(pem: &[u8]) -> Result<Self, FetchError> {
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let authorities = read.unwrap_or_default();
+        match authorities.is_empty() {
+            true => Err(FetchError::Authority),
+            false => Ok(Self::Only(
+                authorities.iter().map(|der| der.to_vec()).collect(),
+            )),
+        }
+    }
 }
 
 /// Files on a web server.

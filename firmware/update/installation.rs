@@ -67,11 +67,19 @@ pub fn next_name(versions: &Versions, starts: u8) -> Option<EntryName> {
 /// # Errors
 /// When it is not what was signed, or cannot be read.
 pub fn verify(file: &mut File, target: &Target, release: &Release) -> Result<(), InstallError> {
+    verify_packed(file, target)?;
+    verify_unpacked(file, &release.unpacked)
+}
+
+/// Checks a file as it was fetched, so that nothing is unpacked that was not signed.
+///
+/// # Errors
+/// As `verify`.
+pub fn verify_packed(file: &mut File, target: &Target) -> Result<(), InstallError> {
     let mut packed = target.check();
     rewind(file)?;
     each(&mut *file, |piece| packed.update(piece)).map_err(InstallError::Read)?;
-    packed.finish().map_err(InstallError::Packed)?;
-    verify_unpacked(file, &release.unpacked)
+    packed.finish().map_err(InstallError::Packed)
 }
 
 fn verify_unpacked(file: &mut File, unpacked: &Unpacked) -> Result<(), InstallError> {
@@ -80,7 +88,7 @@ fn verify_unpacked(file: &mut File, unpacked: &Unpacked) -> Result<(), InstallEr
     each(&mut unpacking, |_| {}).map_err(InstallError::Unpack)
 }
 
-/// Checks what a file unpacks to, then installs it into a slot, under a name. Whoever fetched the file has verified it; here counts what will run.
+/// Checks what a file unpacks to, then installs it into a slot, under a name. Whether the file itself was signed says `verify_packed`; here counts what will run.
 ///
 /// # Errors
 /// As `verify`, before anything was written; after an error of the partition the slot is empty, and the other versions are as they were.

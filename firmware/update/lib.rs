@@ -3,7 +3,7 @@
 //! Here is a repository somewhere, gimme a file that its owners vouch for: `updater`. What the client believes and refuses, and in
 //! which order: `client`. How versions lie on the EFI partition, and the one sector
 //! that decides: `esp`; the partitions around it: `gpt`. What a release says of itself: `release`; which one comes next and when: `choose`;
-//! from a file to a slot: `installation`; when to call a version good: `trial`; what is remembered of all that: `memory`.
+//! what whoever writes a slot finds out itself: `second_check`; from a file to a slot: `installation`; when to call a version good: `trial`; what is remembered of all that: `memory`.
 //! Source: theupdateframework.github.io/specification 1.0.34; numbers as §5.3.4 are its sections.
 
 pub mod canonical;
@@ -31,6 +31,7 @@ mod pattern;
 pub mod plain_fallback;
 pub mod release;
 pub mod repository;
+pub mod second_check;
 mod signed;
 #[cfg(test)]
 mod test_repository;
@@ -41,7 +42,7 @@ pub mod updater;
 mod updater_tests;
 
 pub use client::{Answer, Client, Limits, Options, Stale, Step};
-pub use error::{EspError, Fault, FetchError, GptError, InstallError, UpdateError};
+pub use error::{CheckError, EspError, Fault, FetchError, GptError, InstallError, UpdateError};
 pub use key::KeyTypes;
 pub use metadata::Target;
 pub use release::{Release, VersionNumber};

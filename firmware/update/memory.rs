@@ -51,6 +51,8 @@ pub struct Memory {
     pub on_trial: Option<VersionNumber>,
     /// Until when updates are paused.
     pub paused_until: Option<Time>,
+    /// Since when one pause has followed another.
+    pub paused_since: Option<Time>,
     /// The newest moment that was signed: no clock is before it.
     pub signed_at: Option<Time>,
     /// When security updates for the version that runs end.
@@ -150,6 +152,25 @@ impl Memory {
         (days >= UNCHECKED_DAYS_MAX).then_some(days)
     }
 
+    /// Nothing is installed until then. A pause behind another one prolongs it.
+    pub fn pause(&mut self, now: Time, until: Time) {
+        self.paused_since.get_or_insert(now);
+        self.paused_until = Some(until);
+    }
+
+    /// What comes is installed again.
+    pub fn resume(&mut self) {
+        (self.paused_since, self.paused_until) = (None, None);
+    }
+
+    /// For how many days a version that is there has been kept waiting by pauses, from the first day on.
+    pub fn put_off_days(&self, now: Time) -> Option<i64> {
+        let seen_at = self.available.as_ref()?.seen_at;
+        let since = self.paused_since?.max(seen_at);
+        let days = (now.unix() - since.unix()) / DAY_S;
+        (days > 0).then_some(days)
+    }
+
     /// Notes what is on offer; one that is known already keeps the moment in which it was first seen.
     pub fn offered(&mut self, mut new: Available) {
         if let Some(known) = self
@@ -165,10 +186,14 @@ impl Memory {
     /// Notes what happened to a version.
     pub fn happened(&mut self, at: Time, version: VersionNumber, outcome: Outcome) {
         match &outcome {
-            Outcome::Installed => self.on_trial = Some(version),
+            Outcome::Installed => self.is_installed(version),
             Outcome::Good => self.is_good(version),
             Outcome::Failed(_) | Outcome::Left => self.has_failed(version),
             Outcome::NotInstalled(_) => {}
+        }
+        // What fails in the same way again each night is one thing that happened.
+        if self.ended_so(version, &outcome) {
+            self.history.remove(0);
         }
         let entry = Entry {
             at,
@@ -179,8 +204,20 @@ impl Memory {
         self.history.truncate(ENTRIES_MAX);
     }
 
+    /// Says whether the last thing that happened is this.
+    pub fn ended_so(&self, version: VersionNumber, outcome: &Outcome) -> bool {
+        let is_it = |last: &Entry| last.version == version && last.outcome == *outcome;
+        self.history.first().is_some_and(is_it)
+    }
+
+    fn is_installed(&mut self, version: VersionNumber) {
+        self.on_trial = Some(version);
+        self.available = self.available.take().filter(|it| it.version > version);
+    }
+
     fn is_good(&mut self, version: VersionNumber) {
         self.on_trial = None;
+        self.paused_since = None;
         // What failed before is older, and cannot come again.
         self.failed.retain(|failed| *failed > version);
         self.available = self.available.take().filter(|it| it.version > version);
@@ -270,6 +307,7 @@ mod tests {
         memory.offered(available("1.1.0", day(0)));
         memory.happened(day(0), version("1.1.0"), Outcome::Installed);
         assert_eq!(memory.on_trial, Some(version("1.1.0")));
+        assert_eq!(memory.available, None);
         for _ in 0..2 {
             let outcome = Outcome::Failed(Failure::Silent);
             memory.happened(day(0), version("1.1.0"), outcome);
@@ -280,8 +318,14 @@ mod tests {
         assert_eq!(memory.failed, [version("1.1.0")]);
         memory.happened(day(1), version("1.2.0"), Outcome::Good);
         assert_eq!(memory.failed, []);
-        for _ in 0..200 {
+        for number in 0..100 {
+            let why = format!("the {number}. time");
+            memory.happened(day(2), version("1.2.0"), Outcome::NotInstalled(why));
             memory.happened(day(2), version("1.2.0"), Outcome::Installed);
+            let before = memory.history.len();
+            memory.happened(day(3), version("1.2.0"), Outcome::Installed);
+            assert_eq!(memory.history.len(), before);
+            assert_eq!(memory.history[0].at, day(3));
         }
         assert_eq!(memory.history.len(), ENTRIES_MAX);
     }
@@ -294,6 +338,28 @@ mod tests {
         assert_eq!(memory.available, Some(available("1.1.0", day(0))));
         memory.offered(available("1.2.0", day(4)));
         assert_eq!(memory.available, Some(available("1.2.0", day(4))));
+    }
+
+    #[test]
+    fn days_that_pauses_cost_are_counted_over_all_of_them() {
+        let mut memory = Memory::default();
+        let check = |memory: &Memory, days: i64, expected: Option<i64>| {
+            assert_eq!(memory.put_off_days(day(days)), expected, "day {days}");
+        };
+        memory.pause(day(0), day(30));
+        check(&memory, 20, None);
+        memory.offered(available("1.1.0", day(10)));
+        check(&memory, 10, None);
+        check(&memory, 20, Some(10));
+        memory.pause(day(31), day(61));
+        check(&memory, 50, Some(40));
+        memory.happened(day(62), version("1.1.0"), Outcome::Good);
+        memory.offered(available("1.2.0", day(63)));
+        check(&memory, 70, None);
+        memory.pause(day(64), day(65));
+        memory.resume();
+        check(&memory, 70, None);
+        assert_eq!(memory.paused_until, None);
     }
 
     #[test]

@@ -5,11 +5,13 @@ use crate::error::{FetchError, UpdateError, chain};
 use crate::hex;
 use crate::key::KeyTypes;
 use crate::metadata::Target;
+use crate::repository::Repository;
 use crate::time::Time;
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
 
 /// What time it is in tests, unless they say otherwise.
 pub(crate) const NOW: &str = "2026-11-22T00:00:00Z";
@@ -173,6 +175,17 @@ impl TestRepository {
             }
             Some(bytes) => Answer::Bytes(bytes.clone()),
         }
+    }
+}
+
+impl Repository for TestRepository {
+    fn metadata(&self, name: &str) -> Result<Option<Box<dyn Read>>, FetchError> {
+        let file = self.files.get(name).cloned();
+        Ok(file.map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn Read>))
+    }
+
+    fn target(&self, _: &str, _: u64, _: u64) -> Result<Option<Box<dyn Read>>, FetchError> {
+        Ok(None)
     }
 }
 

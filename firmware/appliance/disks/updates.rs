@@ -1,14 +1,15 @@
 //! What the disks' worker does about versions: the trial of the one that runs, installing what was fetched, going back, and bringing the good one to every
 //! archive disk, one at a time.
 //!
-//! It believes the updates' worker that what was fetched is what was signed; that those bytes are what lands in the slot it checks itself.
+//! It believes the updates' worker nothing: what is installed is what the metadata vouch for that it follows itself, from its own root on (`second_check`).
 
 use super::{Disks, Guid, Next, device_of, loader_variable};
 use crate::disk_messages::Answer;
 use crate::state_record::StateRecord;
 use crate::update_record::Standing;
 use crate::versions::{OwnVersions, PROOFS, Round, Seen};
-use crate::{report, starts, workers};
+use crate::{report, starts, updates, workers};
+use nix::fcntl::OFlag;
 use nix::time::{ClockId, clock_gettime};
 use service::machine::Refusal;
 use std::fs::{self, File, OpenOptions};
@@ -16,8 +17,11 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use update::Release;
+use update::choose::Offer;
 use update::error::chain;
+use update::folder::MetadataFolder;
+use update::second_check::{self, HandedOver};
+use update::{KeyTypes, Limits, Options, Stale, Time, VersionNumber};
 
 /// The entry that the boot loader started.
 const LOADER_ENTRY: &str = "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
@@ -25,8 +29,9 @@ const LOADER_ENTRY: &str = "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb
 /// Names this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Where the updates' worker has put what is to be installed.
-pub(crate) const FETCHED: &str = "/run/coffer/updates/fetched";
+/// The metadata that this worker trusts itself: beside the folder of the updates' worker on the archive disk, or in memory.
+const TRUSTED: &str = "updates-trusted";
+const TRUSTED_IN_MEMORY: &str = "/run/coffer/updates-trusted";
 
 /// Says where updates are remembered, while an archive is open.
 pub(crate) const PLACE: &str = "/run/coffer/updates-place";
@@ -194,19 +199,55 @@ impl Disks {
         }
     }
 
-    /// Installs what was fetched.
-    pub(super) fn install(&mut self, release: &Release, user: u32) -> Result<Answer, Refusal> {
+    /// Installs a version that was fetched.
+    pub(super) fn install(&mut self, version: VersionNumber, user: u32) -> Result<Answer, Refusal> {
         only(user, workers::UPDATES_USER)?;
+        let offer = self.vouched(version).map_err(Refusal::Failed)?;
         let (Some(versions), Some(state)) = (&self.versions, &mut self.state) else {
             return Err(Refusal::NoBootMedium);
         };
         let failed = |error: io::Error| Refusal::Failed(error.to_string());
-        let mut file = open_fetched().map_err(failed)?;
-        let update = versions.install(&mut file, release, self.mounted.len())?;
+        let places = [
+            self.updates_place.as_deref(),
+            Some(Path::new(updates::FOLDER)),
+        ];
+        let mut fetched = None;
+        for place in places.into_iter().flatten() {
+            let found = open_of_updates(&place.join(updates::FETCHED)).map_err(failed)?;
+            fetched = fetched.or(found);
+        }
+        let mut file = fetched.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let update = versions.install(&mut file, &offer, self.mounted.len())?;
         state
             .change(|record| record.set_update(Some(&update)))
             .map_err(failed)?;
         Ok(Answer::Done)
+    }
+
+    /// What the metadata vouch for under a version's number, which the updates' worker has fetched.
+    fn vouched(&self, version: VersionNumber) -> Result<Offer, String> {
+        let told = |error: io::Error| error.to_string();
+        let (from, trusted) = match &self.updates_place {
+            Some(place) => (place.clone(), place.with_file_name(TRUSTED)),
+            None => (PathBuf::from(updates::FOLDER), TRUSTED_IN_MEMORY.into()),
+        };
+        let trusted = MetadataFolder::new(trusted);
+        if trusted.root().is_err() {
+            let root = fs::read(updates::ROOT).map_err(told)?;
+            trusted.init(&root).map_err(|error| chain(&error))?;
+        }
+        let from = from.join(updates::METADATA);
+        let handed_over = HandedOver::new(|path: &str| open_of_updates(&from.join(path)));
+        let options = Options {
+            now: SystemTime::now().into(),
+            clock_floor: Time::from_unix(i64::try_from(self.floor_s).unwrap_or(0)),
+            key_types: KeyTypes::Ed25519,
+            stale: Stale::Refuse,
+            limits: Limits::default(),
+        };
+        let running = updates::running().map_err(told)?;
+        second_check::check(&trusted, &handed_over, options, &running, version)
+            .map_err(|error| chain(&error))
     }
 
     /// Forgets the version that was installed last: how it ended is remembered elsewhere.
@@ -280,14 +321,17 @@ pub(super) fn only(user: u32, expected: u32) -> Result<(), Refusal> {
     }
 }
 
-/// Opens what was fetched: a file of the updates' worker, and no link to another.
-fn open_fetched() -> io::Result<File> {
+/// Opens a file of the updates' worker, and no link to another, nor anything that would keep us waiting; nothing where there is none.
+fn open_of_updates(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let mut options = OpenOptions::new();
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-    let file = options.read(true).custom_flags(flags).open(FETCHED)?;
+    let file = match options.read(true).custom_flags(flags.bits()).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
     let metadata = file.metadata()?;
     match metadata.is_file() && metadata.uid() == workers::UPDATES_USER {
-        true => Ok(file),
+        true => Ok(Some(file)),
         false => Err(io::ErrorKind::PermissionDenied.into()),
     }
 }
