@@ -40,7 +40,7 @@ pub enum Choice {
     UpToDate,
     /// This release.
     Next(Box<Offer>),
-    /// There is a newer release, which this box does not take.
+    /// This box takes none of them; why not the newest.
     Refused(VersionNumber, Refusal),
 }
 
@@ -57,19 +57,21 @@ impl Offer {
 
 /// Chooses what comes next. `failed`: versions that were tried and did not prove themselves.
 pub fn choose(offers: Vec<Offer>, running: &Running, failed: &[VersionNumber]) -> Choice {
-    let mut newer: Vec<Offer> = offers
+    // Releases for other boards are nothing to tell of, unless there is nothing else.
+    let (mut own, mut others): (Vec<Offer>, Vec<Offer>) = offers
         .into_iter()
-        .filter(|offer| offer.release.board == running.board)
-        .filter(|offer| offer.release.version > running.version)
-        .collect();
-    newer.sort_by_key(|offer| offer.release.version);
-    let Some(newest) = newer.last().map(|offer| offer.release.clone()) else {
+        .partition(|offer| offer.release.board == running.board);
+    own.sort_by_key(|offer| offer.release.version);
+    others.sort_by_key(|offer| offer.release.version);
+    let newest = own.last().or(others.last());
+    let Some(newest) = newest.map(|offer| offer.release.clone()) else {
         return Choice::UpToDate;
     };
+    let is_current = newest.board == running.board && newest.version == running.version;
     let fits = |offer: &Offer| refusal(&offer.release, running, failed).is_none();
-    match newer.into_iter().rfind(fits) {
+    match own.into_iter().rfind(fits) {
         Some(offer) => Choice::Next(Box::new(offer)),
-        None => match refusal(&newest, running, failed) {
+        None => match refusal(&newest, running, failed).filter(|_| !is_current) {
             Some(why) => Choice::Refused(newest.version, why),
             None => Choice::UpToDate,
         },
@@ -193,6 +195,24 @@ mod tests {
         );
         let first = "an update to this version or a newer one has to come first: 2.0.0";
         check(&[("3.0.0", "2.0.0")], &[], Err(first));
+        let older = "not newer than what runs: 0.9.0";
+        check(&[("0.8.0", "0.1.0"), ("0.9.0", "0.1.0")], &[], Err(older));
+    }
+
+    #[test]
+    fn what_is_only_for_other_boards_is_told_as_such() {
+        let running = Running {
+            board: "barn".to_owned(),
+            version: "1.0.0".parse().expect("a version"),
+        };
+        for version in ["0.9.0", "1.0.0", "2.0.0"] {
+            let chosen = choose(offers(&[(version, "0.1.0")]), &running, &[]);
+            let Choice::Refused(found, why) = chosen else {
+                panic!("{chosen:?}");
+            };
+            assert_eq!(found.to_string(), version);
+            assert_eq!(why.to_string(), "for another board: box");
+        }
     }
 
     #[test]
