@@ -45,6 +45,8 @@ pub(crate) struct Updates {
     pub(crate) address: String,
     /// The root that it begins with, as it was signed.
     pub(crate) root: Vec<u8>,
+    /// The authority whose word it takes for the server, where that is none of those that browsers know.
+    pub(crate) authority: Option<Vec<u8>>,
 }
 
 /// Builds everything for a board into a folder; what was there for the same version is replaced.

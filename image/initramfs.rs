@@ -58,10 +58,12 @@ pub(crate) fn archive(
 /// Adds where the box finds its updates, and whom it believes.
 pub(crate) fn put_updates(archive: &mut Archive, updates: &Updates) {
     let files = [
-        ("address", updates.address.clone().into_bytes()),
-        ("root.json", updates.root.clone()),
+        ("address", Some(updates.address.clone().into_bytes())),
+        ("root.json", Some(updates.root.clone())),
+        ("authority.pem", updates.authority.clone()),
     ];
     for (name, bytes) in files {
+        let Some(bytes) = bytes else { continue };
         archive.put(format!("etc/coffer/updates/{name}"), Node::File(bytes));
     }
 }

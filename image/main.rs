@@ -103,6 +103,9 @@ struct UpdatesArgs {
     /// The root that they begin with
     #[arg(long, requires = "address")]
     root: Option<PathBuf>,
+    /// Certificate of the authority (PEM) whose word is taken for that server, instead of those that browsers know
+    #[arg(long, requires = "address")]
+    authority: Option<PathBuf>,
 }
 
 /// Version of everything in the work tree.
@@ -158,7 +161,12 @@ impl UpdatesArgs {
             return Err(ImageError::TestKeys(path));
         }
         let root = files::read(&path)?;
-        Ok(Some(Updates { address, root }))
+        let authority = self.authority.as_deref().map(files::read).transpose()?;
+        Ok(Some(Updates {
+            address,
+            root,
+            authority,
+        }))
     }
 }
 

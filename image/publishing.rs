@@ -7,6 +7,7 @@ use crate::say;
 use crate::signing_key::{PublicKey, SigningKey};
 use clap::Subcommand;
 use std::path::PathBuf;
+use update::VersionNumber;
 
 /// A step.
 #[derive(Subcommand)]
@@ -52,6 +53,9 @@ pub(crate) enum Command {
         /// Boards
         #[arg(long = "board", required = true)]
         boards: Vec<String>,
+        /// The version that was built
+        #[arg(long, default_value = crate::VERSION)]
+        version: VersionNumber,
         /// Days until it expires
         #[arg(long, default_value_t = 400)]
         days: u32,
@@ -110,10 +114,12 @@ pub(crate) fn run(command: Command) -> Result<(), ImageError> {
             facts,
             built,
             boards,
+            version,
             days,
         } => {
             let facts = ReleaseFacts::load(&facts)?;
-            let releases = boards.iter().map(|board| facts.with(&built, board));
+            let releases = boards.iter();
+            let releases = releases.map(|board| facts.with(&built, board, version));
             let releases = releases.collect::<Result<Vec<_>, _>>()?;
             ReleaseRepository::new(&folder).stage_releases(&releases, days)
         }

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
 use std::path::Path;
 use update::Time;
-use update::release::{NotARelease, Notes, Release, TrialTerms, Unpacked, VersionNumber};
+use update::release::{Notes, Release, TrialTerms, Unpacked, VersionNumber};
 
 /// What the file says.
 #[derive(Debug, Deserialize)]
@@ -31,18 +31,23 @@ impl ReleaseFacts {
     }
 
     /// Puts them beside what was built for a board, in the folder that `image build` wrote.
-    pub(crate) fn with(&self, built: &Path, board: &str) -> Result<Built, ImageError> {
+    pub(crate) fn with(
+        &self,
+        built: &Path,
+        board: &str,
+        number: VersionNumber,
+    ) -> Result<Built, ImageError> {
         let commit = Commit::current()?;
-        let name = format!("coffer-{}-{board}", crate::VERSION);
+        let name = format!("coffer-{number}-{board}");
         let version_file = built.join(board).join(format!("{name}.efi"));
         if !version_file.exists() {
             return Err(ImageError::NotBuilt(version_file));
         }
         let version = files::read(&version_file)?;
         let packed = files::read(&built.join(board).join(format!("{name}.efi.zst")))?;
-        let release = self.release(board, commit.time, &version);
-        match release.and_then(|release| release.check().map(|()| release)) {
-            Ok(release) => Ok(Built { release, packed }),
+        let release = self.release((number, board), commit.time, &version);
+        match release.check() {
+            Ok(()) => Ok(Built { release, packed }),
             Err(source) => Err(ImageError::NotARelease {
                 path: version_file,
                 source,
@@ -50,10 +55,9 @@ impl ReleaseFacts {
         }
     }
 
-    fn release(&self, board: &str, at: i64, version: &[u8]) -> Result<Release, NotARelease> {
-        let number = crate::VERSION.parse();
-        Ok(Release {
-            version: number.map_err(|_| NotARelease::OutOfBounds("version"))?,
+    fn release(&self, (number, board): (VersionNumber, &str), at: i64, version: &[u8]) -> Release {
+        Release {
+            version: number,
             board: board.to_owned(),
             minimum_version: self.minimum_version,
             unpacked: Unpacked {
@@ -64,7 +68,7 @@ impl ReleaseFacts {
             notes: self.notes.clone(),
             released_at: Time::from_unix(at),
             supported_until: self.supported_until,
-        })
+        }
     }
 }
 
@@ -76,9 +80,8 @@ mod tests {
     fn the_file_of_this_version_is_a_release() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("release.toml");
         let facts = ReleaseFacts::load(&path).expect("facts");
-        let release = facts
-            .release("x86_64-uefi", 1_800_000_000, b"a version")
-            .expect("a release");
+        let number = crate::VERSION.parse().expect("a version");
+        let release = facts.release((number, "x86_64-uefi"), 1_800_000_000, b"a version");
         assert!(release.check().is_ok());
         assert!(release.minimum_version <= release.version);
         assert!(!release.notes.de.is_empty() && !release.notes.en.is_empty());
