@@ -6,6 +6,7 @@ use crate::output::{Exit, line};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use service::keeper::{Failure, Keeper};
+use service::machine::Machine;
 use service::networks::Networks;
 use service::outgoing::{MailDelivery, Origin, Route};
 use service::smtp::{SmtpOptions, SmtpServer, SmtpSocket};
@@ -151,10 +152,17 @@ pub(crate) fn page(
     server.map_err(|error| Exit::cannot(format!("cannot serve the page: {error}")))
 }
 
-/// Begins the delivery of mail of Coffer's own.
-pub(crate) fn outgoing(args: &DoorArgs, keeper: &Arc<dyn Keeper>) -> Result<MailDelivery, Exit> {
-    MailDelivery::start(keeper, args.origin())
-        .map_err(|error| Exit::cannot(format!("cannot send mail: {error}")))
+/// Begins the delivery of mail of Coffer's own; on a box also about its updates.
+pub(crate) fn outgoing(
+    args: &DoorArgs,
+    keeper: &Arc<dyn Keeper>,
+    machine: Option<Arc<dyn Machine>>,
+) -> Result<MailDelivery, Exit> {
+    let started = match machine {
+        Some(machine) => MailDelivery::start_on(machine, keeper, args.origin()),
+        None => MailDelivery::start(keeper, args.origin()),
+    };
+    started.map_err(|error| Exit::cannot(format!("cannot send mail: {error}")))
 }
 
 /// Says where mail is taken.

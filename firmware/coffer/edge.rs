@@ -82,7 +82,7 @@ fn serve_page(
     );
     machine_reports::begin(site, test)
         .map_err(|error| Exit::cannot(format!("cannot report to the machine: {error}")))?;
-    let _outgoing = doors::outgoing(doors, keeper)?;
+    let _outgoing = doors::outgoing(doors, keeper, Some(appliance::machine()))?;
     line("ready")?;
     let ended = doors::wait_until_stopped(signals, LOOK_EVERY_MS, || Ok(certificate.renew()?));
     doors::note_cut_off(page.stop());

@@ -48,7 +48,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     announce(&args, &keeper, &server, page.as_ref())?;
     let _outgoing = match args.edges {
         Some(_) => None,
-        None => Some(doors::outgoing(&args.doors, &shared)?),
+        None => Some(doors::outgoing(&args.doors, &shared, None)?),
     };
     let mut minute = Instant::now();
     let mut tells_claim = args.appliance && keeper.claim_code()?.is_some();

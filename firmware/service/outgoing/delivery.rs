@@ -1,4 +1,4 @@
-//! The thread that sends Coffer's own mail: notices that are due, then a status mail if one is. Only what the server took over counts as sent;
+//! The thread that sends Coffer's own mail: notices that are due, then a status mail and one about updates if they are. Only what the server took over counts as sent;
 //! everything else is tried again.
 
 use super::dialogue::{Patience, Sender, Trouble};
@@ -6,6 +6,7 @@ use super::notices;
 use super::route::Route;
 use super::status_mail::{self, StatusMail};
 use crate::keeper::{Failure, Keeper};
+use crate::machine::Machine;
 use crate::people::{NoticeDue, People, Secret};
 use crate::web::words::Catalogues;
 use archive::people::Proposal;
@@ -71,11 +72,32 @@ impl MailDelivery {
     /// # Errors
     /// When no thread can be had.
     pub fn start(keeper: &Arc<dyn Keeper>, origin: Origin) -> io::Result<Self> {
+        Self::begin(keeper, origin, None)
+    }
+
+    /// Does so on a box, about whose updates people are told, too.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_on(
+        machine: Arc<dyn Machine>,
+        keeper: &Arc<dyn Keeper>,
+        origin: Origin,
+    ) -> io::Result<Self> {
+        Self::begin(keeper, origin, Some(machine))
+    }
+
+    fn begin(
+        keeper: &Arc<dyn Keeper>,
+        origin: Origin,
+        machine: Option<Arc<dyn Machine>>,
+    ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let delivery = Delivery {
             // The keeper closes in order, however long a mail server hangs: the thread has it only while it asks.
             keeper: Arc::downgrade(keeper),
             origin,
+            machine,
             catalogues: Catalogues::new(),
         };
         let run = move || {
@@ -96,6 +118,7 @@ impl MailDelivery {
 struct Delivery {
     keeper: Weak<dyn Keeper>,
     origin: Origin,
+    machine: Option<Arc<dyn Machine>>,
     catalogues: Catalogues,
 }
 
@@ -149,7 +172,17 @@ impl Delivery {
         let status = self.asks(|keeper| {
             status_mail::due(keeper, &self.catalogues, &way.route, &self.origin.hostname)
         })?;
-        match status {
+        if let Some(mail) = status {
+            self.send_status(&way, &mail)?;
+        }
+        let Some(machine) = self.machine.as_deref() else {
+            return Ok(());
+        };
+        let hostname = &self.origin.hostname;
+        let about_updates = self.asks(|keeper| {
+            status_mail::about_updates(keeper, machine, &self.catalogues, &way.route, hostname)
+        })?;
+        match about_updates {
             Some(mail) => self.send_status(&way, &mail),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Coffer's own mail: notices that people must get before rights widen ([`archive::people`]), status mails, and tests of the way out.
+//! Coffer's own mail: notices that people must get before rights widen ([`archive::people`]), status mails, mails about updates, and tests of the way out.
 //!
 //! Nothing of the archive's mail ever goes out here, and nothing is sent on. Where it goes is a [`Route`], which changes as slowly as rights do,
 //! since whoever chooses it could keep notices from people; its password is a secret of `state.redb`.
@@ -11,6 +11,7 @@ mod letter;
 mod notices;
 mod route;
 mod status_mail;
+mod update_mail;
 
 pub use delivery::{MailDelivery, Origin, Way, way};
 pub use dialogue::{Patience, Sender, Step, Trouble};

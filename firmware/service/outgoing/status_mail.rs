@@ -4,9 +4,12 @@
 //! lies outside the archive. Figures and senders' servers stand in it, nothing of any message.
 
 use super::letter::Letter;
+use super::now_s;
 use super::route::Route;
+use super::update_mail::{self, Told};
 use crate::health::{self, Figures, SourceFigures, Warning, days_left};
 use crate::keeper::{Failure, Keeper};
+use crate::machine::Machine;
 use crate::settings::Setting;
 use crate::web::time_zone::TimeZone;
 use crate::web::warnings;
@@ -39,6 +42,8 @@ struct Sent {
     warned: BTreeMap<String, i64>,
     /// Where the last one went: another address begins anew.
     to: String,
+    /// What was told about updates.
+    updates: Told,
 }
 
 /// Why a mail is due.
@@ -46,6 +51,7 @@ struct Sent {
 enum Occasion {
     Weekly,
     Warning,
+    Updates,
 }
 
 /// A status mail that is due.
@@ -87,7 +93,7 @@ pub(super) fn due(
     };
     let checkpoint = match occasion {
         Occasion::Weekly => keeper.checkpoint()?,
-        Occasion::Warning => String::new(),
+        Occasion::Warning | Occasion::Updates => String::new(),
     };
     let letter = Letter {
         from: &route.from,
@@ -105,12 +111,55 @@ pub(super) fn due(
     }))
 }
 
+/// Gives the mail about updates of a box that is due; none when nobody wants any, or its updates cannot be asked about now.
+pub(super) fn about_updates(
+    keeper: &dyn Keeper,
+    machine: &dyn Machine,
+    catalogues: &Catalogues,
+    route: &Route,
+    hostname: &str,
+) -> Result<Option<StatusMail>, Failure> {
+    let to = keeper.setting(Setting::StatusMailTo)?;
+    let Some(seen) = machine.updates().ok().filter(|_| !to.is_empty()) else {
+        return Ok(None);
+    };
+    let mut sent = Sent::read(&keeper.status_mails()?, &to);
+    let now_s = now_s();
+    let news = sent.updates.news(&seen.memory, now_s);
+    let has_begun = sent.updates.has_begun();
+    sent.updates = sent.updates.after(&seen.memory, &news, now_s);
+    if news.is_empty() {
+        if !has_begun {
+            keeper.keep_status_mails(&sent.to_text())?;
+        }
+        return Ok(None);
+    }
+    let language = Language::from_tag(&keeper.setting(Setting::Language)?);
+    let zone = TimeZone::from_name(&keeper.setting(Setting::TimeZone)?).unwrap_or_default();
+    let words = catalogues.of(language.unwrap_or(Language::English));
+    let letter = Letter {
+        from: &route.from,
+        to: &to,
+        subject: &update_mail::subject(words, &news),
+        text: &update_mail::text(words, zone, &seen, &news),
+        hostname,
+        now_s,
+    };
+    Ok(Some(StatusMail {
+        message: letter.message(),
+        sent,
+        occasion: Occasion::Updates,
+        to,
+    }))
+}
+
 /// Notes that a status mail went out.
 pub(super) fn was_sent(keeper: &dyn Keeper, mail: &StatusMail) -> Result<(), Failure> {
     keeper.keep_status_mails(&mail.sent.to_text())?;
     let what = match mail.occasion {
         Occasion::Weekly => "status mail of the week",
         Occasion::Warning => "status mail with a warning",
+        Occasion::Updates => "mail about updates",
     };
     let event = Event {
         kind: EventKind::MailSent,
@@ -156,6 +205,7 @@ impl Sent {
         match occasion {
             Occasion::Weekly => self.weekly_at_s = now_s,
             Occasion::Warning => self.warned_at_s = now_s,
+            Occasion::Updates => {}
         }
         self.warned.retain(|_, at_s| !is_over(*at_s, WEEK_S, now_s));
         let names = warnings.iter().map(Warning::name);

@@ -27,6 +27,7 @@ pub(crate) mod words;
 
 pub use edge::{Handler, WebOptions, WebServer, WebSocket};
 pub use no_archive::NoArchive;
+pub(crate) use pages::updates::outcome;
 pub use request::{Method, Request};
 pub use response::{Content, Response};
 pub use site::{MailCounts, MailDoor, Renewal, Site, UpdateFacts};

@@ -5,9 +5,9 @@
 
 use super::words::Words;
 
-/// The words of the system (glibc, musl, Rust's own), of rustls and of the store, in lower case, each with the key of what they mean. The first one counts:
+/// The words of the system (glibc, musl, Rust's own), of rustls, of the store and of our own client of updates, in lower case, each with the key of what they mean. The first one counts:
 /// what says more stands before what says less.
-const SIGNS: [(&str, &str); 39] = [
+const SIGNS: [(&str, &str); 42] = [
     ("certificate expired", "reason-expired"),
     ("certificate: expired", "reason-expired"),
     ("not valid yet", "reason-not-yet-valid"),
@@ -50,6 +50,9 @@ const SIGNS: [(&str, &str); 39] = [
         "takes nothing until it is opened again",
         "reason-write-failed",
     ),
+    ("keys that are needed", "reason-not-signed"),
+    ("goes back from", "reason-older-metadata"),
+    ("metadata is refused: timestamp: expired", "reason-stale"),
 ];
 
 /// Says a reason in plain words with the original in brackets; one that is not known as it is.
@@ -110,6 +113,14 @@ mod tests {
             (
                 rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion).to_string(),
                 "reason-old-tls",
+            ),
+            (
+                update::Fault::TooFewSignatures {
+                    valid: 0,
+                    threshold: 1,
+                }
+                .to_string(),
+                "reason-not-signed",
             ),
             (os(5), "reason-disk"),
             (os(28), "reason-full"),

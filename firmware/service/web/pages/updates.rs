@@ -17,6 +17,10 @@ use update::trial::{Failure, Proof};
 /// 7 days: what somebody pauses for who does not choose.
 const PAUSE_DAYS_USUAL: u32 = 7;
 
+/// From 7 days on that pauses keep a version waiting it is a warning, from 30 on a grave one.
+const PUT_OFF_WARNED_DAYS: i64 = 7;
+const PUT_OFF_GRAVE_DAYS: i64 = 30;
+
 /// 10 entries: what happened within about a year.
 const ENTRIES_SHOWN: usize = 10;
 
@@ -109,8 +113,23 @@ fn running(visit: &Visit, seen: &UpdatesSeen) -> Markup {
         @if let Some(until) = supported {
             p.quiet { (words.filled("updates-supported", &[("until", words.day(local_s(visit, until)).into())])) }
         }
+        @if let Some(days) = memory.put_off_days(now()) { (put_off(words, days)) }
         @if let Some(days) = unchecked {
             p.trouble role="alert" { (words.filled("updates-unchecked", &[("days", days.into())])) }
+        }
+    }
+}
+
+/// A warning that grows: a hint in the first days, then one like any other, then what it may cost.
+fn put_off(words: &Words, days: i64) -> Markup {
+    let text = words.filled("updates-put-off", &[("days", days.into())]);
+    html! {
+        @if days < PUT_OFF_WARNED_DAYS { p.note { (text) } }
+        @else {
+            p.trouble role="alert" {
+                (text)
+                @if days >= PUT_OFF_GRAVE_DAYS { " " (words.text("updates-put-off-long")) }
+            }
         }
     }
 }
