@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Account(AccountArgs),
     /// Help an operator of the page who cannot sign in any more
     Person(PersonArgs),
-    /// Follow signed updates; installing them is not there yet
+    /// Look for signed updates of this box, install them, or follow any repository of them
     Update(UpdateArgs),
     /// A worker of the box; its first process starts it
     #[command(hide = true)]
@@ -345,6 +345,16 @@ pub(crate) struct UpdateArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum UpdateCommand {
+    /// Look for a newer version of this box now; ends with 1 when that is not possible
+    Check,
+    /// Install the newer version that is on offer now; the box starts again with it, on trial
+    Install,
+    /// Say which version runs, which one comes next, and what became of those before
+    Status {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Follow a repository of The Update Framework (TUF), whoever runs it
     Tuf(TufArgs),
 }

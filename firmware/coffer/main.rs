@@ -6,6 +6,7 @@
 mod account;
 mod archive_access;
 mod args;
+mod box_updates;
 mod doors;
 mod edge;
 mod export;

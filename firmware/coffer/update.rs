@@ -1,6 +1,7 @@
-//! `coffer update`: the update client on its own, for whatever repository. Installs nothing.
+//! `coffer update`: what a box may be asked about its updates, and the update client on its own, for whatever repository, which installs nothing.
 
 use crate::args::{TufArgs, TufCommand, UpdateArgs, UpdateCommand};
+use crate::box_updates;
 use crate::output::{Exit, line, note, plain};
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +14,12 @@ use update::updater::Updater;
 use update::{Client, KeyTypes, Limits, Options, Stale, Time, UpdateError};
 
 pub(crate) fn run(args: &UpdateArgs) -> Result<(), Exit> {
-    let UpdateCommand::Tuf(tuf) = &args.command;
+    let tuf = match &args.command {
+        UpdateCommand::Check => return box_updates::check(),
+        UpdateCommand::Install => return box_updates::install(),
+        UpdateCommand::Status { json } => return box_updates::status(*json),
+        UpdateCommand::Tuf(tuf) => tuf,
+    };
     let folder = MetadataFolder::new(&tuf.metadata_dir);
     match &tuf.command {
         TufCommand::Init { root } => init(&folder, root),
