@@ -15,12 +15,16 @@ mod figures;
 mod opened_disk;
 #[path = "boxes/owner.rs"]
 mod owner;
+#[path = "boxes/releases.rs"]
+mod releases;
 #[path = "boxes/results.rs"]
 mod results;
 #[path = "boxes/sender.rs"]
 mod sender;
 #[path = "boxes/starting.rs"]
 mod starting;
+#[path = "boxes/updates.rs"]
+mod updates;
 #[path = "boxes/version.rs"]
 mod version;
 #[path = "boxes/wire.rs"]

@@ -4,7 +4,7 @@ use crate::{Folder, skip};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A certificate for 127.0.0.1 and its key, in files (PEM).
+/// A certificate for an address and its key, in files (PEM).
 pub struct SelfSigned {
     /// The certificate.
     pub certificate: PathBuf,
@@ -15,6 +15,11 @@ pub struct SelfSigned {
 impl SelfSigned {
     /// Makes one; none, and a word about it, where there is no openssl.
     pub fn new(folder: &Folder) -> Option<Self> {
+        Self::of(folder, "127.0.0.1")
+    }
+
+    /// Makes one for another address.
+    pub fn of(folder: &Folder, address: &str) -> Option<Self> {
         let made = Self {
             certificate: folder.join("self-signed.crt"),
             key: folder.join("self-signed.key"),
@@ -23,7 +28,8 @@ impl SelfSigned {
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
             .args(["ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
             .args(["-subj", "/CN=office", "-addext"])
-            .arg("subjectAltName=IP:127.0.0.1")
+            .arg(format!("subjectAltName=IP:{address}"))
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(&made.key)
             .arg("-out")

@@ -134,6 +134,34 @@ impl Agent {
     }
 }
 
+/// The first process of a version with a script beside it.
+const BESIDE: &str = "\
+#!/agent/busybox sh
+/agent/busybox mkdir -p /dev
+/agent/busybox mknod /dev/null c 1 3
+/agent/busybox sh /agent/script &
+exec /init
+";
+
+/// A version beside whose first process a script of the shell runs; none, and a word about it, without busybox.
+pub(crate) fn beside(version: &Version, script: &str) -> Option<Version> {
+    let Ok(busybox) = fs::read(BUSYBOX) else {
+        skip("a script inside the box: busybox-static is missing");
+        return None;
+    };
+    let files = [
+        ("agent", 0o040_755, Vec::new()),
+        ("agent/busybox", 0o100_755, busybox),
+        ("agent/init", 0o100_755, BESIDE.into()),
+        ("agent/script", 0o100_644, script.into()),
+    ];
+    Some(
+        version
+            .with_files(&files)
+            .started_with("rdinit=/agent/init"),
+    )
+}
+
 /// Path, mode and bytes of what is added.
 fn files() -> Vec<(&'static str, u32, Vec<u8>)> {
     let busybox = fs::read(BUSYBOX).expect("busybox");

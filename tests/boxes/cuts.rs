@@ -49,7 +49,7 @@ fn cut_often(hardware: &Hardware, cuts: Range<usize>) {
     }
     sender.send(&emulated, 20);
     for cut in cuts {
-        cut_under_load(emulated, &mut sender, moment(cut));
+        cut_under_load(emulated, &mut sender, moment(cut, LOAD_MS_MAX));
         emulated = hardware.start();
         emulated.says("takes mail");
     }
@@ -85,9 +85,9 @@ fn cut_under_load(emulated: Emulator, sender: &mut Sender, load: Duration) {
     });
 }
 
-/// A moment that nobody chose, and that is the same each time for each cut.
-fn moment(cut: usize) -> Duration {
+/// A moment within so many milliseconds that nobody chose, and that is the same each time for each cut.
+pub(crate) fn moment(cut: usize, ms_max: u64) -> Duration {
     let digits = &digest_of(format!("cut {cut}").as_bytes())[..8];
     let number = u64::from_str_radix(digits, 16).expect("hexadecimal digits");
-    Duration::from_millis(number % LOAD_MS_MAX)
+    Duration::from_millis(number % ms_max)
 }

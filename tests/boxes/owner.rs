@@ -1,6 +1,12 @@
 //! Who sets the box up, by its page and what its console says.
 
+use std::thread;
+use std::time::Duration;
 use tests::{Emulator, Page, wait_for};
+
+/// 4 minutes, a second between two looks: an emulated box fetches, installs and proves a version within them.
+const UPDATES_LOOKS: u32 = 240;
+const UPDATES_EVERY: Duration = Duration::from_secs(1);
 
 /// The owner of a box, in front of its page.
 #[derive(Clone)]
@@ -98,6 +104,28 @@ impl Owner {
                 .any(|warning| warning.contains(words))
                 .then_some(())
         });
+    }
+
+    /// Uses one of the forms of the page "Updates".
+    pub(crate) fn updates(&self, deed: &str) {
+        let done = self.page.send("/updates", &format!("/updates/{deed}"), &[]);
+        assert!(done.contains("Location: /updates\r\n"), "{done}");
+    }
+
+    /// Waits until the page "Updates" says something, and gives the page.
+    #[track_caller]
+    pub(crate) fn waits_for_updates(&self, words: &str) -> String {
+        let mut last = String::new();
+        for _ in 0..UPDATES_LOOKS {
+            if let Some(html) = answer(&self.page, "/updates") {
+                if html.contains(words) {
+                    return html;
+                }
+                last = html;
+            }
+            thread::sleep(UPDATES_EVERY); // between two looks at a state that is waited for
+        }
+        panic!("the page never says {words:?}, but {last}");
     }
 
     /// Opens locked disks with a recovery key.

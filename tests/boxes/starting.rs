@@ -11,7 +11,7 @@ use tests::{Hardware, assert_same, board, missing, skip};
 use update::esp::{EntryName, Slot};
 
 /// What the kernel says when there is nothing that it could start.
-const NOTHING_TO_START: &str = "rdinit=/missing init=/missing root=/missing";
+pub(crate) const NOTHING_TO_START: &str = "rdinit=/missing init=/missing root=/missing";
 
 fn name(text: &str) -> EntryName {
     text.parse().expect("a name of a version")

@@ -26,25 +26,34 @@ impl Version {
         Self(fs::read(image.with_extension("efi")).expect("a version beside the image"))
     }
 
-    /// The same under another number, with which it comes before the built one: in what the boot loader sorts by, and in what the box says of itself.
+    /// The same under a number with which it comes before the built one.
     pub(crate) fn newer(&self) -> Self {
-        const NUMBER: &str = "99.0.0";
+        self.numbered("99.0.0")
+    }
+
+    /// The same under another number: in what the boot loader sorts by, and in what the box says of itself. To be asked of the built one.
+    pub(crate) fn numbered(&self, number: &str) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let release = String::from_utf8_lossy(self.section(".osrel")).into_owned();
-        let newer = release.replace(&format!("VERSION={version}"), &format!("VERSION={NUMBER}"));
+        let newer = release.replace(&format!("VERSION={version}"), &format!("VERSION={number}"));
         let newer = newer.replace(
             &format!("VERSION_ID={version}"),
-            &format!("VERSION_ID={NUMBER}"),
+            &format!("VERSION_ID={number}"),
         );
         assert_ne!(newer, release);
         let inside = self.release_inside();
         let release = inside.replace(
             &format!("VERSION={version}\n"),
-            &format!("VERSION={NUMBER}\n"),
+            &format!("VERSION={number}\n"),
         );
         assert_ne!(release, inside);
         self.with(".osrel", newer.as_bytes())
             .with_file_over(RELEASE, release.as_bytes())
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// What its `/etc/coffer/release` says.
@@ -58,7 +67,7 @@ impl Version {
     }
 
     /// The same with another file in the place of one of its own: what the kernel unpacks later holds.
-    fn with_file_over(&self, path: &'static str, bytes: &[u8]) -> Self {
+    pub(crate) fn with_file_over(&self, path: &'static str, bytes: &[u8]) -> Self {
         let mut files = self.section(".initrd").to_vec();
         files.resize(files.len().next_multiple_of(4), 0);
         files.extend(unpacked(&[(path, 0o100_644, bytes.to_vec())]));
@@ -98,14 +107,29 @@ impl Version {
         damaged
     }
 
-    /// The same with another section of this name, which goes to the end.
+    /// The same with another section of this name: in its place if it fits there, or is the last; else it goes to the end.
     fn with(&self, name: &str, bytes: &[u8]) -> Self {
         let mut image = self.0.clone();
-        let (header, ..) = self.place(name);
+        let (header, at, length) = self.place(name);
+        let room = number(&image, header + 16);
+        if bytes.len() <= room {
+            image[at..at + room].fill(0);
+            image[at..at + bytes.len()].copy_from_slice(bytes);
+            image[header + 8..header + 12].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+            return Self(image);
+        }
+        let is_last = at + room == image.len() && length <= room;
         let optional = number(&image, 0x3c) + 24;
         let (section_step, file_step) =
             (number(&image, optional + 32), number(&image, optional + 36));
-        let address = number(&image, optional + 56).next_multiple_of(section_step);
+        let end_address = number(&image, optional + 56).next_multiple_of(section_step);
+        let address = match is_last {
+            true => number(&image, header + 12),
+            false => end_address,
+        };
+        if is_last {
+            image.truncate(at);
+        }
         image.resize(image.len().next_multiple_of(file_step), 0);
         let at = image.len();
         image.extend(bytes);

@@ -1,0 +1,307 @@
+//! Boxes that follow a repository of newer versions: what is installed, what proves itself, and what is left again.
+
+use crate::agent;
+use crate::cuts::moment;
+use crate::opened_disk::OpenedDisk;
+use crate::owner::Owner;
+use crate::releases::{ONE_START, Releases, SHORT};
+use crate::results;
+use crate::sender::Sender;
+use crate::starting::NOTHING_TO_START;
+use crate::version::{EfiPartition, Version};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+use tests::{Emulator, Hardware, assert_same, is_long, other_board, run};
+
+/// What the built version becomes, one after the other.
+const NEW: &str = "99.0.0";
+const NEWER: &str = "99.1.0";
+
+/// A box, its owner and who sends mail to it.
+struct Office {
+    hardware: Hardware,
+    releases: Releases,
+    built: Version,
+    owner: Owner,
+    sender: Sender,
+}
+
+impl Office {
+    /// Sets a box up that follows a repository without a release; it is on, and has some mail.
+    fn set_up(test: &str) -> Option<(Self, Emulator)> {
+        let hardware = Hardware::new(test, 1)?;
+        let releases = Releases::new(&hardware, "releases")?;
+        let built = Version::built(&hardware.image);
+        let medium = hardware.folder.join("new.img");
+        releases.followed_by(&built).replaces_all_on(&medium);
+        let emulated = hardware.start();
+        let mut office = Self {
+            owner: Owner::set_up(&emulated),
+            hardware,
+            releases,
+            built,
+            sender: Sender::new(),
+        };
+        office.sender.send(&emulated, 3);
+        Some((office, emulated))
+    }
+
+    /// The built version under another number, which follows the same repository.
+    fn version(&self, number: &str) -> Version {
+        self.releases.followed_by(&self.built.numbered(number))
+    }
+
+    /// Has the version that is on offer installed, and waits until the machine starts again.
+    fn install(&self, emulated: &Emulator, number: &str) {
+        self.owner.updates("check");
+        let offered = format!("Version {number} is there");
+        self.owner.waits_for_updates(&offered);
+        let notes = format!("News of {number}.");
+        self.owner.waits_for_updates(&notes);
+        self.owner.updates("install");
+        emulated.says("restarts: ends its work first");
+    }
+
+    /// Waits until it takes mail again, and tells how long nobody could deliver any.
+    #[allow(clippy::print_stderr)]
+    fn is_there_again(&self, emulated: &Emulator, number: &str) {
+        let stopped = Instant::now();
+        emulated.says("BdsDxe: starting");
+        let started = Instant::now();
+        emulated.says(&format!("Coffer {number} "));
+        emulated.says("takes mail");
+        let (all, last) = (stopped.elapsed(), started.elapsed());
+        eprintln!("no mail taken for {all:.1?}, of that behind the firmware {last:.1?}");
+    }
+
+    /// Waits until the version that runs has proved itself, while mail comes in.
+    fn proves_itself(&mut self, emulated: &Emulator, number: &str) {
+        self.is_there_again(emulated, number);
+        self.sender.send(emulated, 1);
+        self.owner.returns_to(emulated);
+        self.owner
+            .waits_for_updates(&outcome(number, "has proved itself"));
+        self.owner
+            .waits_for_updates(&format!("This is Coffer {number}."));
+        self.sender.send(emulated, 1);
+    }
+
+    /// Waits until the version that runs is the old one again, mail comes in, and the page says why.
+    fn is_back(&mut self, emulated: &Emulator, number: &str, why: &str) {
+        self.is_there_again(emulated, env!("CARGO_PKG_VERSION"));
+        self.sender.send(emulated, 1);
+        self.owner.returns_to(emulated);
+        let failed = "has not proved itself; the version before runs again. Reason: ";
+        self.owner
+            .waits_for_updates(&outcome(number, &format!("{failed}{why}")));
+        self.owner
+            .waits_for_updates(&format!("Version {number} is not installed"));
+    }
+
+    fn names(&self) -> Vec<String> {
+        EfiPartition::of(&self.hardware.folder.join("boot.img")).names()
+    }
+
+    /// Switches it off, and looks whether every message is there.
+    fn ends(self, emulated: Emulator) {
+        emulated.power_off();
+        let (disk, key) = (&self.hardware.disks[0], &self.owner.recovery_keys()[0]);
+        let Some(opened) = OpenedDisk::new(&self.hardware.folder, disk, key) else {
+            return;
+        };
+        opened.archive().verify();
+        assert_same(&opened.exported(), self.sender.accepted());
+    }
+}
+
+/// A row of the history.
+fn outcome(number: &str, words: &str) -> String {
+    format!("<td>{number}</td><td>{words}")
+}
+
+#[test]
+fn a_box_updates_itself_and_keeps_its_mail() {
+    let Some((mut office, emulated)) = Office::set_up("box-update") else {
+        return;
+    };
+    office.releases.publish(NEW, &office.version(NEW), SHORT);
+    office.install(&emulated, NEW);
+    office.proves_itself(&emulated, NEW);
+    assert_eq!(office.names(), ["cf1.efi", "cf2.efi"]);
+    office.ends(emulated);
+}
+
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_box_updates_itself_twice() {
+    results::once("two updates", || {
+        let Some((mut office, emulated)) = Office::set_up("box-updates") else {
+            return;
+        };
+        for (number, names) in [
+            (NEW, ["cf1.efi", "cf2.efi"]),
+            (NEWER, ["cf3.efi", "cf2.efi"]),
+        ] {
+            let version = office.version(number);
+            office.releases.publish(number, &version, SHORT);
+            office.install(&emulated, number);
+            office.proves_itself(&emulated, number);
+            assert_eq!(office.names(), names);
+        }
+        office.ends(emulated);
+    });
+}
+
+/// Publishes a version that does not work, installs it, and waits until the box is back.
+fn is_left(test: &str, breaks: impl FnOnce(Version) -> Option<Version>, why: &str) {
+    let Some((mut office, emulated)) = Office::set_up(test) else {
+        return;
+    };
+    let Some(broken) = breaks(office.version(NEW)) else {
+        return;
+    };
+    office.releases.publish(NEW, &broken, ONE_START);
+    office.install(&emulated, NEW);
+    office.is_back(&emulated, NEW, why);
+    assert_eq!(office.names(), ["cf1.efi", "cf2+0-1.efi"]);
+    office.ends(emulated);
+}
+
+#[test]
+fn a_version_that_panics_is_left_and_the_page_says_so() {
+    let panics = |version: Version| Some(version.started_with(NOTHING_TO_START));
+    is_left("box-panics", panics, "it did not start, or hung");
+}
+
+/// Stops the first process, once it has been feeding the watchdog for a while.
+const HANGS: &str = "/agent/busybox sleep 30; /agent/busybox mkdir /agent/groups; \
+                     /agent/busybox mount -t cgroup2 none /agent/groups; /agent/busybox mkdir /agent/groups/hung; \
+                     echo 1 > /agent/groups/hung/cgroup.procs; echo 1 > /agent/groups/hung/cgroup.freeze";
+
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_version_that_hangs_is_ended_by_the_watchdog_and_left() {
+    results::once("a new version that hangs", || {
+        let hangs = |version: Version| agent::beside(&version, HANGS);
+        is_left("box-hangs", hangs, "it did not start, or hung");
+    });
+}
+
+/// Nothing within the box reaches its own doors any more.
+const NO_PAGE: &str =
+    "while true; do /agent/busybox ip link set lo down; /agent/busybox sleep 1; done";
+
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_version_whose_page_never_answers_is_left() {
+    results::once("a new version without a page", || {
+        let mute = |version: Version| agent::beside(&version, NO_PAGE);
+        is_left("box-mute", mute, "the page did not answer");
+    });
+}
+
+/// What opens archive disks.
+const CRYPTSETUP: &str = "sbin/cryptsetup";
+
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_version_whose_archive_does_not_open_is_left() {
+    results::once("a new version without the archive", || {
+        let closed = |version: Version| Some(version.with_file_over(CRYPTSETUP, b"damaged"));
+        is_left("box-closed", closed, "archive disks were missing");
+    });
+}
+
+/// Of each it says what it is, and stays as it was.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn what_is_not_for_this_box_is_refused_with_a_reason() {
+    results::once("releases that are refused", refuse);
+}
+
+fn refuse() {
+    let Some((office, emulated)) = Office::set_up("box-refuses") else {
+        return;
+    };
+    let Some(others) = Releases::new(&office.hardware, "others") else {
+        return;
+    };
+    let (releases, owner) = (&office.releases, &office.owner);
+    let newer = office.version(NEW);
+    releases.publish_for(other_board(), NEW, &newer, SHORT);
+    owner.updates("check");
+    owner.waits_for_updates(&format!(
+        "Version {NEW} is for another kind of device: {}",
+        other_board()
+    ));
+    releases.publish("0.0.1", &office.version("0.0.1"), SHORT);
+    owner.updates("check");
+    owner.waits_for_updates("Version 0.0.1 is not newer than this one.");
+    others.publish(NEW, &newer, SHORT);
+    releases.is_replaced_by(&others);
+    owner.updates("install");
+    owner.waits_for_updates("is not signed by those whom this box believes");
+    assert_eq!(office.names(), ["cf1.efi"]);
+    office.ends(emulated);
+}
+
+/// 110 seconds from the wish to the version that is good, in an emulator: each cut comes at some moment of them.
+const WHOLE_WAY_MS: u64 = 110_000;
+
+/// Whenever the power goes, the box starts by itself with the old version or the new one, and every acknowledged message is there.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn power_cuts_on_the_way_leave_the_old_version_or_the_new_one() {
+    let Some((office, emulated)) = Office::set_up("box-update-cuts") else {
+        return;
+    };
+    office.releases.publish(NEW, &office.version(NEW), SHORT);
+    emulated.power_off();
+    let cuts = if is_long() { 30 } else { 3 };
+    let files = ["boot.img", "disk1.img"];
+    let place = |name: &str| office.hardware.folder.join(name);
+    let copy = |from: &str, to: &str| {
+        let sparse = Path::new("--sparse=always");
+        run("cp", &[sparse, &place(from), &place(to)]).ok();
+    };
+    for file in files {
+        copy(file, &format!("{file}.before"));
+    }
+    for cut in 0..cuts {
+        results::once(&format!("power cut {cut:02} of an update"), || {
+            for file in files {
+                copy(&format!("{file}.before"), file);
+            }
+            cut_once(&office, moment(cut, WHOLE_WAY_MS));
+        });
+    }
+}
+
+fn cut_once(office: &Office, moment: Duration) {
+    let mut sender = Sender::new();
+    let mut owner = office.owner.clone();
+    let emulated = office.hardware.start();
+    emulated.says("takes mail");
+    owner.returns_to(&emulated);
+    owner.updates("install");
+    sender.send(&emulated, 1);
+    thread::sleep(moment); // no state is waited for: the moment is what is tested
+    emulated.cut_power();
+    let emulated = office.hardware.start();
+    emulated.says("takes mail");
+    sender.send(&emulated, 1);
+    owner.returns_to(&emulated);
+    let running = owner.waits_for_updates("This is Coffer ");
+    let expected = [env!("CARGO_PKG_VERSION"), NEW].map(|it| format!("This is Coffer {it}."));
+    assert!(expected.iter().any(|it| running.contains(it)), "{running}");
+    emulated.power_off();
+    let (disk, key) = (&office.hardware.disks[0], &owner.recovery_keys()[0]);
+    let Some(opened) = OpenedDisk::new(&office.hardware.folder, disk, key) else {
+        return;
+    };
+    opened.archive().verify();
+    let exported = opened.exported();
+    let acknowledged = office.sender.accepted() | sender.accepted();
+    assert_same(&(&exported & &acknowledged), &acknowledged);
+}
