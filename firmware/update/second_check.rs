@@ -196,7 +196,7 @@ mod tests {
             assert!(found.contains(expected), "{found}");
         };
         // Nothing at all.
-        refused(&repository, "missing");
+        refused(&repository, "lacks a file");
         // Targets with a signature of its own.
         both.fetch(&repository);
         let mut forged = published();
@@ -207,7 +207,7 @@ mod tests {
         }
         refused(&repository, "targets");
         // A root of its own.
-        let own = both.folder().join(ROOTS).join("2.root.json");
+        let own = both.folder().join(ROOTS).join("4.root.json");
         fs::write(&own, &forged.files["1.root.json"]).expect("room");
         refused(&repository, "root");
         // What was newer once, and is believed since.
