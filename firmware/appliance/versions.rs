@@ -42,6 +42,8 @@ struct OnTrial {
     trial: Trial,
     disks: usize,
     heard_at_s: u64,
+    /// What was missing when it was heard last; none before the first time.
+    missing: Option<Vec<(Proof, String)>>,
 }
 
 /// What a round of the trial comes to.
@@ -134,6 +136,7 @@ impl OwnVersions {
             trial: Trial::new(terms),
             disks: update.map_or(0, |update| update.disks),
             heard_at_s: 0,
+            missing: None,
         });
         Ok(Round::Quiet)
     }
@@ -296,11 +299,30 @@ impl OnTrial {
             Some(said) => read_proofs(said),
             None => vec![(Proof::Archive, "it says nothing".to_owned())],
         });
+        self.tell(&missing);
         let findings = Findings {
             missing,
             memory_available: seen.memory_available,
         };
         self.trial.take(&findings, seen.uptime_s)
+    }
+
+    /// Says what is missing whenever that is something else than before.
+    fn tell(&mut self, missing: &[(Proof, String)]) {
+        if self.missing.as_deref() == Some(missing) {
+            return;
+        }
+        match missing.first() {
+            Some((proof, why)) => {
+                tracing::warn!(
+                    proof = proof.name(),
+                    why,
+                    "the version on trial lacks a proof"
+                );
+            }
+            None => tracing::info!("the version on trial lacks nothing; now it has to stay so"),
+        }
+        self.missing = Some(missing.to_vec());
     }
 }
 

@@ -306,7 +306,7 @@ fn a_status_mail_goes_out_and_is_kept_as_sent() {
     while !operator
         .get(&scene, "/log")
         .text()
-        .contains("status mail of the week")
+        .contains("Status mail of the week")
     {
         std::thread::yield_now();
     }
