@@ -121,7 +121,7 @@ fn outcome(number: &str, words: &str) -> String {
 }
 
 #[test]
-#[ignore = "has not passed yet: COFFER_TEST_LONG"]
+#[ignore = "long: COFFER_TEST_LONG"]
 fn a_box_updates_itself_and_keeps_its_mail() {
     let Some((mut office, emulated)) = Office::set_up("box-update") else {
         return;
