@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::http::{
-    HEAD_BYTES_MAX, Progress, Request, Response, ResponseProgress, ResponseTo,
+    FIELDS_MAX, HEAD_BYTES_MAX, Progress, Request, Response, ResponseProgress, ResponseTo,
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -60,8 +60,10 @@ fn check_request(sent: &[u8], piece_bytes: usize) {
     let peers: Vec<_> = lines.filter(|line| line.starts_with("coffer-peer:")).collect();
     assert_eq!(peers, ["coffer-peer: 192.0.2.7"]);
     assert!(!head.contains("\r\ntransfer-encoding:"));
+    // What the edge adds may bring a head over the edge's own limits.
+    let is_within = head.matches("\r\n").count() <= FIELDS_MAX && end + 4 <= HEAD_BYTES_MAX;
     // RFC 9112 §3.2: only HTTP/1.0 may come without a host, and it goes on as HTTP/1.1.
-    if whole.host.is_some_and(|host| !host.is_empty()) {
+    if is_within && whole.host.is_some_and(|host| !host.is_empty()) {
         let again = pass(&whole.upstream, usize::MAX);
         assert_eq!(again.upstream, whole.upstream, "read again it is the same");
         assert_eq!(again.progress, whole.progress);

@@ -2,8 +2,8 @@
 
 use super::{Asked, Refusal};
 
-/// 100 fields, three times what browsers send; servers behind may have lower limits of their own.
-const FIELDS_MAX: usize = 100;
+/// 100 fields of a head, three times what browsers send; servers behind may have lower limits of their own.
+pub const FIELDS_MAX: usize = 100;
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), and the one that nobody but the edge may write.
 const LEFT_OUT: [&str; 8] = [

@@ -20,6 +20,7 @@ mod response;
 pub use patience::{HEAD_TIME_MAX, IDLE_TIME_MAX, Patience, REQUEST_TIME_MAX};
 pub use response::{Response, ResponseProgress, ResponseTo};
 
+pub use head::FIELDS_MAX;
 use head::{Head, read_head};
 use std::net::IpAddr;
 
