@@ -64,7 +64,12 @@ impl Page {
 
     /// Signs in as who claimed the archive; tells whether that was possible.
     pub fn sign_in(&self) -> bool {
-        let values = [("name", "chef"), ("password", PASSWORD)];
+        self.sign_in_with(PASSWORD)
+    }
+
+    /// The same, with another password.
+    pub fn sign_in_with(&self, password: &str) -> bool {
+        let values = [("name", "chef"), ("password", password)];
         let form = self.curl("/sign-in", &[]);
         if form.code != Some(0) {
             return false;

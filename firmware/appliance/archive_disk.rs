@@ -3,7 +3,7 @@
 //! A new disk gets an EFI partition with a copy of what the box was started from, a small state partition, and the archive: LUKS2, in it ext4
 //! (DESIGN 6). Its key is on the boot medium before the disk is touched, so that no power cut leaves a disk that nobody can open.
 
-use crate::block_devices::{Disk, Opened};
+use crate::block_devices::{DISKS, Disk, Opened};
 use crate::content::{Content, luks_uuid};
 use crate::disk_tools::{self as tools, ToolError};
 use crate::kernel::{self, MountFlags};
@@ -51,6 +51,12 @@ pub(crate) enum ArchiveDiskError {
     #[error("the disk is too small for an archive: {bytes} bytes")]
     TooSmall {
         /// Its length.
+        bytes: u64,
+    },
+    /// Partition table and boot files are made for sectors of 512 bytes.
+    #[error("the disk has sectors of a length that this box does not know: {bytes} bytes")]
+    Sectors {
+        /// Their length.
         bytes: u64,
     },
     /// The kernel does not show a partition that was just made.
@@ -170,13 +176,18 @@ fn mount(mounted: &Mounted) -> Result<(), ArchiveDiskError> {
 /// recovery key, as it is to be shown.
 ///
 /// # Errors
-/// When the disk is too small or fails, or the key cannot be kept.
+/// When the disk is too small, has sectors of another length or fails, or the key cannot be kept.
 pub(crate) fn make(
     disk: &Disk,
     boot_partition: Option<(&str, u64)>,
     archive_sectors_max: u64,
     keep: impl FnOnce(&DiskKey) -> io::Result<()>,
 ) -> Result<String, ArchiveDiskError> {
+    if let Some(bytes) = disk.sector_bytes(Path::new(DISKS))
+        && bytes != SECTOR_BYTES as u64
+    {
+        return Err(ArchiveDiskError::Sectors { bytes });
+    }
     let uuid = random::<16>().map_err(io("make a key"))?;
     let key = DiskKey {
         disk: uuid,

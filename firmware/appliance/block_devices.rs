@@ -46,6 +46,12 @@ impl Disk {
         }
     }
 
+    /// How many bytes its sectors have, as a folder like [`DISKS`] shows it.
+    pub(crate) fn sector_bytes(&self, folder: &Path) -> Option<u64> {
+        let queue = folder.join(&self.name).join("queue");
+        number(&queue.join("logical_block_size"))
+    }
+
     /// Tells what is on it.
     ///
     /// # Errors
@@ -69,6 +75,22 @@ impl Disk {
         let name = names.next()?.file_name();
         Some(format!("/dev/{}", name.to_str()?))
     }
+}
+
+/// Device files and lengths of the partitions that the kernel knows of a disk, by name.
+pub(crate) fn partitions(folder: &Path, disk: &Disk) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(folder.join(&disk.name)).into_iter().flatten();
+    let partition = |entry: fs::DirEntry| {
+        let path = entry.path();
+        let bytes = number(&path.join("size"))? * SECTOR_BYTES as u64;
+        let name = path.file_name()?.to_str()?.to_owned();
+        path.join("partition")
+            .exists()
+            .then(|| (format!("/dev/{name}"), bytes))
+    };
+    let mut found: Vec<_> = entries.flatten().filter_map(partition).collect();
+    found.sort_unstable();
+    found
 }
 
 /// An open disk or partition.
@@ -178,6 +200,7 @@ mod tests {
                 ("size", "200000"),
                 ("device/vendor", "0x1af4"),
                 ("serial", "D1-AB12"),
+                ("queue/logical_block_size", "4096\n"),
             ],
         );
         make("loop0", &[("size", "1000000")]);
@@ -202,6 +225,11 @@ mod tests {
             ]
         );
         assert_eq!(disks[1].bytes, 102_400_000);
+        let sectors: Vec<_> = disks
+            .iter()
+            .map(|disk| disk.sector_bytes(folder.path()))
+            .collect();
+        assert_eq!(sectors, [None, Some(4096)]);
     }
 
     #[test]

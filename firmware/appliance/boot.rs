@@ -396,6 +396,16 @@ impl Machine {
             return;
         }
         self.fed_at = now;
+        let uptime_s = self.started_at.elapsed().as_secs();
+        if self
+            .facts
+            .trial_ends_s
+            .take_if(|ends_s| uptime_s >= *ends_s)
+            .is_some()
+        {
+            self.say("the trial of this version has come to no end");
+            self.begin_end(End::Restart);
+        }
         let is_vital = |name| TABLE.iter().any(|it| it.terms.name == name && it.is_vital);
         let all_there = !self.supervisor.missing().any(is_vital);
         if self.liveness.may_feed(all_there, now)

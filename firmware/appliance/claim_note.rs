@@ -58,6 +58,7 @@ mod tests {
             file_name: "BOOTX64.EFI",
             loader: b"loader",
             settings: b"",
+            reset_entry: b"",
         };
         esp::format(&mut medium, &boot, "before").expect("formatted");
         write(file.path(), "the new note").expect("written");

@@ -117,6 +117,20 @@ pub(crate) fn what_is_on(disk: &mut impl Source) -> io::Result<Content> {
     })
 }
 
+/// The kernel's name of the file system that begins at the start of a partition; none for one that no stick has.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn file_system(partition: &mut impl Source) -> io::Result<Option<&'static str>> {
+    let length = partition.length();
+    Ok(match signature(partition, 0, length)?.as_deref() {
+        Some("FAT") => Some("vfat"),
+        Some("exFAT") => Some("exfat"),
+        Some("ext2/3/4") => Some("ext4"),
+        _ => None,
+    })
+}
+
 /// The UUID of a LUKS header, as text: the name of what is in it.
 ///
 /// # Errors

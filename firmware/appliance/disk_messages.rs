@@ -6,8 +6,8 @@
 use crate::update_record::Standing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use service::machine::{
-    DiskSeen, LogKind, Machine, MachineEnd, NetworkState, NetworkTexts, NewDisk, Refusal,
-    UpdateDeed, UpdatesSeen,
+    DiskSeen, LogKind, Machine, MachineEnd, NetworkState, NetworkTexts, NewDisk, RecoveryDeed,
+    RecoverySeen, Refusal, UpdateDeed, UpdatesSeen, UploadPiece,
 };
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -58,6 +58,19 @@ pub(crate) enum Request {
     GoBack,
     /// End the machine, since a version was installed.
     StartNew,
+    /// Copy the update that is on a stick to where updates are remembered.
+    TakeStick,
+    /// Somebody wants this version although its repository has expired.
+    ConfirmStale(VersionNumber),
+    /// Is the version that runs there to help out only?
+    Recovery,
+    /// Do this while it is.
+    Recover {
+        /// The code that the console shows.
+        code: String,
+        /// What.
+        deed: RecoveryDeed,
+    },
 }
 
 /// An answer.
@@ -84,9 +97,15 @@ pub(crate) enum Answer {
         standing: Standing,
         /// The one before.
         before: Option<VersionNumber>,
+        /// Another one, which is older than what may open the archive.
+        too_old: Option<VersionNumber>,
         /// Whether the one that runs has to prove itself.
         is_on_trial: bool,
+        /// Whether it is there to help out only.
+        is_recovery: bool,
     },
+    /// Why and what of it, while the version that runs is there to help out only.
+    Recovery(Option<RecoverySeen>),
     /// It was not done.
     Refused(Refusal),
 }
@@ -148,11 +167,31 @@ impl Machine for DiskWorker {
     }
 
     fn update(&self, deed: UpdateDeed) -> Result<(), Refusal> {
+        // Whoever writes the slot does not take the other worker's word for it.
+        if let UpdateDeed::TakeStale(version) = deed {
+            do_it(&Request::ConfirmStale(version))?;
+        }
         crate::update_messages::ask_deed(deed)?;
         match deed {
             UpdateDeed::GoBack => do_it(&Request::GoBack),
             _ => Ok(()),
         }
+    }
+
+    fn recovery(&self) -> Result<Option<RecoverySeen>, Refusal> {
+        match ask(&Request::Recovery)? {
+            Answer::Recovery(seen) => Ok(seen),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn recover(&self, code: &str, deed: RecoveryDeed) -> Result<(), Refusal> {
+        let code = code.to_owned();
+        do_it(&Request::Recover { code, deed })
+    }
+
+    fn upload(&self, piece: UploadPiece) -> Result<(), Refusal> {
+        crate::update_messages::ask_piece(piece)
     }
 }
 

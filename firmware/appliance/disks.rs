@@ -3,6 +3,8 @@
 //! It is the only process beside PID 1 that keeps all rights, so it does little: it opens no archive file but `identity`, in which it looks which
 //! of two disks leads, and everything else that needs the disks of an archive is the keeper's.
 
+mod recovery;
+mod reset;
 mod updates;
 
 pub(crate) use updates::PLACE;
@@ -16,21 +18,22 @@ use crate::guesses::Guesses;
 use crate::kernel::{self, MountFlags};
 use crate::network_settings::NetworkSettings;
 use crate::network_trial::NetworkTrial;
+use crate::recovery::{DAY, floor};
 use crate::recovery_key::{new_claim_code, plain};
 use crate::starts::RELEASE;
 use crate::state_partition::StatePartition;
 use crate::uevents::Uevents;
 use crate::versions::OwnVersions;
 use crate::{
-    boot, claim_note, clock, log, network, network_settings, report, reset_request, starts,
-    time_keeper, workers,
+    boot, claim_note, clock, log, network, network_settings, report, starts, time_keeper, workers,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use service::machine::{
-    DiskSeen, DiskState, LogKind, MachineEnd, NetworkState, NetworkTexts, NewDisk, Refusal,
+    DiskSeen, DiskState, LogKind, MachineEnd, NetworkState, NetworkTexts, NewDisk, RecoveryReason,
+    Refusal,
 };
 use std::cmp::Reverse;
 use std::fs;
@@ -41,6 +44,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use update::VersionNumber;
 use update::gpt::{Guid, Partition};
 
 /// 20 seconds from when the boot medium is found, for all disks that are known to come: slow ones spin up in half of it. Then the box goes on
@@ -153,10 +157,20 @@ struct Disks {
     /// The versions on the boot medium, once it was found and read.
     versions: Option<OwnVersions>,
     search: Search,
+    /// The version that somebody wants although its repository has expired.
+    confirmed_stale: Option<VersionNumber>,
+    /// Whether this start was counted in the state record.
+    is_counted: bool,
+    /// By when PID 1 was told that the trial ends.
+    trial_told: Option<u64>,
     /// Whether some archive disk may lack the good version.
     follows: bool,
     /// Where updates are remembered.
     updates_place: Option<PathBuf>,
+    /// Why this version is there to help out only.
+    recovery: Option<RecoveryReason>,
+    /// Since when the day runs that is to be counted.
+    day_began: Instant,
 }
 
 impl Disks {
@@ -180,13 +194,19 @@ impl Disks {
             note: None,
             versions: None,
             search: Search::default(),
+            confirmed_stale: None,
+            is_counted: false,
+            trial_told: None,
             follows: false,
             updates_place: None,
+            recovery: None,
+            day_began: Instant::now(),
         }
     }
 
     /// Takes note of what came or went, opens what can be opened, and tells PID 1.
     fn look(&mut self) -> io::Result<()> {
+        self.tell_trial()?;
         if std::mem::take(&mut self.changed) {
             self.scan();
         }
@@ -275,6 +295,9 @@ impl Disks {
 
     /// Hands on what others need from the state, and makes the claim code of a new box.
     fn begin_with_state(&mut self) -> io::Result<()> {
+        if reset::is_chosen()? && self.note_reset()? {
+            return Ok(());
+        }
         let Some(state) = &mut self.state else {
             return Ok(());
         };
@@ -285,7 +308,10 @@ impl Disks {
             }
         }
         if let Err(error) = count_start(state) {
+            self.trouble = Some(format!("the boot medium cannot be written: {error}"));
             tracing::error!(%error, "this start cannot be counted");
+        } else {
+            self.is_counted = true;
         }
         if let Err(error) = self.reset_if_asked() {
             tracing::error!(%error, "a reset that was asked for on the boot medium cannot be done");
@@ -295,29 +321,12 @@ impl Disks {
         };
         let record = state.record();
         self.floor_s = record.clock_floor_s();
+        self.recovery = self.reason_for_recovery(floor(record));
         fs::write(time_keeper::FLOOR, record.clock_floor_s().to_string())?;
         let code = record.claim_code().unwrap_or_default().to_owned();
         write_for_archive(CLAIM_CODE, &code)?;
         report::say("claim code", &code)?;
         self.hand_on_network(&self.kept_network())
-    }
-
-    /// Does what a file on the boot medium asks for; the network is forgotten for good before the file is.
-    fn reset_if_asked(&mut self) -> io::Result<()> {
-        let Some((device, _)) = self.boot_partition() else {
-            return Ok(());
-        };
-        let Some(name) = reset_request::asked(Path::new(&device))? else {
-            return Ok(());
-        };
-        tracing::warn!(name, "reset, as asked for on the boot medium");
-        if let Some(state) = &mut self.state {
-            state.change(|record| record.set_network(""))?;
-        }
-        if !name.is_empty() {
-            write_for_archive(NEW_PASSWORD_FOR, &name)?;
-        }
-        reset_request::cross_out(Path::new(&device))
     }
 
     /// What is kept of the network's settings.
@@ -368,6 +377,7 @@ impl Disks {
     /// Opens every archive whose key is known.
     fn open_known(&mut self) {
         let keys = self.state.as_ref().map(|state| state.record().disk_keys());
+        let keys = keys.filter(|_| self.recovery.is_none());
         for key in keys.unwrap_or_default() {
             self.open_with(&key.key, |uuid| {
                 archive_disk::uuid_bytes(uuid) == Some(key.disk)
@@ -377,6 +387,10 @@ impl Disks {
 
     /// Opens the archives that are chosen, with one key; gives their UUIDs.
     fn open_with(&mut self, key: &[u8], chosen: impl Fn(&str) -> bool) -> Vec<String> {
+        self.recovery = self.recovery.take().or_else(|| self.too_old_for_a_disk());
+        if self.recovery.is_some() {
+            return Vec::new();
+        }
         let archives = self.seen.iter().filter_map(|(disk, content)| {
             let (device, uuid) = archive_disk::archive_on(disk, content)?;
             Some((disk.name.clone(), device, uuid))
@@ -406,6 +420,9 @@ impl Disks {
 
     /// What to do about the archive now.
     fn next(&self) -> Next {
+        if self.recovery.is_some() {
+            return Next::Settle;
+        }
         next(
             self.expected(),
             self.mounted.len(),
@@ -553,6 +570,9 @@ impl Disks {
             .seen
             .iter()
             .filter(|(disk, content)| archive_disk::archive_on(disk, content).is_some());
+        if let Some(why) = &self.recovery {
+            return self.recovery_text(why);
+        }
         let text = match (self.mounted.len(), archives.count()) {
             (0, 0) => "no archive disk: choose one on the page",
             (0, _) => "locked: the page asks for the recovery key",
@@ -600,6 +620,10 @@ impl Disks {
     fn answer(&mut self, request: Request, user: u32) -> Answer {
         let done = match request {
             Request::Disks => Ok(Answer::Disks(self.list())),
+            Request::Format(_) | Request::Unlock { .. } if self.recovery.is_some() => {
+                let why = "this version is there to help out only".to_owned();
+                Err(Refusal::Failed(why))
+            }
             Request::Format(wanted) => self.format(&wanted, user),
             Request::End(how) => end(how, user),
             Request::Network => Ok(Answer::Network(self.network())),
@@ -611,6 +635,10 @@ impl Disks {
             Request::Install(version) => self.install(version, user),
             Request::Settled => self.settle(user),
             Request::GoBack => self.go_back(user),
+            Request::TakeStick => self.take_stick(user),
+            Request::Recovery => Ok(Answer::Recovery(self.recovery_seen())),
+            Request::Recover { code, deed } => self.recover(&code, deed, user),
+            Request::ConfirmStale(version) => self.confirm_stale(version, user),
             Request::StartNew => {
                 updates::only(user, workers::UPDATES_USER).and_then(|()| updates::start_new())
             }
@@ -620,7 +648,7 @@ impl Disks {
 
     /// A piece of a log; only the page of an open archive knows who may see it.
     fn log(&self, kind: LogKind, offset: u64, user: u32) -> Result<Answer, Refusal> {
-        only_the_page(user)?;
+        self.only_people(user)?;
         let folder = match kind {
             LogKind::SinceStart => boot::LOG.to_owned(),
             // It is on the disk that leads.
@@ -745,6 +773,9 @@ impl Disks {
         self.failed.clear();
         let recovery = plain(recovery_key);
         let opened = self.open_with(recovery.as_bytes(), |_| true);
+        if let Some(why) = &self.recovery {
+            return Err(Refusal::Failed(self.recovery_text(why)));
+        }
         if opened.is_empty() {
             self.trouble = None; // a mistyped key is none
             self.failed.clear();
@@ -793,13 +824,17 @@ fn write_for_archive(path: &str, text: &str) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o400))
 }
 
-/// Counts this start, durably.
+/// Counts this start, durably; what could not be kept is counted by the next worker.
 fn count_start(state: &mut StatePartition) -> io::Result<()> {
     let version = starts::running_version(Path::new(RELEASE))?;
     let mut counted = Ok(0);
-    state.change(|record| {
+    let kept = state.change(|record| {
         counted = starts::count(record, &version, Path::new(starts::COUNTED));
-    })?;
+    });
+    if kept.is_err() {
+        let _ = fs::remove_file(starts::COUNTED); // no worker has made it then
+    }
+    kept?;
     let count = counted?;
     if count > 1 {
         tracing::warn!(version, count, "starts in a row that did not go well");

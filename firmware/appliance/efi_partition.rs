@@ -76,6 +76,7 @@ pub(crate) mod tests {
             file_name: "BOOTX64.EFI",
             loader: b"loader",
             settings: b"",
+            reset_entry: b"",
         };
         esp::format(&mut medium, &boot, "").expect("formatted");
         file

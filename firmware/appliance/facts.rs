@@ -7,6 +7,7 @@
 //! | disks | `disks` | what people are told about the disks |
 //! | disks | `claim code` | code for the page while there is no archive; empty when there is none |
 //! | disks | `hostname` | the host name, without `.local` |
+//! | disks | `trial` | by when the version on trial has ended it, in seconds after the start; empty when none is |
 //! | disks | `end` | `restart` or `power off`, which somebody asked for on the page |
 //! | network | `addresses` | addresses with blanks between them |
 //! | network | `trouble` | what is wrong with network or clock; empty when nothing is |
@@ -15,6 +16,7 @@
 //! | archive | `claimed` | somebody has claimed the archive |
 //! | archive | `ready` | edges may come |
 //! | mail | `ready` | mail is taken |
+//! | mail | `messages` | how many are on their way in |
 //! | page | `ready` | the page answers |
 //! | page | `proofs` | what it lacks while a version is on trial (`versions`) |
 //! | page | `window` | the hour in which updates are installed, and how far people's clocks are ahead of UTC, in seconds |
@@ -40,6 +42,8 @@ pub(crate) struct Facts {
     pub(crate) archive: Archive,
     /// What somebody asked for.
     pub(crate) end: Option<End>,
+    /// By when a trial has to be over, in seconds after the start of the machine.
+    pub(crate) trial_ends_s: Option<u64>,
     /// A device has come since this was last set to no.
     pub(crate) device_came: bool,
     /// Somebody has claimed the archive, as it has said since this was last set to no.
@@ -48,6 +52,8 @@ pub(crate) struct Facts {
     pub(crate) notes: Vec<(&'static str, String)>,
     /// A password was made anew since this was last set to no.
     pub(crate) was_reset: bool,
+    /// There is one trial in a boot: a worker that is started again begins no other.
+    trial_is_over: bool,
     /// Those of archive, mail and page that have said that they are ready, since they were started.
     ready: Vec<Role>,
 }
@@ -77,6 +83,10 @@ impl Facts {
             }
             (Role::Disks, "disks") => value.clone_into(&mut self.status.disks),
             (Role::Disks, "hostname") => value.clone_into(&mut self.status.hostname),
+            (Role::Disks, "trial") if !self.trial_is_over => {
+                self.trial_ends_s = value.parse().ok();
+                self.trial_is_over = self.trial_ends_s.is_none();
+            }
             (Role::Disks, "end") => self.end = end(value).or(self.end),
             (Role::Disks | Role::Archive, "claim code") => {
                 self.status.claim_code = Some(value.to_owned()).filter(|code| !code.is_empty());
@@ -92,6 +102,7 @@ impl Facts {
             (Role::Page, "proofs") => self.note(versions::PROOFS, value),
             (Role::Page, "window") => self.note(updates::WINDOW, value),
             (Role::Page, "exports") => self.note(updates::EXPORTS, value),
+            (Role::Mail, "messages") => self.note(updates::MESSAGES, value),
             (Role::Archive, "new password") => {
                 self.status.new_password = Some(value.to_owned());
                 self.was_reset = true;
@@ -142,6 +153,12 @@ impl Facts {
     /// Tells that the process of a worker has ended.
     pub(crate) fn ended(&mut self, role: Role) {
         self.ready.retain(|ready| *ready != role);
+        // What one was at work on nobody is any more.
+        match role {
+            Role::Page => self.note(updates::EXPORTS, "0"),
+            Role::Mail => self.note(updates::MESSAGES, "0"),
+            _ => {}
+        }
     }
 
     fn is_ready(&self, role: Role) -> bool {
@@ -271,10 +288,19 @@ mod tests {
             (Role::Page, "window: 3 3600"),
             (Role::Page, "proofs:"),
             (Role::Network, "window: 4 0"),
+            (Role::Mail, "messages: 3"),
         ];
-        let expected = [(updates::WINDOW, "3 3600"), (versions::PROOFS, "")];
+        let expected = [
+            (updates::WINDOW, "3 3600"),
+            (versions::PROOFS, ""),
+            (updates::MESSAGES, "3"),
+        ];
         let expected = expected.map(|(file, value)| (file, value.to_owned()));
-        assert_eq!(facts(&said).notes, expected);
+        let mut facts = facts(&said);
+        assert_eq!(facts.notes, expected);
+        facts.ended(Role::Mail);
+        let none = (updates::MESSAGES, "0".to_owned());
+        assert!(facts.notes.contains(&none), "nobody is at work on them");
     }
 
     #[test]
@@ -287,6 +313,19 @@ mod tests {
         check(Role::Disks, "end: now", None);
         check(Role::Archive, "end: restart", None);
         check(Role::Network, "end: restart", None);
+    }
+
+    #[test]
+    fn only_disks_say_how_long_a_trial_lasts() {
+        let check = |reports: &[(Role, &str)], expected: Option<u64>| {
+            assert_eq!(facts(reports).trial_ends_s, expected, "{reports:?}");
+        };
+        let begun = (Role::Disks, "trial: 960");
+        check(&[], None);
+        check(&[begun], Some(960));
+        check(&[begun, (Role::Disks, "trial: 150")], Some(150));
+        check(&[begun, (Role::Disks, "trial:"), begun], None);
+        check(&[begun, (Role::Page, "trial:")], Some(960));
     }
 
     #[test]

@@ -149,6 +149,17 @@ impl Network {
                 }
             }
         }
+        for link in &links {
+            let before = self.links.iter().find(|it| it.index == link.index);
+            if before.is_some_and(|before| before.has_carrier != link.has_carrier) {
+                let what = if link.has_carrier {
+                    "a cable is plugged in"
+                } else {
+                    "no cable"
+                };
+                tracing::info!(card = link.name, "{what}");
+            }
+        }
         self.links = links;
     }
 

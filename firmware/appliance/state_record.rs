@@ -28,6 +28,8 @@ const VERSION_FLOOR: u16 = 8;
 const CLAIMED: u16 = 9;
 const DISK_SET: u16 = 10;
 const UPDATE: u16 = 11;
+const GOOD_DAYS: u16 = 12;
+const RESET_ASKED: u16 = 13;
 
 /// What the box knows before an archive is open. Cloned rarely, written whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,9 +54,9 @@ impl std::fmt::Debug for DiskKey {
     }
 }
 
-/// Starts of a version in a row that did not go well.
+/// What is counted of one version: starts in a row that did not go well, or days that it has run since it was good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Starts<'a> {
+pub(crate) struct Counted<'a> {
     /// The version, as `/etc/coffer/release` names it.
     pub(crate) version: &'a str,
     /// How many there were, the running one included; 255 and more are 255.
@@ -196,26 +198,60 @@ impl StateRecord {
     }
 
     /// Starts in a row that did not go well; none when the last one did.
-    pub(crate) fn starts(&self) -> Option<Starts<'_>> {
-        let (count, version) = self.fields.get(&STARTS)?.split_first()?;
-        Some(Starts {
-            version: std::str::from_utf8(version).ok()?,
-            count: *count,
-        })
+    pub(crate) fn starts(&self) -> Option<Counted<'_>> {
+        self.counted(STARTS)
     }
 
     /// Counts a start of a version; gives how many there were in a row, this one included.
     pub(crate) fn count_start(&mut self, version: &str) -> u8 {
-        let before = self.starts().filter(|starts| starts.version == version);
-        let count = before.map_or(0, |starts| starts.count).saturating_add(1);
-        let field = [&[count], version.as_bytes()].concat();
-        self.fields.insert(STARTS, field);
-        count
+        self.count(STARTS, version)
     }
 
     /// Forgets the starts, since the running one is well.
     pub(crate) fn clear_starts(&mut self) {
         self.fields.remove(&STARTS);
+    }
+
+    /// Days that the version has run that is good; none before the first one is over.
+    pub(crate) fn good_days(&self) -> Option<Counted<'_>> {
+        self.counted(GOOD_DAYS)
+    }
+
+    /// Counts a day of the good version; gives how many there were.
+    pub(crate) fn count_good_day(&mut self, version: &str) -> u8 {
+        self.count(GOOD_DAYS, version)
+    }
+
+    fn counted(&self, tag: u16) -> Option<Counted<'_>> {
+        let (count, version) = self.fields.get(&tag)?.split_first()?;
+        Some(Counted {
+            version: std::str::from_utf8(version).ok()?,
+            count: *count,
+        })
+    }
+
+    /// Counts one more of a version; another one begins anew.
+    fn count(&mut self, tag: u16, version: &str) -> u8 {
+        let before = self.counted(tag).filter(|it| it.version == version);
+        let count = before.map_or(0, |it| it.count).saturating_add(1);
+        let field = [&[count], version.as_bytes()].concat();
+        self.fields.insert(tag, field);
+        count
+    }
+
+    /// Whether somebody has chosen a reset in the boot loader's menu, which the next start is to do.
+    pub(crate) fn is_reset_asked(&self) -> bool {
+        self.fields
+            .get(&RESET_ASKED)
+            .is_some_and(|field| **field == [1])
+    }
+
+    /// Notes or forgets that a reset is to be done.
+    pub(crate) fn set_reset_asked(&mut self, is_asked: bool) {
+        match is_asked {
+            true => self.fields.insert(RESET_ASKED, vec![1]),
+            false => self.fields.remove(&RESET_ASKED),
+        };
     }
 
     /// The version that was marked good last; none on a box that never updated.
@@ -230,19 +266,11 @@ impl StateRecord {
     }
 
     /// The version that is the oldest to start otherwise than as recovery.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the proof of versions is to use it")
-    )]
     pub(crate) fn version_floor(&self) -> Option<&str> {
         self.text(VERSION_FLOOR)
     }
 
     /// Sets the oldest version to start otherwise than as recovery.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the proof of versions is to use it")
-    )]
     pub(crate) fn set_version_floor(&mut self, version: &str) {
         self.fields
             .insert(VERSION_FLOOR, version.as_bytes().to_vec());

@@ -3,7 +3,7 @@
 
 use crate::disk_messages::ask_at;
 use serde::{Deserialize, Serialize};
-use service::machine::{Refusal, UpdateDeed, UpdatesSeen};
+use service::machine::{Refusal, UpdateDeed, UpdatesSeen, UploadPiece};
 
 /// Where the worker listens.
 pub(crate) const SOCKET: &str = "/run/coffer/updates/door.sock";
@@ -15,6 +15,8 @@ pub(crate) enum Request {
     Seen,
     /// Do this, or begin it.
     Deed(UpdateDeed),
+    /// Take this piece of an update that is uploaded.
+    Piece(UploadPiece),
 }
 
 /// An answer.
@@ -39,6 +41,14 @@ pub(crate) fn ask_seen() -> Result<UpdatesSeen, Refusal> {
 /// Asks for something to be done.
 pub(crate) fn ask_deed(deed: UpdateDeed) -> Result<(), Refusal> {
     match ask(&Request::Deed(deed))? {
+        Answer::Done => Ok(()),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Hands over a piece of an update.
+pub(crate) fn ask_piece(piece: UploadPiece) -> Result<(), Refusal> {
+    match ask(&Request::Piece(piece))? {
         Answer::Done => Ok(()),
         other => Err(unexpected(other)),
     }

@@ -10,11 +10,12 @@ use crate::disks::PLACE;
 use crate::time_keeper;
 use crate::update_messages::{Answer, Request, SOCKET};
 use crate::update_record::Standing;
+use crate::upload::{Upload, UploadError};
 use crate::workers;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::statvfs::statvfs;
-use service::machine::{Doing, Refusal, UpdateDeed, UpdatesSeen};
+use service::machine::{BroughtSeen, Doing, Refusal, UpdateDeed, UpdatesSeen, UploadPiece};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -23,8 +24,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+use update::by_hand::{self, Brought};
 use update::choose::{self, Choice, Offer, Running, Schedule};
 use update::error::chain;
+use update::file_repository::FileRepository;
 use update::folder::MetadataFolder;
 use update::http::Trust;
 use update::memory::{Available, Memory, Outcome};
@@ -49,6 +52,13 @@ pub(crate) const METADATA: &str = "metadata";
 /// What is to be installed, in the folder that it was fetched to.
 pub(crate) const FETCHED: &str = "fetched";
 
+/// What somebody has brought, and what is uploaded until it is whole; in the folder of what is fetched.
+pub(crate) const BROUGHT: &str = "brought.tar";
+const UPLOADED: &str = "uploaded";
+
+/// A folder to look into what has expired.
+const SCRATCH: &str = "scratch";
+
 /// 256 MiB that stay free on an archive disk: mail goes before updates.
 const ROOM_BYTES_MIN: u64 = 256 << 20;
 
@@ -61,22 +71,34 @@ pub(crate) const WINDOW: &str = "/run/coffer/update-window";
 /// How many exports are under way, as the archive says it.
 pub(crate) const EXPORTS: &str = "/run/coffer/exports-under-way";
 
+/// How many messages are on their way in, as the door for mail says it.
+pub(crate) const MESSAGES: &str = "/run/coffer/messages-under-way";
+
 /// 03:00 by the clocks of Central Europe in winter, until the archive says otherwise.
 const USUAL_WINDOW: (u8, i64) = (3, 3600);
 
-/// A minute between two looks at whether something is due.
+/// A minute between two looks at whether something is due, and 5 seconds while it is awaited how a version proves itself.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_AT_TRIAL_EVERY: Duration = Duration::from_secs(5);
 
-/// A day between two checks, and an hour after one that failed.
+/// 2 seconds until it is noticed that an archive was opened or is gone.
+const PLACE_EVERY: Duration = Duration::from_secs(2);
+
+/// A day between two checks. After one that failed a minute, since the network may come up just then, and twice as long each time, up to an hour.
 const CHECK_EVERY_S: i64 = 86_400;
-const RETRY_AFTER_S: i64 = 3_600;
+const RETRY_FIRST_S: i64 = 60;
+const RETRY_MAX_S: i64 = 3_600;
 
 /// 10 minutes between two attempts to install: within the window's hour a way that is broken may mend.
 const INSTALL_AGAIN_S: i64 = 600;
 
-/// Half an hour that exports may keep a version waiting that is installed already, looked at every 5 seconds. Longer ones begin again.
+/// Half an hour that exports may keep a version waiting that is installed already; longer ones begin again. 10 minutes that mail may: where it never
+/// rests, senders whose message is cut off come again.
 const EXPORTS_PATIENCE: Duration = Duration::from_secs(1_800);
-const EXPORTS_EVERY: Duration = Duration::from_secs(5);
+const MAIL_PATIENCE: Duration = Duration::from_secs(600);
+
+/// 5 seconds between two looks at them.
+const WORK_EVERY: Duration = Duration::from_secs(5);
 
 /// 5 seconds for a page to say what it wants.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
@@ -94,12 +116,46 @@ struct State {
     /// Somebody wants a check or an installation now.
     wish: Option<UpdateDeed>,
     before: Option<VersionNumber>,
+    too_old: Option<VersionNumber>,
     is_on_trial: bool,
+    /// Whether this version is there to help out only: then nothing is done that nobody asked for.
+    is_recovery: bool,
     /// When the last check was tried.
     tried_at: Option<Time>,
+    /// How many checks in a row have failed since the start.
+    failures: u32,
+    /// What is being uploaded, and what came of what was brought last.
+    upload: Option<Upload>,
+    brought: Option<BroughtSeen>,
 }
 
 impl State {
+    /// Takes a piece of an upload, whose first one begins a file at `place`; tells whether the file is whole.
+    fn take_piece(
+        &mut self,
+        piece: &UploadPiece,
+        place: impl Fn(u64) -> PathBuf,
+    ) -> Result<bool, UploadError> {
+        if piece.offset == 0 {
+            self.upload = Some(Upload::begin(&place(piece.length), piece.length)?);
+        }
+        let mut upload = self.upload.take().ok_or(UploadError::Gap)?;
+        let is_whole = upload.take(piece)?;
+        match is_whole {
+            true => upload.keep_as(BROUGHT)?,
+            false => self.upload = Some(upload),
+        }
+        Ok(is_whole)
+    }
+
+    /// Versions that are not tried again. In recovery somebody brings one because nothing else starts: then it may be the same.
+    fn failed(&self) -> Vec<VersionNumber> {
+        match self.is_recovery {
+            true => Vec::new(),
+            false => self.memory.failed.clone(),
+        }
+    }
+
     /// Somebody wants this; it begins at once, unless something else is under way.
     fn wishes(&mut self, deed: UpdateDeed) {
         self.wish = Some(deed);
@@ -115,8 +171,12 @@ impl State {
 /// When its door cannot be opened or the image says nothing of itself.
 pub(crate) fn run() -> io::Result<()> {
     set_no_new_privs()?;
+    let unknown = State {
+        is_recovery: true, // until the disks' worker says otherwise
+        ..State::default()
+    };
     let shared = Arc::new(Shared {
-        state: Mutex::default(),
+        state: Mutex::new(unknown),
         wake: Condvar::new(),
     });
     let worker = Worker {
@@ -169,14 +229,26 @@ impl Shared {
         stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
         stream.set_write_timeout(Some(REQUEST_PATIENCE))?;
         let user = getsockopt(&stream, PeerCredentials)?.uid();
-        if ![0, workers::PAGE_USER].contains(&user) {
+        let request = disks::read(&mut stream)?;
+        if !self.may_ask(user, &request) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let answer = match disks::read(&mut stream)? {
+        let answer = match request {
             Request::Seen => Answer::Seen(Box::new(self.seen(about))),
             Request::Deed(deed) => self.take(deed, about),
+            Request::Piece(piece) => self.take_piece(&piece, about),
         };
         disks::write(&mut stream, &answer)
+    }
+
+    /// The page of an archive has asked who may do what; the one that waits asks for the console's code, and may only bring updates, and only in recovery.
+    fn may_ask(&self, user: u32, request: &Request) -> bool {
+        let brings = match request {
+            Request::Deed(deed) => is_brought(*deed),
+            Request::Seen | Request::Piece(_) => true,
+        };
+        let is_page = [0, workers::PAGE_USER].contains(&user);
+        is_page || user == workers::WAITING_USER && brings && self.lock().is_recovery
     }
 
     fn seen(&self, about: &About) -> UpdatesSeen {
@@ -187,20 +259,28 @@ impl Shared {
             running: about.running.to_string(),
             is_on_trial: state.is_on_trial,
             before: state.before,
+            is_withdrawn: state.before.is_some_and(|it| state.memory.is_withdrawn(it)),
+            too_old: state.too_old,
             doing: state.doing,
             next_window_s: schedule.next_window_s(now, local_s),
             memory: state.memory.clone(),
+            brought: state.brought.clone(),
         }
     }
 
     fn take(&self, deed: UpdateDeed, about: &About) -> Answer {
         let mut state = self.lock();
         match deed {
-            UpdateDeed::Check | UpdateDeed::Install if !about.has_source => {
-                let why = "this build has no address at which newer versions are found";
-                return Answer::Refused(Refusal::Failed(why.to_owned()));
+            UpdateDeed::Check
+            | UpdateDeed::Install
+            | UpdateDeed::TakeStick
+            | UpdateDeed::TakeUpload
+            | UpdateDeed::TakeStale(_) => {
+                if !about.has_source {
+                    return no_source();
+                }
+                state.wishes(deed);
             }
-            UpdateDeed::Check | UpdateDeed::Install => state.wishes(deed),
             UpdateDeed::Pause(days) => match choose::pause(now(), days) {
                 Some(until) => state.memory.pause(now(), until),
                 None => return Answer::Refused(Refusal::Failed(format!("not {days} days"))),
@@ -221,6 +301,26 @@ impl Shared {
         self.wake.notify_all();
         Answer::Done
     }
+
+    /// Takes a piece of an upload; the last one is followed by a look at the whole.
+    fn take_piece(&self, piece: &UploadPiece, about: &About) -> Answer {
+        if !about.has_source {
+            return no_source();
+        }
+        // Beside the file the version in it needs as much room.
+        let place = |length: u64| roomy_folder(length.saturating_mul(2)).join(UPLOADED);
+        let taken = self.lock().take_piece(piece, place);
+        match taken {
+            Ok(true) => self.take(UpdateDeed::TakeUpload, about),
+            Ok(false) => Answer::Done,
+            Err(error) => Answer::Refused(Refusal::Failed(chain(&error))),
+        }
+    }
+}
+
+fn no_source() -> Answer {
+    let why = "this build has no address at which newer versions are found";
+    Answer::Refused(Refusal::Failed(why.to_owned()))
 }
 
 /// The thread that does what takes long.
@@ -237,17 +337,37 @@ impl Worker {
             let found = folder();
             if place.as_ref() != Some(&found) {
                 self.shared.lock().memory = Memory::load(&found);
-                place = Some(found);
+                // Of a worker that ended before it was through with it.
+                for name in [BROUGHT, UPLOADED] {
+                    let _ = fs::remove_file(found.join(name));
+                }
+                place = Some(found.clone());
             }
             self.settle();
+            let brings = |wish: &mut UpdateDeed| is_brought(*wish);
+            let brought = self.shared.lock().wish.take_if(brings);
+            if let Some(deed) = brought {
+                self.take(deed);
+            }
             if let Some(address) = self.address.as_deref() {
                 self.look(address);
             }
-            let state = self.shared.lock();
-            if state.wish.is_none() {
-                // Whether time or a wish ended the wait does not matter.
-                let _ = self.shared.wake.wait_timeout(state, LOOK_EVERY);
-            }
+            self.wait(&found);
+        }
+    }
+
+    /// Waits until something is wanted, may be due, or is remembered elsewhere than in this place.
+    fn wait(&self, place: &Path) {
+        let began = Instant::now();
+        let mut state = self.shared.lock();
+        let every = if state.is_on_trial {
+            LOOK_AT_TRIAL_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        while state.wish.is_none() && began.elapsed() < every && folder() == place {
+            let waited = self.shared.wake.wait_timeout(state, PLACE_EVERY);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -256,13 +376,16 @@ impl Worker {
         let Ok(disks::Answer::Versions {
             standing,
             before,
+            too_old,
             is_on_trial,
+            is_recovery,
         }) = disks::ask(&disks::Request::Versions)
         else {
             return;
         };
         let mut state = self.shared.lock();
-        (state.before, state.is_on_trial) = (before, is_on_trial);
+        (state.before, state.too_old) = (before, too_old);
+        (state.is_on_trial, state.is_recovery) = (is_on_trial, is_recovery);
         let (version, outcome) = match standing {
             Standing::Good(version) => (version, Outcome::Good),
             Standing::Failed(version, failure) => (version, Outcome::Failed(failure)),
@@ -287,7 +410,12 @@ impl Worker {
             let mut state = self.shared.lock();
             let wish = state.wish.take();
             let may_install = is_over(state.tried_at, INSTALL_AGAIN_S);
-            (wish, wish.is_some() || check_is_due(&state), may_install)
+            let is_due = check_is_due(&state) && !state.is_recovery;
+            (
+                wish,
+                wish.is_some() || is_due,
+                may_install && !state.is_recovery,
+            )
         };
         let install_is_due = may_install && self.install_is_due(wish);
         if !check_is_due && !install_is_due {
@@ -300,8 +428,12 @@ impl Worker {
         let mut state = self.shared.lock();
         state.doing = Doing::Nothing;
         match followed {
-            Ok(()) => state.memory.checked(now),
+            Ok(()) => {
+                state.failures = 0;
+                state.memory.checked(now);
+            }
             Err(why) => {
+                state.failures = state.failures.saturating_add(1);
                 tracing::warn!(why, "newer versions cannot be looked for");
                 state.memory.not_checked(now, why);
             }
@@ -325,12 +457,9 @@ impl Worker {
     /// Follows the repository to its end; where it is time, what comes next is fetched and installed.
     fn follow(&self, address: &str, now: Time, wish: Option<UpdateDeed>) -> Result<(), String> {
         let repository = PlainFallback::new(address, &trust()?).map_err(told)?;
-        let kept = MetadataFolder::new(folder().join(METADATA));
-        if kept.root().is_err() {
-            let root = fs::read(ROOT).map_err(|error| format!("no root in the image: {error}"))?;
-            kept.init(&root).map_err(told)?;
-        }
-        let mut updater = Updater::new(&kept, &repository, self.options(now)).map_err(told)?;
+        let kept = kept()?;
+        let options = self.options(now, Stale::Refuse);
+        let mut updater = Updater::new(&kept, &repository, options).map_err(told)?;
         updater.refresh().map_err(told)?;
         let offers = Offer::all(updater.top_level_targets());
         let Some(offer) = self.choose(offers, now) else {
@@ -339,19 +468,74 @@ impl Worker {
         if !self.install_is_due(wish) {
             return Ok(());
         }
-        let version = offer.release.version;
-        match self.install(&updater, &offer) {
-            Ok(()) => Ok(()),
-            Err(why) => {
-                let mut state = self.shared.lock();
-                let outcome = Outcome::NotInstalled(why.clone());
-                state.memory.happened(now, version, outcome);
-                Err(why)
-            }
-        }
+        self.install_or_note(&updater, &offer)
     }
 
-    fn options(&self, now: Time) -> Options {
+    /// Takes what somebody has brought in a file, on a stick or uploaded, and says what came of it.
+    fn take(&self, deed: UpdateDeed) {
+        self.do_as(Doing::Checking);
+        let brought = self.bring(deed).unwrap_or_else(|why| {
+            tracing::warn!(why, "an update that was brought is not installed");
+            Some(BroughtSeen::Refused(why))
+        });
+        let may_be_confirmed = matches!(brought, Some(BroughtSeen::Stale { .. }));
+        if let Some(path) = brought_file().filter(|_| !may_be_confirmed) {
+            let _ = fs::remove_file(path); // it takes room, and is overwritten by the next one
+        }
+        let mut state = self.shared.lock();
+        state.doing = Doing::Nothing;
+        state.brought = brought;
+        save(&state.memory);
+    }
+
+    /// Installs what was brought; nothing is left to say then.
+    fn bring(&self, deed: UpdateDeed) -> Result<Option<BroughtSeen>, String> {
+        if deed == UpdateDeed::TakeStick {
+            do_it(&disks::Request::TakeStick).map_err(refused)?;
+        }
+        let path = brought_file().ok_or("nothing was brought, or it is gone")?;
+        let repository = FileRepository::open(fs::File::open(path).map_err(told)?).map_err(told)?;
+        let (stale, confirmed) = match deed {
+            UpdateDeed::TakeStale(version) => (Stale::Confirmed, Some(version)),
+            _ => (Stale::Refuse, None),
+        };
+        let options = self.options(now(), stale);
+        let (kept, scratch) = (kept()?, folder().join(SCRATCH));
+        let failed = self.shared.lock().failed();
+        let (opts, running) = (options.clone(), &self.running);
+        let found = by_hand::look(&kept, &scratch, &repository, opts, running, &failed);
+        let offer = match found.map_err(told)? {
+            Brought::Stale { version, expired } => {
+                return Ok(Some(BroughtSeen::Stale { version, expired }));
+            }
+            Brought::Fresh(Choice::UpToDate) => return Ok(Some(BroughtSeen::Newest)),
+            Brought::Fresh(Choice::Refused(version, why)) => {
+                return Ok(Some(BroughtSeen::Unsuitable(version, why)));
+            }
+            Brought::Fresh(Choice::Next(offer)) => offer,
+        };
+        let version = offer.release.version;
+        if confirmed.is_some_and(|confirmed| confirmed != version) {
+            return Err(format!("another version than the one confirmed: {version}"));
+        }
+        let mut updater = Updater::new(&kept, &repository, options).map_err(told)?;
+        updater.refresh().map_err(told)?;
+        self.shared.lock().memory.signed(offer.release.released_at);
+        self.install_or_note(&updater, &offer).map(|()| None)
+    }
+
+    /// Installs a release; that it could not be is remembered.
+    fn install_or_note(&self, updater: &Updater<'_>, offer: &Offer) -> Result<(), String> {
+        let installed = self.install(updater, offer);
+        if let Err(why) = &installed {
+            let outcome = Outcome::NotInstalled(why.clone());
+            let mut state = self.shared.lock();
+            state.memory.happened(now(), offer.release.version, outcome);
+        }
+        installed
+    }
+
+    fn options(&self, now: Time, stale: Stale) -> Options {
         let floor_s = fs::read_to_string(time_keeper::FLOOR).unwrap_or_default();
         let floor = Time::from_unix(floor_s.trim().parse().unwrap_or(0));
         let signed = self.shared.lock().memory.signed_at;
@@ -359,7 +543,7 @@ impl Worker {
             now,
             clock_floor: signed.map_or(floor, |signed| signed.max(floor)),
             key_types: KeyTypes::Ed25519,
-            stale: Stale::Refuse,
+            stale,
             limits: Limits::default(),
         }
     }
@@ -367,6 +551,11 @@ impl Worker {
     /// Notes what is on offer, and gives what comes next.
     fn choose(&self, offers: Vec<Offer>, now: Time) -> Option<Box<Offer>> {
         let mut state = self.shared.lock();
+        let own = offers.iter().map(|offer| &offer.release);
+        let own = own.filter(|release| release.board == self.running.board);
+        state
+            .memory
+            .lists(own.map(|release| release.version).collect());
         for offer in &offers {
             state.memory.signed(offer.release.released_at);
             if offer.release.version == self.running.version {
@@ -409,14 +598,46 @@ impl Worker {
         self.do_as(Doing::Installing);
         let installed = do_it(&disks::Request::Install(version));
         let _ = fs::remove_file(fetched); // it lies in its slot, or is fetched again
-        installed.map_err(|refusal| format!("{refusal:?}"))?;
+        installed.map_err(refused)?;
         let mut state = self.shared.lock();
         state.memory.happened(now(), version, Outcome::Installed);
         save(&state.memory);
         state.doing = Doing::Restarting;
         drop(state);
-        wait_for_exports();
-        do_it(&disks::Request::StartNew).map_err(|refusal| format!("{refusal:?}"))
+        wait_for_work();
+        do_it(&disks::Request::StartNew).map_err(refused)
+    }
+}
+
+/// Whether this is about what somebody has brought in a file.
+fn is_brought(deed: UpdateDeed) -> bool {
+    use UpdateDeed::{TakeStale, TakeStick, TakeUpload};
+    matches!(deed, TakeStick | TakeUpload | TakeStale(_))
+}
+
+/// What somebody has brought, wherever there was room for it; the newest, should there be two.
+fn brought_file() -> Option<PathBuf> {
+    let places = [folder(), PathBuf::from(FOLDER)].map(|folder| folder.join(BROUGHT));
+    let brought_at = |path: &PathBuf| fs::metadata(path).and_then(|it| it.modified()).ok();
+    let found = places.into_iter().filter(|path| path.is_file());
+    found.max_by_key(brought_at)
+}
+
+/// The metadata that are trusted, from the root in the image on.
+fn kept() -> Result<MetadataFolder, String> {
+    let kept = MetadataFolder::new(folder().join(METADATA));
+    if kept.root().is_err() {
+        let root = fs::read(ROOT).map_err(|error| format!("no root in the image: {error}"))?;
+        kept.init(&root).map_err(told)?;
+    }
+    Ok(kept)
+}
+
+/// Why the disks' worker has not done something, in words of the log.
+fn refused(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Failed(why) => why,
+        other => format!("{other:?}"),
     }
 }
 
@@ -450,16 +671,26 @@ fn window(said: &str) -> Option<(u8, i64)> {
 }
 
 fn exports_under_way() -> u32 {
-    let said = fs::read_to_string(EXPORTS).unwrap_or_default();
+    under_way(EXPORTS)
+}
+
+/// How much is under way, as a file says it.
+fn under_way(file: &str) -> u32 {
+    let said = fs::read_to_string(file).unwrap_or_default();
     said.trim().parse().unwrap_or(0)
 }
 
-/// Lets exports end that have begun meanwhile; mail that is under way is waited for when the machine ends.
-fn wait_for_exports() {
+/// Lets exports and messages end that have begun meanwhile.
+fn wait_for_work() {
     let began = Instant::now();
-    while exports_under_way() > 0 && began.elapsed() < EXPORTS_PATIENCE {
-        thread::sleep(EXPORTS_EVERY);
+    while keeps_waiting(exports_under_way(), under_way(MESSAGES), began.elapsed()) {
+        thread::sleep(WORK_EVERY);
     }
+}
+
+/// Whether so many exports or messages keep the machine from starting again, so long after the version was installed.
+fn keeps_waiting(exports: u32, messages: u32, waited: Duration) -> bool {
+    exports > 0 && waited < EXPORTS_PATIENCE || messages > 0 && waited < MAIL_PATIENCE
 }
 
 /// Whether so many seconds are over. A clock that was set back makes it come early.
@@ -469,7 +700,9 @@ fn is_over(then: Option<Time>, wait_s: i64) -> bool {
 }
 
 fn check_is_due(state: &State) -> bool {
-    is_over(state.memory.checked_at, CHECK_EVERY_S) && is_over(state.tried_at, RETRY_AFTER_S)
+    let doublings = state.failures.saturating_sub(1).min(10);
+    let retry_s = (RETRY_FIRST_S << doublings).min(RETRY_MAX_S);
+    is_over(state.memory.checked_at, CHECK_EVERY_S) && is_over(state.tried_at, retry_s)
 }
 
 /// Where updates are remembered.
@@ -481,7 +714,7 @@ fn folder() -> PathBuf {
 }
 
 /// Where so many bytes are fetched to: the archive disk, where what has come stays when the power fails, or memory.
-fn roomy_folder(length: u64) -> PathBuf {
+pub(crate) fn roomy_folder(length: u64) -> PathBuf {
     let folder = folder();
     let available = statvfs(&folder).map_or(0, |it| {
         it.blocks_available().saturating_mul(it.fragment_size())
@@ -558,27 +791,51 @@ mod tests {
     }
 
     #[test]
-    fn a_check_is_due_after_a_day_or_an_hour_after_a_failure() {
+    fn a_check_is_due_after_a_day_or_a_while_after_a_failure() {
         let ago = |seconds: i64| Some(Time::from_unix(now().unix() - seconds));
-        for (checked_at, tried_at, expected) in [
-            (None, None, true),
-            (None, ago(10), false),
-            (None, ago(3_700), true),
-            (ago(100), None, false),
-            (ago(90_000), ago(90_000), true),
-            (ago(90_000), ago(10), false),
-            (ago(-1_000), None, true),
+        for (checked_at, tried_at, failures, expected) in [
+            (None, None, 0, true),
+            (None, ago(10), 1, false),
+            (None, ago(70), 1, true),
+            (None, ago(70), 2, false),
+            (None, ago(130), 2, true),
+            (None, ago(1_900), 6, false),
+            (None, ago(2_000), 6, true),
+            (None, ago(3_500), 7, false),
+            (None, ago(3_700), u32::MAX, true),
+            (ago(100), None, 0, false),
+            (ago(90_000), ago(90_000), 0, true),
+            (ago(90_000), ago(10), 1, false),
+            (ago(-1_000), None, 0, true),
         ] {
             let mut state = State {
                 tried_at,
+                failures,
                 ..State::default()
             };
             state.memory.checked_at = checked_at;
             assert_eq!(
                 check_is_due(&state),
                 expected,
-                "{checked_at:?} {tried_at:?}"
+                "{checked_at:?} {tried_at:?} {failures}"
             );
+        }
+    }
+
+    #[test]
+    fn exports_and_mail_keep_the_machine_from_starting_again_for_a_while() {
+        for (exports, messages, minutes, expected) in [
+            (0, 0, 0, false),
+            (1, 0, 0, true),
+            (1, 0, 29, true),
+            (1, 0, 30, false),
+            (0, 3, 9, true),
+            (0, 3, 10, false),
+            (1, 3, 10, true),
+        ] {
+            let waited = Duration::from_secs(60 * minutes);
+            let found = keeps_waiting(exports, messages, waited);
+            assert_eq!(found, expected, "{exports} {messages} {minutes}");
         }
     }
 
@@ -600,6 +857,19 @@ mod tests {
         assert_eq!(shared.lock().memory.paused_until, None);
         take(UpdateDeed::Install);
         assert_eq!(shared.lock().wish, Some(UpdateDeed::Install));
+        take(UpdateDeed::TakeStick);
+        assert_eq!(shared.lock().wish, Some(UpdateDeed::TakeStick));
+        let check = |user, deed, expected| {
+            let found = shared.may_ask(user, &Request::Deed(deed));
+            assert_eq!(found, expected, "{user} {deed:?}");
+        };
+        check(workers::PAGE_USER, UpdateDeed::GoBack, true);
+        check(workers::MAIL_USER, UpdateDeed::Check, false);
+        check(workers::WAITING_USER, UpdateDeed::TakeStick, false);
+        shared.lock().is_recovery = true;
+        check(workers::WAITING_USER, UpdateDeed::TakeStick, true);
+        check(workers::WAITING_USER, UpdateDeed::Pause(7), false);
+        check(workers::MAIL_USER, UpdateDeed::TakeStick, false);
         assert_eq!(shared.seen(&about).running, "0.2.0");
         // A version that somebody has left does not come back by itself.
         assert!(matches!(take(UpdateDeed::GoBack), Answer::Refused(_)));

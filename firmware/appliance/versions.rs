@@ -103,11 +103,14 @@ impl OwnVersions {
         })
     }
 
-    /// Whether the version that runs is good.
-    fn is_good(&self) -> Result<bool, EspError> {
+    /// Whether the version that runs is good: its name has no counter, and it is not newer than what was marked good last. A name alone proves nothing: it
+    /// may have lost its counter to a firmware that was cut off while it renamed.
+    pub(crate) fn is_good(&self, record: &StateRecord) -> Result<bool, EspError> {
         let versions = esp::read(&mut self.open()?)?;
         let version = versions.at(self.running);
-        Ok(version.is_some_and(|version| version.name.tries().is_none()))
+        let is_named_good = version.is_some_and(|version| version.name.tries().is_none());
+        let marked = record.good_version().and_then(|it| it.parse().ok());
+        Ok(is_named_good && marked.is_none_or(|marked: VersionNumber| self.number <= marked))
     }
 
     fn open(&self) -> Result<EfiPartition, EspError> {
@@ -115,9 +118,18 @@ impl OwnVersions {
     }
 
     /// Begins the trial of a version that has to prove itself. One that was started too often, which only happens where the boot loader does not
-    /// count, loses its tries here.
-    pub(crate) fn begin(&mut self, record: &StateRecord) -> Result<Round, EspError> {
-        if self.is_good()? {
+    /// count, loses its tries here. Where nobody counts, as on a medium that became read-only, there is no trial: a version that failed it would start again
+    /// for ever.
+    pub(crate) fn begin(
+        &mut self,
+        record: &StateRecord,
+        is_counted: bool,
+    ) -> Result<Round, EspError> {
+        if self.is_good(record)? {
+            return Ok(Round::Quiet);
+        }
+        if !is_counted {
+            tracing::error!("the version that runs is not tried: nobody counts its starts");
             return Ok(Round::Quiet);
         }
         let update = record
@@ -144,6 +156,12 @@ impl OwnVersions {
     /// The version that runs.
     pub(crate) fn number(&self) -> VersionNumber {
         self.number
+    }
+
+    /// By when, in seconds after the start of the machine, the trial has ended in one way or the other; none while there is none.
+    pub(crate) fn trial_ends_s(&self) -> Option<u64> {
+        let on_trial = self.trial.as_ref()?;
+        Some(on_trial.trial.patience_s() + SILENCE_S)
     }
 
     /// Whether a version is on trial.
@@ -199,7 +217,7 @@ impl OwnVersions {
 
     /// How the last version that was installed stands.
     pub(crate) fn standing(&self, record: &StateRecord) -> Standing {
-        let is_good = self.is_good().unwrap_or(false);
+        let is_good = self.is_good(record).unwrap_or(false);
         let standing = |update: UpdateRecord| update.standing(&self.boot, self.number, is_good);
         record.update().map_or(Standing::Settled, standing)
     }
@@ -210,12 +228,13 @@ impl OwnVersions {
         file: &mut File,
         offer: &Offer,
         disks: usize,
+        record: &StateRecord,
     ) -> Result<UpdateRecord, Refusal> {
         let release = &offer.release;
         let failed = |error: &dyn std::error::Error| Refusal::Failed(update::error::chain(error));
         let mut medium = self.open().map_err(|error| failed(&error))?;
         let versions = esp::read(&mut medium).map_err(|error| failed(&error))?;
-        if !self.is_good().map_err(|error| failed(&error))? {
+        if !self.is_good(record).map_err(|error| failed(&error))? {
             return Err(Refusal::Failed("what runs is on trial".to_owned()));
         }
         let kept = Kept {
@@ -254,6 +273,49 @@ impl OwnVersions {
         let is_good = versions.at(other)?.name.tries().is_none();
         let number = esp::version_number(&mut medium, other).ok()?;
         number.filter(|number| is_good && *number < self.number)
+    }
+
+    /// The versions in the other slots that take turns, which could be started instead, and whether each is good.
+    pub(crate) fn others(&self) -> Vec<(VersionNumber, bool)> {
+        let slots = [Slot::A, Slot::B].into_iter();
+        let slots = slots.filter(|slot| *slot != self.running);
+        let version = |slot| {
+            let mut medium = self.open().ok()?;
+            let is_good = esp::read(&mut medium)
+                .ok()?
+                .at(slot)?
+                .name
+                .tries()
+                .is_none();
+            let number = esp::version_number(&mut medium, slot).ok()??;
+            Some((number, is_good))
+        };
+        slots.filter_map(version).collect()
+    }
+
+    /// Has another version start next, as if it was installed anew: it has to prove itself again.
+    pub(crate) fn start_other(&self, wanted: VersionNumber) -> Result<(), EspError> {
+        let mut medium = self.open()?;
+        let versions = esp::read(&mut medium)?;
+        for slot in [Slot::A, Slot::B] {
+            if slot != self.running && esp::version_number(&mut medium, slot)? == Some(wanted) {
+                let name = installation::next_name(&versions, USUAL_TERMS.starts);
+                return esp::rename(&mut medium, slot, name.ok_or(EspError::NotOurs)?);
+            }
+        }
+        Err(EspError::NotOurs)
+    }
+
+    /// Brings the running version into the recovery slot of a disk, where that has an older one; tells whether it had.
+    pub(crate) fn renew_recovery(&self, device: &Path) -> Result<bool, EspError> {
+        let mut to = EfiPartition::open(device).map_err(EspError::Read)?;
+        if esp::version_number(&mut to, Slot::Recovery)? >= Some(self.number) {
+            return Ok(false);
+        }
+        let from = (&mut self.open()? as _, self.running);
+        installation::copy(from, (&mut to, Slot::Recovery), EntryName::RECOVERY)
+            .map_err(esp_error)?;
+        Ok(true)
     }
 
     /// Makes the version that runs start no more, so that the one before does.
@@ -466,8 +528,9 @@ mod tests {
         let mut record = record(1);
         let standing = versions.standing(&record);
         assert_eq!(standing, Standing::OnTrial(number("0.2.0")));
-        assert_eq!(versions.begin(&record).expect("begun"), Round::Quiet);
+        assert_eq!(versions.begin(&record, true).expect("begun"), Round::Quiet);
         assert!(versions.is_on_trial());
+        assert_eq!(versions.trial_ends_s(), Some(960));
         let mut round = |said, uptime_s| versions.round(said, seen(uptime_s), &mut record);
         assert_eq!(
             round(Some("page: no answer"), 10).expect("a round"),
@@ -479,7 +542,7 @@ mod tests {
         assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5.efi"));
         assert_eq!(record.good_version(), Some("0.2.0"));
         assert_eq!(record.starts(), None);
-        assert!(!versions.is_on_trial());
+        assert_eq!(versions.trial_ends_s(), None);
         let standing = versions.standing(&record);
         assert_eq!(standing, Standing::Good(number("0.2.0")));
         assert_eq!(versions.before(), Some(number("0.1.0")));
@@ -491,7 +554,7 @@ mod tests {
             let file = partition(TRIED);
             let mut versions = find(&file, None, "0.2.0").expect("found");
             let mut record = record(1);
-            versions.begin(&record).expect("begun");
+            versions.begin(&record, true).expect("begun");
             let mut last = Round::Quiet;
             for (said, seen) in rounds {
                 assert_eq!(last, Round::Quiet);
@@ -526,13 +589,45 @@ mod tests {
     fn where_the_boot_loader_cannot_count_our_own_count_ends_the_trial() {
         let file = partition(TRIED);
         let mut versions = find(&file, None, "0.2.0").expect("found");
-        assert_eq!(versions.begin(&record(3)).expect("begun"), Round::Quiet);
+        let uncounted = versions.begin(&record(9), false).expect("begun");
+        assert_eq!((uncounted, versions.is_on_trial()), (Round::Quiet, false));
         assert_eq!(
-            versions.begin(&record(4)).expect("begun"),
+            versions.begin(&record(3), true).expect("begun"),
+            Round::Quiet
+        );
+        assert_eq!(
+            versions.begin(&record(4), true).expect("begun"),
             Round::StartAgain
         );
         assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5+0-1.efi"));
         assert_eq!(name_in(&file, Slot::A).as_deref(), Some("cf4.efi"));
+    }
+
+    /// BOX.md, F2 and I2: a firmware that is cut off while it renames may leave a name without its counter.
+    #[test]
+    fn a_version_that_lost_its_counter_is_on_trial_all_the_same() {
+        let file = partition([Some(("cf4.efi", "0.1.0")), Some(("cf5.efi", "0.2.0"))]);
+        let begin = |running: &str, record: &StateRecord| {
+            let mut versions = find(&file, None, running).expect("found");
+            let begun = versions.begin(record, true).expect("begun");
+            (begun, versions)
+        };
+        let mut proved = record(1);
+        let (begun, mut versions) = begin("0.2.0", &proved);
+        assert_eq!((begun, versions.is_on_trial()), (Round::Quiet, true));
+        assert!(matches!(versions.standing(&proved), Standing::OnTrial(_)));
+        for (uptime_s, expected) in [(20, Round::Quiet), (320, Round::Good)] {
+            let round = versions.round(Some(""), seen(uptime_s), &mut proved);
+            assert_eq!(round.expect("a round"), expected);
+        }
+        let (_, versions) = begin("0.2.0", &proved);
+        assert!(!versions.is_on_trial());
+        // Whoever went back to the version before runs one that has proved itself long ago.
+        let (_, versions) = begin("0.1.0", &proved);
+        assert!(!versions.is_on_trial());
+        let (begun, _) = begin("0.2.0", &record(4));
+        assert_eq!(begun, Round::StartAgain);
+        assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5+0-1.efi"));
     }
 
     #[test]
@@ -540,12 +635,50 @@ mod tests {
         let good = [Some(("cf4.efi", "0.1.0")), Some(("cf5.efi", "0.2.0"))];
         let file = partition(good);
         let mut versions = find(&file, None, "0.2.0").expect("found");
-        let begun = versions.begin(&StateRecord::default()).expect("begun");
+        let begun = versions
+            .begin(&StateRecord::default(), true)
+            .expect("begun");
         assert_eq!((begun, versions.is_on_trial()), (Round::Quiet, false));
         versions.leave_running().expect("left");
         assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf5+0-1.efi"));
         let old = find(&file, None, "0.1.0").expect("found");
         assert_eq!(old.before(), None);
+    }
+
+    #[test]
+    fn from_recovery_another_version_is_started_on_trial() {
+        let slots = [Some(("cf4.efi", "0.1.0")), Some(("cf5+0-3.efi", "0.2.0"))];
+        let file = partition(slots);
+        let mut medium = EfiPartition::open(file.path()).expect("opened");
+        let bytes = image("0.1.0");
+        let (slot, name) = (Slot::Recovery, EntryName::RECOVERY);
+        let length = bytes.len() as u64;
+        esp::install(&mut medium, slot, name, length, &mut &*bytes).expect("installed");
+        let versions = find(&file, Some("cf0.efi"), "0.1.0").expect("found");
+        let others = [(number("0.1.0"), true), (number("0.2.0"), false)];
+        assert_eq!(versions.others(), others);
+        assert!(versions.start_other(number("0.3.0")).is_err());
+        versions.start_other(number("0.1.0")).expect("named");
+        assert_eq!(name_in(&file, Slot::A).as_deref(), Some("cf6+3-0.efi"));
+        versions.start_other(number("0.2.0")).expect("named");
+        assert_eq!(name_in(&file, Slot::B).as_deref(), Some("cf7+3-0.efi"));
+        assert_eq!(name_in(&file, Slot::Recovery).as_deref(), Some("cf0.efi"));
+    }
+
+    #[test]
+    fn the_recovery_slot_gets_what_is_newer_than_it_has() {
+        let file = partition([Some(("cf4.efi", "0.2.0")), Some(("cf5.efi", "0.3.0"))]);
+        let newer = find(&file, None, "0.3.0").expect("found");
+        let older = find(&file, None, "0.2.0").expect("found");
+        let renew = |versions: &OwnVersions| versions.renew_recovery(file.path());
+        assert!(renew(&older).expect("copied"), "it was empty");
+        assert!(renew(&newer).expect("copied"));
+        assert!(!renew(&newer).expect("there already"));
+        assert!(!renew(&older).expect("older than what is there"));
+        let mut medium = EfiPartition::open(file.path()).expect("opened");
+        let found = esp::version_number(&mut medium, Slot::Recovery).expect("read");
+        assert_eq!(found, Some(number("0.3.0")));
+        assert_eq!(name_in(&file, Slot::A).as_deref(), Some("cf4.efi"));
     }
 
     #[test]

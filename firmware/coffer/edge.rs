@@ -46,12 +46,18 @@ fn take_mail(
     line("ready")?;
     let counts = server.counts();
     let mut noted = SmtpFigures::default();
+    let mut told = 0;
     let ended = doors::wait_until_stopped(signals, LOOK_EVERY_MS, || {
         certificate.renew()?;
         let figures = counts.figures();
         if figures != noted {
             keeper.count_mail(figures)?;
             noted = figures;
+        }
+        let under_way = server.messages_under_way();
+        if under_way != told {
+            line(format_args!("messages: {under_way}"))?;
+            told = under_way;
         }
         Ok(())
     });

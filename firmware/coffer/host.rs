@@ -48,7 +48,7 @@ pub(crate) fn options() -> Options {
         boot_id: boot_id(),
         volume_bytes_max: store::VOLUME_BYTES_MAX,
         index_threads: std::thread::available_parallelism().map_or(1, |count| count.get().min(2)),
-        upkeep: false,
+        upkeep: store::WhenUpkeep::Never,
         follower_patience: store::FOLLOWER_PATIENCE,
     }
 }

@@ -17,7 +17,7 @@ fn reset(account: &AccountName) -> Result<(), Exit> {
     let keeper = open(&account.data.data, Missing::Refuse)?;
     log_run(&*keeper)?;
     let password = People::of(&*keeper).reset_at_machine(&account.name);
-    let password = password.map_err(|denial| match denial {
+    let (_, password) = password.map_err(|denial| match denial {
         Denial::Failed(failure) => failure.into(),
         _ => Exit::Cannot(format!(
             "no operator of the page has this name: {}",

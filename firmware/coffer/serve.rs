@@ -14,7 +14,7 @@ use service::web::WebServer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::Options;
+use store::{Options, WhenUpkeep};
 
 /// A minute, in milliseconds.
 const MINUTE_MS: u16 = 60_000;
@@ -73,7 +73,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
 /// Opens the archive, and takes over what the box has noted for it.
 fn open(args: &ServeArgs) -> Result<LocalKeeper, Exit> {
     let options = Options {
-        upkeep: !args.no_upkeep,
+        upkeep: when_upkeep(args),
         ..host::options()
     };
     let keeper = open_with_copy(&args.data.data, args.copy.as_deref(), options)?;
@@ -86,6 +86,15 @@ fn open(args: &ServeArgs) -> Result<LocalKeeper, Exit> {
     Ok(keeper)
 }
 
+/// A version that boxes may leave again spoils nothing for the one before.
+fn when_upkeep(args: &ServeArgs) -> WhenUpkeep {
+    match (args.no_upkeep, args.appliance) {
+        (true, _) => WhenUpkeep::Never,
+        (false, false) => WhenUpkeep::Idle,
+        (false, true) => WhenUpkeep::AfterTrial(appliance::is_on_trial),
+    }
+}
+
 /// Takes over a claim code that people may know already; a file that is empty has none.
 fn take_claim_code(keeper: &LocalKeeper, file: &Path) -> Result<(), Exit> {
     let code = std::fs::read_to_string(file)
@@ -96,14 +105,16 @@ fn take_claim_code(keeper: &LocalKeeper, file: &Path) -> Result<(), Exit> {
     }
 }
 
-/// Makes a new password for whom a file names; where there is no file, or no such operator, nothing is done.
+/// Makes a new password for whom a file names, or for who has been operator for longest where it names nobody; where there is no file, or no such
+/// operator, nothing is done.
 fn make_new_password(keeper: &LocalKeeper, file: &Path) -> Result<(), Exit> {
     let Ok(name) = std::fs::read_to_string(file) else {
         return Ok(());
     };
     match People::of(keeper).reset_at_machine(&name) {
-        Ok(password) => line(format_args!("new password: {name} {}", password.0)),
+        Ok((name, password)) => line(format_args!("new password: {name} {}", password.0)),
         Err(Denial::Failed(failure)) => Err(failure.into()),
+        Err(_) if name.is_empty() => line("new password: there is no operator yet"),
         Err(_) => line(format_args!("new password: no operator is called {name}")),
     }
 }

@@ -103,6 +103,11 @@ impl Listener {
         self.shared.lock().connections.len()
     }
 
+    /// Number of connections that are at work now.
+    pub fn busy(&self) -> usize {
+        self.shared.lock().busy()
+    }
+
     /// Accepts no more, gives idle connections the end of their input and busy ones time to become idle, then cuts off
     /// the rest. Gives the number of threads that did not end for all that.
     pub fn stop(mut self, grace: Duration) -> usize {
@@ -221,6 +226,11 @@ impl Activity {
 }
 
 impl Open {
+    fn busy(&self) -> usize {
+        let handles = self.connections.values();
+        handles.filter(|handle| handle.activity.is_busy()).count()
+    }
+
     /// Ends the connection that has been without work for longest; tells whether there was one.
     fn end_most_idle(&mut self) -> bool {
         let idle = self
@@ -568,6 +578,7 @@ mod tests {
             all.push(next);
         }
         assert!(admit()?.is_none(), "the others are at work");
+        assert_eq!(shared.lock().busy(), 4);
         for (index, goes_on) in [true, false, false, false, true, true, true]
             .into_iter()
             .enumerate()

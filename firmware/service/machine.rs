@@ -1,8 +1,9 @@
 //! What the page may ask of the machine that it runs on: on the box a worker with rights of its own answers, on an ordinary computer nobody does.
 
 use serde::{Deserialize, Serialize};
-use update::VersionNumber;
 use update::memory::Memory;
+use update::release::Refusal as Unsuitable;
+use update::{Time, VersionNumber};
 
 /// A machine whose disks can be chosen on the page.
 pub trait Machine: Send + Sync {
@@ -70,6 +71,77 @@ pub trait Machine: Send + Sync {
         let text = format!("this machine does not update itself: {deed:?}");
         Err(Refusal::Failed(text))
     }
+
+    /// Tells why the version that runs is there to help out only; nothing while it is not.
+    ///
+    /// # Errors
+    /// `Failed` when nobody answers.
+    fn recovery(&self) -> Result<Option<RecoverySeen>, Refusal> {
+        Ok(None)
+    }
+
+    /// Does something while the version that runs is there to help out only; whoever has the code of the console may.
+    ///
+    /// # Errors
+    /// When the code is another one, or it is not done.
+    fn recover(&self, _code: &str, deed: RecoveryDeed) -> Result<(), Refusal> {
+        let text = format!("this version is not there to help out: {deed:?}");
+        Err(Refusal::Failed(text))
+    }
+
+    /// Takes a piece of an update that somebody uploads; with the last one the box looks at it.
+    ///
+    /// # Errors
+    /// When it is not the next piece, or cannot be kept.
+    fn upload(&self, piece: UploadPiece) -> Result<(), Refusal> {
+        let text = format!("this machine takes no updates: {} bytes", piece.length);
+        Err(Refusal::Failed(text))
+    }
+}
+
+/// A version that is there to help out only, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverySeen {
+    /// Which one it is.
+    pub running: VersionNumber,
+    /// Why no other one runs.
+    pub why: RecoveryReason,
+    /// Those that could be started instead, and whether each has proved itself and may do so again.
+    pub others: Vec<(VersionNumber, bool)>,
+}
+
+/// Why a version is there to help out only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecoveryReason {
+    /// It was started from the recovery slot.
+    NothingElseStarts,
+    /// It is older than this one, from which on versions may open the archive.
+    TooOld(VersionNumber),
+}
+
+/// What somebody may want of a version that is there to help out only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecoveryDeed {
+    /// See what there is, or do with updates what the code is needed for.
+    Enter,
+    /// Start this version.
+    Start(VersionNumber),
+    /// Start again, in the usual order.
+    Restart,
+}
+
+/// 45,000 bytes of an update are uploaded at once: in base64 they fit into a form.
+pub const UPLOAD_PIECE_BYTES: usize = 45_000;
+
+/// A piece of an update that somebody uploads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadPiece {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// The length of the whole file in bytes.
+    pub length: u64,
+    /// What stands there.
+    pub bytes: Vec<u8>,
 }
 
 /// What somebody may want of updates.
@@ -87,6 +159,12 @@ pub enum UpdateDeed {
     TryAgain,
     /// Go back to the version before, and start again.
     GoBack,
+    /// Install what is on a stick.
+    TakeStick,
+    /// Install what was uploaded.
+    TakeUpload,
+    /// Install this version out of what was brought last, although its repository has expired.
+    TakeStale(VersionNumber),
 }
 
 /// How updates stand, for people.
@@ -100,12 +178,36 @@ pub struct UpdatesSeen {
     pub is_on_trial: bool,
     /// The version before, to which somebody may go back.
     pub before: Option<VersionNumber>,
+    /// Whether those who make releases do not vouch for that one any more.
+    pub is_withdrawn: bool,
+    /// Another version, which is too old by now to open the archive.
+    pub too_old: Option<VersionNumber>,
     /// What is under way.
     pub doing: Doing,
     /// When the next window begins, in what people's clocks show, as seconds since 1970 by them.
     pub next_window_s: i64,
     /// What is remembered.
     pub memory: Memory,
+    /// What came of the last update that somebody has brought, unless it is installed.
+    pub brought: Option<BroughtSeen>,
+}
+
+/// What came of an update that somebody has brought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum BroughtSeen {
+    /// It is not believed, or cannot be read; in words of the log.
+    Refused(String),
+    /// It has nothing newer.
+    Newest,
+    /// This version is not for this box.
+    Unsuitable(VersionNumber, Unsuitable),
+    /// Its repository has expired: somebody has to confirm the version.
+    Stale {
+        /// What would be installed.
+        version: VersionNumber,
+        /// When its word has ended.
+        expired: Time,
+    },
 }
 
 /// What is under way about updates.

@@ -508,7 +508,7 @@ fn a_follower_gets_a_whole_volume_where_the_forms_differ() {
 /// Runs with upkeep; the clock is as much later as is said.
 fn open_with_upkeep(one: &SimDisk, two: &SimDisk, later_us: &Arc<AtomicI64>) -> Store {
     let mut options = two_disk_options();
-    options.upkeep = true;
+    options.upkeep = crate::WhenUpkeep::Idle;
     let (clock, later_us) = (options.clock.clone(), later_us.clone());
     options.clock = Arc::new(move || {
         let now = clock();

@@ -59,9 +59,31 @@ pub struct Options {
     /// Threads that take words apart for the index, at least one.
     pub index_threads: usize,
     /// Whether sealed volumes are recompressed while no mail comes.
-    pub upkeep: bool,
+    pub upkeep: WhenUpkeep,
     /// How long the second disk may take for a step, [`crate::FOLLOWER_PATIENCE`] but in tests.
     pub follower_patience: Duration,
+}
+
+/// When there is upkeep of volumes, and what versions with other schemas have left goes.
+#[derive(Clone, Copy)]
+pub enum WhenUpkeep {
+    /// No upkeep; what others have left goes at once.
+    Never,
+    /// While no mail comes; what others have left goes at once.
+    Idle,
+    /// As soon as this version is not on trial any more. The version before finds its catalog and index as it left them until then, and the volumes as they
+    /// know them, but longer.
+    AfterTrial(fn() -> bool),
+}
+
+impl WhenUpkeep {
+    /// Whether a version before this one may have to go on with what it left.
+    pub(crate) fn is_on_trial(self) -> bool {
+        match self {
+            Self::Never | Self::Idle => false,
+            Self::AfterTrial(is_on_trial) => is_on_trial(),
+        }
+    }
 }
 
 /// Length at which a volume is sealed, in bytes: read again as a whole in a second, and small against any disk.
@@ -406,8 +428,8 @@ impl Engine {
             }
             started => started,
         }?;
-        if let Err(error) = remove_other_schemas(&*disk) {
-            tracing::warn!(%error, "old catalogs or indexes could not be removed");
+        if !matches!(options.upkeep, WhenUpkeep::AfterTrial(_)) {
+            remove_other_schemas(&*disk);
         }
         Ok(started)
     }
@@ -463,7 +485,7 @@ impl Engine {
         let committer = Committer::open(shared.clone(), queue.clone(), position)?;
         shared.publish(position.leaves, Vec::new());
         engine.committer = Some(thread("committer", move || committer.run())?);
-        if shared.options.upkeep {
+        if !matches!(shared.options.upkeep, WhenUpkeep::Never) {
             let upkeep = Upkeep::new(shared, queue, engine.index.clone());
             engine.upkeep = Some(thread("upkeep", || upkeep.run())?);
         }
@@ -517,7 +539,13 @@ fn remove_half_copied(disk: &dyn Disk) -> Result<()> {
 }
 
 /// Removes catalogs and indexes of other schemas, which other versions have left.
-fn remove_other_schemas(disk: &dyn Disk) -> Result<()> {
+pub(crate) fn remove_other_schemas(disk: &dyn Disk) {
+    if let Err(error) = try_to_remove_other_schemas(disk) {
+        tracing::warn!(%error, "old catalogs or indexes could not be removed");
+    }
+}
+
+fn try_to_remove_other_schemas(disk: &dyn Disk) -> Result<()> {
     let (catalog, index) = (crate::catalog::file_name(), crate::index::folder_name());
     for path in disk.list(Path::new("")).on("list", "the data directory")? {
         let name = path.to_string_lossy();

@@ -85,13 +85,15 @@ mod mend_tests;
 #[cfg(test)]
 mod recompress_tests;
 #[cfg(test)]
+mod rollback_tests;
+#[cfg(test)]
 mod store_tests;
 
 pub use batch::random;
 pub use catalog::{HourOfSource, Source, Summary, Totals};
 pub use copies::{CopyState, FOLLOWER_PATIENCE};
 pub use digest::{Hasher, sha256};
-pub use engine::{Clock, Options, VOLUME_BYTES_MAX};
+pub use engine::{Clock, Options, VOLUME_BYTES_MAX, WhenUpkeep};
 pub use error::{Error, Result, chain};
 pub use identity::{Id, Identity, hex};
 pub use joining::Opening;

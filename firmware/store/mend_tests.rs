@@ -80,7 +80,7 @@ fn damage_is_found_by_itself_after_a_month() {
     let leaves = store.progress().expect("open").0;
     drop(store);
     let mut options = options(VOLUME_BYTES_MAX);
-    options.upkeep = true;
+    options.upkeep = crate::WhenUpkeep::Idle;
     let clock = options.clock.clone();
     options.clock = Arc::new(move || {
         let now = clock();

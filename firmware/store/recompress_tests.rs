@@ -22,15 +22,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Small, so that few messages make several volumes.
-const VOLUME_BYTES_MAX: u64 = 4_000;
+pub(crate) const VOLUME_BYTES_MAX: u64 = 4_000;
 
 /// Runs of one kind of fault in the normal test.
 const RUNS: u64 = 12;
 
-type Kept = Vec<(Receipt, Vec<u8>)>;
+pub(crate) type Kept = Vec<(Receipt, Vec<u8>)>;
 
 /// An archive of several volumes: batches of one small frame, of many frames, and messages that came twice.
-fn filled(disk: &SimDisk) -> (Store, Kept) {
+pub(crate) fn filled(disk: &SimDisk) -> (Store, Kept) {
     let store = open_with(disk, VOLUME_BYTES_MAX);
     let mut kept: Kept = (0..24)
         .map(|i| message(i, &format!("{i} gemeinsam ").repeat(60)))
@@ -57,7 +57,7 @@ fn recompress(store: &Store) -> Recompressed {
         .expect("recompressed")
 }
 
-fn all_there(store: &Store, kept: &Kept) {
+pub(crate) fn all_there(store: &Store, kept: &Kept) {
     for (receipt, mail) in kept {
         assert!(&bytes(store, receipt.number) == mail, "{}", receipt.number);
     }
@@ -69,7 +69,7 @@ fn answers(store: &Store) -> Vec<Vec<u64>> {
         .to_vec()
 }
 
-fn recompressed(disk: &SimDisk) -> Vec<bool> {
+pub(crate) fn recompressed(disk: &SimDisk) -> Vec<bool> {
     let numbers = volume::numbers(disk).expect("listed");
     let header = |number: &u64| Volume::open(disk, *number, false).expect("there").header;
     numbers.iter().map(|n| header(n).recompressed).collect()
@@ -347,7 +347,7 @@ fn it_is_done_by_itself_while_no_mail_comes() {
     let (store, kept) = filled(&disk);
     drop(store);
     let mut options = options(VOLUME_BYTES_MAX);
-    options.upkeep = true;
+    options.upkeep = crate::WhenUpkeep::Idle;
     let store = Store::open(Arc::new(disk.clone()), options, &mut |_| {}).expect("opens");
     // The one with the attachment would not become smaller.
     store.wait_for_swaps(2);

@@ -25,7 +25,7 @@ pub(crate) fn options(volume_bytes_max: u64) -> Options {
         boot_id: [9; 16],
         volume_bytes_max,
         index_threads: 1,
-        upkeep: false,
+        upkeep: crate::WhenUpkeep::Never,
         follower_patience: crate::FOLLOWER_PATIENCE,
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::catalog::VolumeEntry;
 use crate::derived;
-use crate::engine::Shared;
+use crate::engine::{Shared, remove_other_schemas};
 use crate::error::Result;
 use crate::index::Index;
 use crate::mend::{self, MendReport, Other};
@@ -192,6 +192,12 @@ impl Upkeep {
     pub(crate) fn run(mut self) {
         // Without it the pauses alone keep it out of the way.
         let _ = rustix::process::setpriority_process(None, NICE);
+        while self.shared.options.upkeep.is_on_trial() {
+            if self.shared.wait_for(Some(LOOK_EVERY), |_| false) {
+                return;
+            }
+        }
+        remove_other_schemas(&*self.shared.disk);
         while !self.shared.wait_for(Some(LOOK_EVERY), |_| false) {
             let done = self.recompress().and_then(|()| self.read_what_is_due());
             if let Err(error) = done.and_then(|()| self.copy_derived()) {

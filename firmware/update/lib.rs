@@ -1,11 +1,12 @@
 //! Room update: which version is trusted. A client of The Update Framework (TUF), whose core asks for files and does no I/O itself.
 //!
 //! Here is a repository somewhere, gimme a file that its owners vouch for: `updater`. What the client believes and refuses, and in
-//! which order: `client`. How versions lie on the EFI partition, and the one sector
+//! which order: `client`. What somebody brings in a file: `by_hand`. How versions lie on the EFI partition, and the one sector
 //! that decides: `esp`; the partitions around it: `gpt`. What a release says of itself: `release`; which one comes next and when: `choose`;
 //! what whoever writes a slot finds out itself: `second_check`; from a file to a slot: `installation`; when to call a version good: `trial`; what is remembered of all that: `memory`.
 //! Source: theupdateframework.github.io/specification 1.0.34; numbers as §5.3.4 are its sections.
 
+pub mod by_hand;
 pub mod canonical;
 pub mod choose;
 pub mod client;
@@ -15,6 +16,7 @@ mod digest;
 mod download;
 pub mod error;
 pub mod esp;
+pub mod file_repository;
 pub mod folder;
 pub mod folder_repository;
 pub mod gpt;

@@ -28,6 +28,9 @@ const ENTRIES_MAX: usize = 100;
 /// 20 versions that failed: none of them can come again once a newer one is installed.
 const FAILED_MAX: usize = 20;
 
+/// 50 versions: those of some years.
+const LISTED_MAX: usize = 50;
+
 /// 14 days without a check, and people are told.
 pub const UNCHECKED_DAYS_MAX: i64 = 14;
 
@@ -57,6 +60,8 @@ pub struct Memory {
     pub signed_at: Option<Time>,
     /// When security updates for the version that runs end.
     pub supported_until: Option<Time>,
+    /// Versions for this board that were vouched for at the last check, the newest first.
+    pub listed: Vec<VersionNumber>,
     /// What happened, the newest first.
     pub history: Vec<Entry>,
 }
@@ -136,6 +141,19 @@ impl Memory {
     pub fn checked(&mut self, now: Time) {
         self.checked_at = Some(now);
         self.unchecked = None;
+    }
+
+    /// Notes which versions for this board are vouched for.
+    pub fn lists(&mut self, mut versions: Vec<VersionNumber>) {
+        versions.sort_unstable_by(|one, other| other.cmp(one));
+        versions.truncate(LISTED_MAX);
+        self.listed = versions;
+    }
+
+    /// Says whether a version was vouched for once and is not any more. Of one that is older than all that are remembered nothing is known.
+    pub fn is_withdrawn(&self, version: VersionNumber) -> bool {
+        let oldest = self.listed.last();
+        oldest.is_some_and(|oldest| *oldest < version) && !self.listed.contains(&version)
     }
 
     /// Notes that it could not be.
@@ -360,6 +378,27 @@ mod tests {
         memory.resume();
         check(&memory, 70, None);
         assert_eq!(memory.paused_until, None);
+    }
+
+    #[test]
+    fn a_version_is_withdrawn_that_is_not_listed_between_others() {
+        let mut memory = Memory::default();
+        assert!(!memory.is_withdrawn(version("1.1.0")), "nobody knows");
+        memory.lists(["1.0.0", "1.10.0", "1.2.0"].map(version).to_vec());
+        assert_eq!(memory.listed[0], version("1.10.0"));
+        for (number, expected) in [
+            ("0.9.0", false),
+            ("1.0.0", false),
+            ("1.1.0", true),
+            ("1.2.0", false),
+            ("2.0.0", true),
+        ] {
+            assert_eq!(memory.is_withdrawn(version(number)), expected, "{number}");
+        }
+        let many = (0..60).map(|minor| version(&format!("1.{minor}.0")));
+        memory.lists(many.collect());
+        assert_eq!(memory.listed.len(), LISTED_MAX);
+        assert!(!memory.is_withdrawn(version("1.5.1")), "nobody knows");
     }
 
     #[test]

@@ -79,9 +79,7 @@ pub fn check(
 mod tests {
     use super::*;
     use crate::error::chain;
-    use crate::release::tests::release;
     use crate::test_repository::{Follower, TestRepository};
-    use serde_json::json;
     use std::fs;
     use std::path::{Path, PathBuf};
     use tempfile::{TempDir, tempdir};
@@ -94,16 +92,8 @@ mod tests {
             repository.signers.insert("targets".to_owned(), vec![key]);
             repository.publish(&["root"]);
         }
-        offer(&mut repository, "0.2.0");
+        repository.offer("0.2.0");
         repository
-    }
-
-    fn offer(repository: &mut TestRepository, version: &str) {
-        let release = release(version);
-        repository.add_target("targets", &release.path(), version.as_bytes());
-        let target = &mut repository.role("targets")["targets"][release.path()];
-        target["custom"] = json!(release);
-        repository.publish_all();
     }
 
     /// The process that fetches, and the one that checks: each has a folder that began with the first root.
@@ -180,7 +170,7 @@ mod tests {
         check(&repository, "box", "0.3.0", unknown);
         let unknown = "nobody vouches for this version: 0.2.0";
         check(&repository, "barn", "0.2.0", unknown);
-        offer(&mut repository, "0.1.0");
+        repository.offer("0.1.0");
         both.fetch(&repository);
         let older = "this box does not take it: not newer than what runs: 0.1.0";
         check(&repository, "box", "0.1.0", older);
@@ -201,7 +191,7 @@ mod tests {
         both.fetch(&repository);
         let mut forged = published();
         forged.signers.insert("targets".to_owned(), vec![99]);
-        offer(&mut forged, "0.3.0");
+        forged.offer("0.3.0");
         for name in ["targets.json", "snapshot.json", "timestamp.json"] {
             fs::write(both.folder().join(name), &forged.files[name]).expect("room");
         }
@@ -217,7 +207,7 @@ mod tests {
         for name in old {
             fs::copy(both.folder().join(name), before.path().join(name)).expect("room");
         }
-        offer(&mut repository, "0.3.0");
+        repository.offer("0.3.0");
         both.fetch(&repository);
         assert_eq!(
             both.check(&repository, "box", "0.3.0"),

@@ -111,6 +111,15 @@ impl TestRepository {
         }
     }
 
+    /// Publishes a version for the board `box`, whose bytes are its number.
+    pub(crate) fn offer(&mut self, version: &str) {
+        let release = crate::release::tests::release(version);
+        self.add_target("targets", &release.path(), version.as_bytes());
+        let target = &mut self.role("targets")["targets"][release.path()];
+        target["custom"] = json!(release);
+        self.publish_all();
+    }
+
     /// Publishes everything but the root.
     pub(crate) fn publish_all(&mut self) {
         let roles: Vec<String> = self.says.keys().cloned().collect();

@@ -126,6 +126,11 @@ impl Trial {
         }
     }
 
+    /// By when it has ended, in seconds after the start of the machine.
+    pub fn patience_s(&self) -> u64 {
+        self.terms.patience_s
+    }
+
     /// Nothing was found out: nobody could be asked.
     pub fn wait(&self, uptime_s: u64) -> Verdict {
         if uptime_s < self.terms.patience_s {

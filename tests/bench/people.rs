@@ -91,7 +91,7 @@ fn options() -> Options {
         boot_id: [0; 16],
         volume_bytes_max: VOLUME_BYTES_MAX,
         index_threads: 1,
-        upkeep: false,
+        upkeep: store::WhenUpkeep::Never,
         follower_patience: store::FOLLOWER_PATIENCE,
     }
 }

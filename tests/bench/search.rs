@@ -130,7 +130,7 @@ fn open(arguments: &Arguments) -> Outcome<LocalKeeper> {
         boot_id: [0; 16],
         volume_bytes_max: VOLUME_BYTES_MAX,
         index_threads: 1,
-        upkeep: false,
+        upkeep: store::WhenUpkeep::Never,
         follower_patience: store::FOLLOWER_PATIENCE,
     };
     Ok(LocalKeeper::open(&arguments.data, options, &mut |_| ())?)

@@ -6,8 +6,8 @@
 use service::certificates::{self, Names};
 use service::keeper::LocalKeeper;
 use service::machine::{
-    DiskSeen, LogKind, Machine, MachineEnd, NetworkState, NetworkTexts, NewDisk, Refusal,
-    UpdateDeed, UpdatesSeen,
+    DiskSeen, LogKind, Machine, MachineEnd, NetworkState, NetworkTexts, NewDisk, RecoveryDeed,
+    RecoverySeen, Refusal, UpdateDeed, UpdatesSeen, UploadPiece,
 };
 use service::tls::TlsServer;
 use service::web::{Handler, MailDoor, NoArchive, Site, WebOptions, WebServer, WebSocket};
@@ -23,13 +23,15 @@ const USAGE: &str = "usage: box FOLDER (machine.json in it has the states) [wait
 
 const HOSTNAME: &str = "coffer";
 
-/// What the machine is to say, in the order of the file: disks, network, log, updates, and why nothing is done that somebody asks for.
+/// What the machine is to say, in the order of the file: disks, network, log, updates, why nothing is done that somebody asks for, and why it is there to
+/// help out only.
 type Said = (
     Vec<DiskSeen>,
     NetworkState,
     String,
     UpdatesSeen,
     Option<Refusal>,
+    Option<RecoverySeen>,
 );
 
 struct Scripted(PathBuf);
@@ -88,6 +90,21 @@ impl Machine for Scripted {
 
     fn update(&self, _: UpdateDeed) -> Result<(), Refusal> {
         self.done()
+    }
+
+    fn upload(&self, _: UploadPiece) -> Result<(), Refusal> {
+        self.done()
+    }
+
+    fn recovery(&self) -> Result<Option<RecoverySeen>, Refusal> {
+        Ok(self.said()?.5)
+    }
+
+    fn recover(&self, code: &str, _: RecoveryDeed) -> Result<(), Refusal> {
+        match code {
+            "wrong" => Err(Refusal::WrongClaimCode),
+            _ => self.done(),
+        }
     }
 }
 
@@ -163,7 +180,7 @@ fn options() -> Options {
         boot_id: [0; 16],
         volume_bytes_max: store::VOLUME_BYTES_MAX,
         index_threads: 1,
-        upkeep: false,
+        upkeep: store::WhenUpkeep::Never,
         follower_patience: store::FOLLOWER_PATIENCE,
     }
 }

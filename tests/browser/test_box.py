@@ -57,11 +57,12 @@ def disks(*rows):
     return [dict(zip(names, row)) for row in rows]
 
 
-def updates(doing="Nothing", on_trial=False, before="1.3.2", has_source=True, **memory):
+def updates(doing="Nothing", on_trial=False, before="1.3.2", has_source=True, brought=None, withdrawn=False, too_old=None, **memory):
     """How updates stand, with what is remembered."""
     usual = {"checked_at": moment(hours=2), "supported_until": moment(days=-700)}
     return {
-        "has_source": has_source, "running": "1.4.0", "is_on_trial": on_trial, "before": before, "doing": doing,
+        "has_source": has_source, "running": "1.4.0", "is_on_trial": on_trial, "before": before, "doing": doing, "brought": brought,
+        "is_withdrawn": withdrawn, "too_old": too_old,
         "next_window_s": int(time.time()) // 86_400 * 86_400 + 86_400 + 3 * 3_600, "memory": usual | memory}
 
 
@@ -100,6 +101,15 @@ UPDATES = {
     "unreachable": (
         updates(checked_at=moment(days=20), unchecked={"since": moment(days=19), "why": "connect: Connection timed out (os error 110)"}),
         ["reason-slow"]),
+    "brought-in-vain": (
+        updates(brought={"Refused": "metadata is refused: timestamp: signed by 0 of the 1 keys that are needed"}),
+        ["brought-refused", "reason-not-signed"]),
+    "brought-for-others": (updates(brought={"Unsuitable": ["1.5.0", {"WrongBoard": "aarch64-uefi"}]}), ["brought-refused"]),
+    "brought-nothing-new": (updates(brought="Newest"), ["brought-newest"]),
+    "brought-stale": (
+        updates(brought={"Stale": {"version": "1.5.0", "expired": moment(days=12)}}), ["brought-stale", "updates-upload"]),
+    "withdrawn": (updates(withdrawn=True, history=PAST), ["updates-back-withdrawn"]),
+    "too-old-to-go-back": (updates(before=None, too_old="1.3.2", history=PAST), ["updates-back-title"]),
     "needs-another-first": (updates(refused=["2.0.0", {"NeedsAtLeast": "1.9.0"}]), ["updates-check"]),
 }
 
@@ -112,10 +122,10 @@ class Box(Office):
         self.options = options
         self.says()
 
-    def says(self, disks=disks(*DISKS), network=NETWORK, updates=UPDATES["newest"][0], refusal=None):
+    def says(self, disks=disks(*DISKS), network=NETWORK, updates=UPDATES["newest"][0], refusal=None, recovery=None):
         """Has the machine say this from now on."""
         fresh = self.folder / "machine.new"
-        fresh.write_text(json.dumps([disks, network, LOG, updates, refusal]))
+        fresh.write_text(json.dumps([disks, network, LOG, updates, refusal, recovery]))
         fresh.rename(self.folder / "machine.json")
 
     def serve(self):
@@ -225,8 +235,25 @@ class Machine(unittest.TestCase):
             self.box.says(updates=UPDATES[state][0])
             chef.open("/state")
             chef.examine(f"box-state-{state}")
+        self._uploads(chef)
         self._deeds(chef)
         self.box.stop()
+
+    def _uploads(self, chef):
+        """A file goes up in pieces; the page then says what became of it."""
+        file = {"name": "coffer-update-x86_64-uefi.tar", "mimeType": "application/x-tar", "buffer": bytes(range(256)) * 500}
+        upload = 'form[action="/updates/upload"] '
+        for refusal, said in ((None, "updates-by-hand"), ({"Failed": "an update that is not whole"}, "reason-cut-off")):
+            self.box.says(refusal=refusal)
+            chef.open("/updates")
+            chef.at(upload + "[type=file]").set_input_files(file)
+            with chef.page.expect_response("**/updates/upload"):
+                chef.at(upload + "button").click()
+            chef.page.wait_for_function("text => document.querySelector('main').innerText.includes(text)", arg=chef.text(said).split("{")[0])
+        chef.examine_here("box-updates-upload-refused")
+        self.box.says()
+        chef.open("/log")
+        self.assertIn(chef.text("log-update-upload"), chef.at("main").inner_text())
 
     def _deeds(self, chef):
         """What somebody asks for stands in the log, also what the machine then does not do."""
@@ -261,4 +288,26 @@ class Machine(unittest.TestCase):
         window.send("/disk", {"disk": "sdb", "confirmation": "5L2P", "code": "AAAA"})
         window.sees("recovery-key")
         window.examine_here("box-waiting-recovery-key")
+        self.box.stop()
+
+    def test_recovery(self):
+        """A version that only helps out: it asks for the code, and then shows what there is."""
+        window = self.begin("waiting")
+        others = [["1.4.0", True], ["1.5.0", False]]
+        for name, why in (("slot", "NothingElseStarts"), ("too-old", {"TooOld": "1.5.0"})):
+            recovery = {"running": "1.2.0", "why": why, "others": others}
+            self.box.says(recovery=recovery)
+            window.open("/")
+            window.sees("recovery-title")
+            window.examine(f"box-recovery-{name}")
+        window.send("/recovery", {"code": "wrong"})
+        window.sees("claim-wrong", ".trouble")
+        self.box.says(recovery=recovery, updates=UPDATES["brought-stale"][0])
+        window.send("/recovery", {"code": "ABCD-EFGH"})
+        window.at('form[action="/recovery/start"]').first.wait_for()
+        self.assertIn("1.5.0", window.at("main").inner_text())
+        window.examine_here("box-recovery-entered")
+        window.send("/recovery/start")
+        window.sees("machine-restarts", "[role=status]")
+        window.examine_here("box-recovery-restarts")
         self.box.stop()

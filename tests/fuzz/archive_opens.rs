@@ -27,7 +27,7 @@ fn options() -> Options {
         boot_id: [9; 16],
         volume_bytes_max: 1 << 20,
         index_threads: 1,
-        upkeep: false,
+        upkeep: store::WhenUpkeep::Never,
         follower_patience: store::FOLLOWER_PATIENCE,
     }
 }

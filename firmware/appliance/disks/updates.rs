@@ -4,11 +4,13 @@
 //! It believes the updates' worker nothing: what is installed is what the metadata vouch for that it follows itself, from its own root on (`second_check`).
 
 use super::{Disks, Guid, Next, device_of, loader_variable};
+use crate::content::Content;
 use crate::disk_messages::Answer;
+use crate::state_partition::StatePartition;
 use crate::state_record::StateRecord;
-use crate::update_record::Standing;
+use crate::update_record::{Standing, USUAL_TERMS};
 use crate::versions::{OwnVersions, PROOFS, Round, Seen};
-use crate::{report, starts, updates, workers};
+use crate::{recovery, report, starts, stick, updates, workers};
 use nix::fcntl::OFlag;
 use nix::time::{ClockId, clock_gettime};
 use service::machine::Refusal;
@@ -24,7 +26,10 @@ use update::second_check::{self, HandedOver};
 use update::{KeyTypes, Limits, Options, Stale, Time, VersionNumber};
 
 /// The entry that the boot loader started.
-const LOADER_ENTRY: &str = "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+pub(super) const LOADER_ENTRY: &str = "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+
+/// There when the boot loader has counted this start: the version is on trial.
+const LOADER_COUNTS: &str = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
 /// Names this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -86,6 +91,8 @@ impl Disks {
                 Ok(())
             }
         }?;
+        self.tell_trial()?;
+        self.count_days();
         self.follow_one();
         Ok(())
     }
@@ -93,6 +100,21 @@ impl Disks {
     /// Whether somebody has to look again soon.
     pub(super) fn is_on_trial(&self) -> bool {
         self.versions.as_ref().is_some_and(OwnVersions::is_on_trial)
+    }
+
+    /// Tells PID 1 by when a trial has ended: should this worker hang before that, the machine starts again all the same. Until the versions are found
+    /// the boot loader is asked whether there is a trial.
+    pub(super) fn tell_trial(&mut self) -> io::Result<()> {
+        let ends_s = match &self.versions {
+            Some(versions) => versions.trial_ends_s(),
+            None => loader_variable(LOADER_COUNTS).map(|_| USUAL_TERMS.patience_s),
+        };
+        if self.trial_told != ends_s {
+            let ends_s = ends_s.map(|ends_s| ends_s.to_string());
+            report::say("trial", &ends_s.unwrap_or_default())?;
+        }
+        self.trial_told = ends_s;
+        Ok(())
     }
 
     fn find_versions(&mut self) -> Result<(), String> {
@@ -111,10 +133,13 @@ impl Disks {
         let mut versions = OwnVersions::find(device, selected.as_deref(), number, boot)
             .map_err(|error| chain(&error))?;
         let begun = match &self.state {
-            Some(state) => versions.begin(state.record()),
-            None => Ok(Round::Quiet),
+            Some(state) if self.recovery.is_none() => {
+                let is_counted = self.is_counted || loader_variable(LOADER_COUNTS).is_some();
+                versions.begin(state.record(), is_counted)
+            }
+            _ => Ok(Round::Quiet),
         };
-        self.follows = !versions.is_on_trial();
+        self.follows = !versions.is_on_trial() && self.recovery.is_none();
         self.versions = Some(versions);
         match begun {
             Ok(Round::StartAgain) => report::say("end", "restart").map_err(text),
@@ -128,7 +153,8 @@ impl Disks {
         let (Some(versions), Some(state)) = (&self.versions, &mut self.state) else {
             return Ok(());
         };
-        if versions.is_on_trial() {
+        let is_good = versions.is_good(state.record());
+        if self.recovery.is_some() || !is_good.map_err(io::Error::other)? {
             return Ok(());
         }
         let number = versions.number().to_string();
@@ -189,13 +215,21 @@ impl Disks {
             return Answer::Versions {
                 standing: Standing::Settled,
                 before: None,
+                too_old: None,
                 is_on_trial: false,
+                // Until the boot medium is found nobody knows, and nothing may be done that nobody asked for.
+                is_recovery: self.recovery.is_some() || self.state.is_none(),
             };
         };
+        let floor = recovery::floor(state.record());
+        let before = versions.before();
+        let may_open = |version: &VersionNumber| floor.is_none_or(|floor| floor <= *version);
         Answer::Versions {
             standing: versions.standing(state.record()),
-            before: versions.before(),
+            before: before.filter(may_open),
+            too_old: before.filter(|version| !may_open(version)),
             is_on_trial: versions.is_on_trial(),
+            is_recovery: self.recovery.is_some(),
         }
     }
 
@@ -217,7 +251,12 @@ impl Disks {
             fetched = fetched.or(found);
         }
         let mut file = fetched.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        let update = versions.install(&mut file, &offer, self.mounted.len())?;
+        // In recovery none is open: those are missed that were.
+        let disks = match &self.recovery {
+            Some(_) => state.record().disk_set().len(),
+            None => self.mounted.len(),
+        };
+        let update = versions.install(&mut file, &offer, disks, state.record())?;
         state
             .change(|record| record.set_update(Some(&update)))
             .map_err(failed)?;
@@ -242,12 +281,42 @@ impl Disks {
             now: SystemTime::now().into(),
             clock_floor: Time::from_unix(i64::try_from(self.floor_s).unwrap_or(0)),
             key_types: KeyTypes::Ed25519,
-            stale: Stale::Refuse,
+            stale: match self.confirmed_stale == Some(version) {
+                true => Stale::Confirmed,
+                false => Stale::Refuse,
+            },
             limits: Limits::default(),
         };
         let running = updates::running().map_err(told)?;
         second_check::check(&trusted, &handed_over, options, &running, version)
             .map_err(|error| chain(&error))
+    }
+
+    /// Copies the update that is on a stick, for the updates' worker to look at. Disks of ours are none, nor is what was started from.
+    pub(super) fn take_stick(&mut self, user: u32) -> Result<Answer, Refusal> {
+        only(user, workers::UPDATES_USER)?;
+        self.scan();
+        let sticks = self.seen.iter();
+        let sticks = sticks.filter(|(_, content)| matches!(content, Content::Foreign(_)));
+        let sticks: Vec<_> = sticks.map(|(disk, _)| disk).collect();
+        let failed = |error: &dyn std::error::Error| Refusal::Failed(chain(error));
+        let board = updates::running().map_err(|error| failed(&error))?.board;
+        let place = |length| updates::roomy_folder(2 * length).join(updates::BROUGHT);
+        let path = stick::take(&sticks, &board, place).map_err(|error| failed(&error))?;
+        let (user, group) = (Some(workers::UPDATES_USER), Some(workers::UPDATES_USER));
+        chown(path, user, group).map_err(|error| failed(&error))?;
+        Ok(Answer::Done)
+    }
+
+    /// Somebody was shown the version, and wants it although its repository has expired.
+    pub(super) fn confirm_stale(
+        &mut self,
+        version: VersionNumber,
+        user: u32,
+    ) -> Result<Answer, Refusal> {
+        self.only_people(user)?;
+        self.confirmed_stale = Some(version);
+        Ok(Answer::Done)
     }
 
     /// Forgets the version that was installed last: how it ended is remembered elsewhere.
@@ -263,7 +332,11 @@ impl Disks {
     pub(super) fn go_back(&mut self, user: u32) -> Result<Answer, Refusal> {
         only(user, workers::PAGE_USER)?;
         let versions = self.versions.as_ref().ok_or(Refusal::NoBootMedium)?;
-        if versions.before().is_none() {
+        let before = match self.tell_versions() {
+            Answer::Versions { before, .. } => before,
+            _ => None,
+        };
+        if before.is_none() {
             return Err(Refusal::Failed(
                 "there is no good version before".to_owned(),
             ));
@@ -287,10 +360,17 @@ impl Disks {
             else {
                 continue;
             };
-            match versions.follow(Path::new(&device)) {
+            let followed = versions.follow(Path::new(&device));
+            match followed.and_then(|was| Ok(was || self.renew_recovery(versions, &device)?)) {
                 Ok(false) => {}
                 Ok(true) => {
                     tracing::info!(disk = disk.name, "the disk has the running version now");
+                    let state = device_of(disk, content, Guid::STATE);
+                    if let Some(state) = state
+                        && let Err(error) = note_good_in(Path::new(&state), versions.number())
+                    {
+                        tracing::warn!(disk = disk.name, %error, "the version would be on trial there");
+                    }
                     return;
                 }
                 Err(error) => {
@@ -299,9 +379,19 @@ impl Disks {
                 }
             }
         }
+        if let Some((device, _)) = self.boot_partition()
+            && let Err(error) = self.renew_recovery(versions, &device)
+        {
+            tracing::warn!(error = chain(&error), "the recovery slot keeps its version");
+        }
         // All have it; a disk that comes is made with it, or looked at after the next start.
         self.follows = false;
     }
+}
+
+/// Says in the state record of another disk that a version is good, for a machine that starts from there.
+fn note_good_in(state: &Path, version: VersionNumber) -> io::Result<()> {
+    StatePartition::open(state)?.change(|record| record.set_good_version(&version.to_string()))
 }
 
 /// Tells PID 1 to start the machine again.

@@ -37,7 +37,7 @@ impl Archive {
             boot_id: [7; 16],
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
-            upkeep: false,
+            upkeep: store::WhenUpkeep::Never,
             follower_patience: store::FOLLOWER_PATIENCE,
         };
         let keeper = LocalKeeper::open(&folder.path().join("data"), options, &mut |_| ())

@@ -26,7 +26,7 @@ impl TestKeeper {
             boot_id: [7; 16],
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
-            upkeep: false,
+            upkeep: store::WhenUpkeep::Never,
             follower_patience: store::FOLLOWER_PATIENCE,
         };
         let disk = Arc::new(RealDisk::new(folder.path()));

@@ -102,13 +102,14 @@ impl<'k> People<'k> {
         answer!(self.ask(PeopleRequest::Api { token, peer }), PeopleAnswer::Api(access) => access)
     }
 
-    /// Makes a password for an operator who cannot sign in any more: for whoever has the machine, never for the page.
+    /// Makes a password for an operator who cannot sign in any more: for whoever has the machine, never for the page. Without a name it is the one who
+    /// has been operator for longest. Gives his name, too.
     ///
     /// # Errors
     /// `Refused` when no operator has this name.
-    pub fn reset_at_machine(self, name: &str) -> Result<Secret, Denial> {
+    pub fn reset_at_machine(self, name: &str) -> Result<(String, Secret), Denial> {
         let name = name.to_owned();
-        answer!(self.ask(PeopleRequest::ResetAtMachine { name }), PeopleAnswer::Password(password) => password)
+        answer!(self.ask(PeopleRequest::ResetAtMachine { name }), PeopleAnswer::Reset { name, password } => (name, password))
     }
 
     /// Gives the notices that are to be delivered.

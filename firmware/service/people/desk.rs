@@ -14,7 +14,7 @@ use crate::keeper::Failure;
 use crate::keeper::messages::WireAsker;
 use crate::outgoing;
 use archive::people::{
-    Account, AccountId, Change, Outcome, Proposal, Refusal, Register, State, check_password,
+    Account, AccountId, Change, Outcome, Proposal, Refusal, Register, Role, State, check_password,
 };
 use archive::{Asker, Event, EventKind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -396,7 +396,12 @@ impl<'a> Desk<'a> {
 
     fn reset_at_machine(self, name: &str) -> Result<PeopleAnswer, Denial> {
         let register = self.register();
-        let id = find(&register, name).ok_or(Refusal::Unknown)?.id;
+        let account = match name.trim() {
+            "" => first_operator(&register),
+            name => find(&register, name),
+        };
+        let account = account.ok_or(Refusal::Unknown)?;
+        let id = account.id;
         let password = secrets::issued_password();
         let change = secrets::put_password(id, &password);
         let by = By {
@@ -406,7 +411,10 @@ impl<'a> Desk<'a> {
         self.does(by, vec![change], |register| {
             Ok(((), register.reset_at_machine(id, self.now())?))
         })?;
-        Ok(PeopleAnswer::Password(Secret(password)))
+        Ok(PeopleAnswer::Reset {
+            name: account.name.clone(),
+            password: Secret(password),
+        })
     }
 
     /// Gives where and how notices go out; empty as long as nobody has said.
@@ -554,6 +562,13 @@ fn find<'r>(register: &'r Register, name: &str) -> Option<&'r Account> {
     let mut accounts = register.accounts.values();
     let account = accounts.find(|account| account.name.to_lowercase() == name)?;
     (account.state == State::Active).then_some(account)
+}
+
+/// Accounts are numbered in the order in which they were made.
+fn first_operator(register: &Register) -> Option<&Account> {
+    let is_operator =
+        |account: &&Account| account.state == State::Active && account.is(Role::Operator);
+    register.accounts.values().find(is_operator)
 }
 
 fn open_account(register: &Register, id: AccountId) -> Option<&Account> {

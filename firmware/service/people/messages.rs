@@ -64,7 +64,7 @@ pub enum PeopleRequest {
     NoticesDue,
     /// Makes a password for an operator who cannot sign in any more: for whoever has the machine, never for the page.
     ResetAtMachine {
-        /// The name of his account.
+        /// The name of his account; empty for the one who has been operator for longest.
         name: String,
     },
     /// Notes that a notice was handed over for delivery.
@@ -365,6 +365,13 @@ pub enum PeopleAnswer {
     Sessions(Vec<SessionFacts>),
     /// To `IssuePassword`: a password that the person has to change.
     Password(Secret),
+    /// The account that was reset at the machine, by name, and its password.
+    Reset {
+        /// Its name.
+        name: String,
+        /// What it is signed in with the next time.
+        password: Secret,
+    },
     /// To `BeginSecondFactor`: 20 bytes.
     SecondFactor(Vec<u8>),
     /// To `MakeAccount`: its number.

@@ -49,7 +49,7 @@ impl Archive {
             boot_id: [3; 16],
             volume_bytes_max: store::VOLUME_BYTES_MAX,
             index_threads: 1,
-            upkeep: false,
+            upkeep: store::WhenUpkeep::Never,
             follower_patience: store::FOLLOWER_PATIENCE,
         };
         let copy = self.copy.as_ref().map(|copy| copy.path());
@@ -560,7 +560,9 @@ fn whoever_has_the_machine_resets_an_operator_and_nobody_else() {
         .make_account("anna")
         .expect("an account");
     assert!(people.reset_at_machine("anna").is_err());
-    let issued = people.reset_at_machine("chef").expect("a password");
+    let (name, _) = people.reset_at_machine("").expect("a password");
+    assert_eq!(name, "chef", "who set it up");
+    let (_, issued) = people.reset_at_machine("chef").expect("a password");
     assert_eq!(people.session(chef).map(drop), Err(Denial::NotSignedIn));
     let chef = token(people.sign_in(entering("chef", &issued.0)));
     let session = people.session(chef).expect("in");

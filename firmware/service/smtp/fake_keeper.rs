@@ -56,7 +56,7 @@ impl FakeKeeper {
             boot_id: [1; 16],
             volume_bytes_max: VOLUME_BYTES_MAX,
             index_threads: 1,
-            upkeep: false,
+            upkeep: store::WhenUpkeep::Never,
             follower_patience: store::FOLLOWER_PATIENCE,
         };
         let store = Store::open(Arc::new(disk.clone()), options, &mut |_| {})

@@ -133,6 +133,11 @@ impl SmtpServer {
         self.listener.connections()
     }
 
+    /// Number of messages that are on their way in now.
+    pub fn messages_under_way(&self) -> usize {
+        self.listener.busy()
+    }
+
     /// What it has counted since it was started.
     pub fn counts(&self) -> Arc<SmtpCounts> {
         self.counts.clone()

@@ -15,6 +15,7 @@ mod qr_code;
 mod query_words;
 mod range;
 mod reasons;
+mod recovery;
 mod request;
 mod response;
 mod site;

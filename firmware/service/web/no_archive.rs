@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The page while there is no archive.
 pub struct NoArchive {
-    machine: Arc<dyn Machine>,
+    pub(super) machine: Arc<dyn Machine>,
     catalogues: Catalogues,
     assets: Assets,
 }
@@ -35,7 +35,10 @@ impl NoArchive {
             return asset;
         }
         let path: Vec<&str> = request.path.split('/').skip(1).collect();
+        let helps_out = self.machine.recovery().ok().flatten();
         match (request.method, path.as_slice()) {
+            (Method::Get, [""]) if helps_out.is_some() => self.recovery(request, helps_out),
+            (Method::Post, ["recovery", rest @ ..]) => self.recover(request, rest, helps_out),
             (Method::Get, [""]) => self.show(request, 200, None),
             (Method::Get, ["language", tag]) => match Language::from_tag(tag) {
                 Some(language) => {
@@ -49,7 +52,7 @@ impl NoArchive {
         }
     }
 
-    fn words(&self, request: &Request) -> &Words {
+    pub(super) fn words(&self, request: &Request) -> &Words {
         self.catalogues.of(Language::of(request))
     }
 
@@ -97,7 +100,13 @@ impl NoArchive {
         self.page(words, "no-archive-title", status, content)
     }
 
-    fn page(&self, words: &Words, title: &str, status: u16, content: Markup) -> Response {
+    pub(super) fn page(
+        &self,
+        words: &Words,
+        title: &str,
+        status: u16,
+        content: Markup,
+    ) -> Response {
         let title = words.text(title);
         let others = Language::ALL
             .into_iter()
@@ -111,6 +120,7 @@ impl NoArchive {
                     title { (title) " – Coffer" }
                     link rel="stylesheet" href=(self.assets.style);
                     link rel="icon" type="image/svg+xml" href=(self.assets.icon);
+                    script src=(self.assets.script) defer {}
                 }
                 body {
                     a.skip href="#content" { (words.text("skip-to-content")) }

@@ -82,6 +82,41 @@ for (const picker of document.querySelectorAll("[data-into]")) {
   });
 }
 
+// A file goes up in pieces that fit into forms, one after the other; what the server then says of it takes the place of the page.
+async function upload(form, file, progress) {
+  const pieceBytes = Number(form.dataset.upload);
+  const fields = new URLSearchParams(new FormData(form));
+  fields.set("length", file.size);
+  for (let offset = 0; offset < file.size; offset += pieceBytes) {
+    const piece = new Uint8Array(await file.slice(offset, offset + pieceBytes).arrayBuffer());
+    fields.set("offset", offset);
+    fields.set("piece", btoa(String.fromCharCode(...piece)).replaceAll("+", "-").replaceAll("/", "_"));
+    const response = await fetch(form.action, { method: "POST", body: fields, redirect: "error" });
+    const isLast = offset + pieceBytes >= file.size;
+    if (!response.ok || isLast) return response.text();
+    progress.value = offset / file.size;
+  }
+  return null;
+}
+
+function watchUploads() {
+  for (const form of document.querySelectorAll("form[data-upload]")) {
+    form.hidden = false;
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const [button, progress] = [form.querySelector("button"), form.querySelector("progress")];
+      [button.disabled, progress.hidden] = [true, false];
+      const html = await upload(form, form.querySelector("[type=file]").files[0], progress).catch(() => null);
+      if (html === null) return location.reload();
+      const fresh = new DOMParser().parseFromString(html, "text/html");
+      document.querySelector("main").replaceWith(fresh.querySelector("main"));
+      watchUploads();
+    });
+  }
+}
+
+watchUploads();
+
 let looks = 0;
 
 async function look() {

@@ -7,7 +7,7 @@ use super::words::Words;
 
 /// The words of the system (glibc, musl, Rust's own), of rustls, of the store and of our own client of updates, in lower case, each with the key of what they mean. The first one counts:
 /// what says more stands before what says less.
-const SIGNS: [(&str, &str); 42] = [
+const SIGNS: [(&str, &str); 52] = [
     ("certificate expired", "reason-expired"),
     ("certificate: expired", "reason-expired"),
     ("not valid yet", "reason-not-yet-valid"),
@@ -53,6 +53,16 @@ const SIGNS: [(&str, &str); 42] = [
     ("keys that are needed", "reason-not-signed"),
     ("goes back from", "reason-older-metadata"),
     ("metadata is refused: timestamp: expired", "reason-stale"),
+    ("longer than an update may be", "reason-update-long"),
+    ("not an update, or damaged", "reason-no-update"),
+    ("not a file that can be an update", "reason-no-update"),
+    ("an update that is not whole", "reason-cut-off"),
+    ("no stick with a file system", "reason-no-stick"),
+    ("the stick has no file with the name", "reason-stick-empty"),
+    ("for another kind of device", "reason-other-board"),
+    ("a piece of the upload is missing", "reason-upload-gap"),
+    ("or newer may open the archive", "reason-too-old"),
+    ("the repository lacks a file", "reason-lacks-file"),
 ];
 
 /// Says a reason in plain words with the original in brackets; one that is not known as it is.

@@ -364,6 +364,9 @@ fn signed_in(visit: &Visit, path: &[&str]) -> Response {
         }
         (Method::Post, ["machine", deed]) if visit.has(Role::Operator) => machine::act(visit, deed),
         (Method::Get, ["updates"]) if visit.has(Role::Operator) => updates::show(visit),
+        (Method::Post, ["updates", "upload"]) if visit.has(Role::Operator) => {
+            updates::upload(visit)
+        }
         (Method::Post, ["updates", deed]) if visit.has(Role::Operator) => updates::act(visit, deed),
         (Method::Get, ["setup"]) if visit.has(Role::Operator) => setup::show(visit),
         (Method::Get, ["setup", "outgoing"]) if visit.has(Role::Operator) => outgoing::show(visit),

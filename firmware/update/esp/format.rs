@@ -3,8 +3,9 @@
 use super::Medium;
 use super::directory::{Versions, dots, file, folder, label};
 use super::layout::{
-    BOOT, BOOT_LOADER, BOOT_LOADER_BYTES_MAX, CLUSTER_BYTES, EFI, LINUX, LOADER, LOADER_CONF, NOTE,
-    NOTE_BYTES, ROOT, boot_sector, cluster_offset, fat_offsets, first_fat, fs_info, put,
+    BOOT, BOOT_LOADER, BOOT_LOADER_BYTES_MAX, CLUSTER_BYTES, EFI, ENTRIES, LINUX, LOADER,
+    LOADER_CONF, NOTE, NOTE_BYTES, RESET_ENTRY, ROOT, boot_sector, cluster_offset, fat_offsets,
+    first_fat, fs_info, put,
 };
 use crate::error::EspError;
 
@@ -17,6 +18,8 @@ pub struct Boot<'a> {
     pub loader: &'a [u8],
     /// `loader/loader.conf`, at most 4 KiB.
     pub settings: &'a [u8],
+    /// `loader/entries/reset.conf`, at most 4 KiB.
+    pub reset_entry: &'a [u8],
 }
 
 /// Makes the partition anew, without any version; what was on it is lost. The slots' own sectors are left as they are.
@@ -24,8 +27,14 @@ pub struct Boot<'a> {
 /// # Errors
 /// `TooLong`, before anything is written; `Write`.
 pub fn format(medium: &mut dyn Medium, boot: &Boot<'_>, note: &str) -> Result<(), EspError> {
-    if boot.loader.len() > BOOT_LOADER_BYTES_MAX || boot.settings.len() > CLUSTER_BYTES {
-        return Err(EspError::TooLong(boot.loader.len() as u64));
+    for (bytes, bytes_max) in [
+        (boot.loader, BOOT_LOADER_BYTES_MAX),
+        (boot.settings, CLUSTER_BYTES),
+        (boot.reset_entry, CLUSTER_BYTES),
+    ] {
+        if bytes.len() > bytes_max {
+            return Err(EspError::TooLong(bytes.len() as u64));
+        }
     }
     let note = note_sector(note)?;
     for copy in [0, 6] {
@@ -41,6 +50,7 @@ pub fn format(medium: &mut dyn Medium, boot: &Boot<'_>, note: &str) -> Result<()
     }
     write_clusters(medium, LINUX, &Versions::default().sector())?;
     write_clusters(medium, LOADER_CONF, boot.settings)?;
+    write_clusters(medium, RESET_ENTRY, boot.reset_entry)?;
     write_clusters(medium, NOTE, &note)?;
     write_clusters(medium, BOOT_LOADER, boot.loader)?;
     medium.flush().map_err(EspError::Write)
@@ -68,7 +78,7 @@ fn note_sector(text: &str) -> Result<[u8; NOTE_BYTES], EspError> {
 }
 
 /// What stands in each directory but `EFI/Linux`, by its cluster.
-fn directories(boot: &Boot<'_>) -> [(u32, Vec<u8>); 4] {
+fn directories(boot: &Boot<'_>) -> [(u32, Vec<u8>); 5] {
     let mut root = vec![label(b"COFFER     ")];
     root.extend(folder("EFI", b"EFI        ", EFI));
     root.extend(folder("loader", b"LOADER     ", LOADER));
@@ -83,11 +93,16 @@ fn directories(boot: &Boot<'_>) -> [(u32, Vec<u8>); 4] {
     let mut loader = dots(LOADER, 0);
     let size_bytes = boot.settings.len() as u32;
     loader.extend(file("loader.conf", b"LOADER~1CON", LOADER_CONF, size_bytes));
+    loader.extend(folder("entries", b"ENTRIES    ", ENTRIES));
+    let mut entries = dots(ENTRIES, LOADER);
+    let size_bytes = boot.reset_entry.len() as u32;
+    entries.extend(file("reset.conf", b"RESET~1 CON", RESET_ENTRY, size_bytes));
     [
         (ROOT, root),
         (EFI, efi),
         (BOOT, boot_folder),
         (LOADER, loader),
+        (ENTRIES, entries),
     ]
     .map(|(cluster, entries)| (cluster, entries.into_flattened()))
 }

@@ -29,7 +29,9 @@ pub(crate) const LINUX: u32 = 5;
 pub(crate) const LOADER: u32 = 6;
 pub(crate) const LOADER_CONF: u32 = 7;
 pub(crate) const NOTE: u32 = 8;
-pub(crate) const BOOT_LOADER: u32 = 9;
+pub(crate) const ENTRIES: u32 = 9;
+pub(crate) const RESET_ENTRY: u32 = 10;
+pub(crate) const BOOT_LOADER: u32 = 11;
 const FIRST_SLOT: u32 = 1024;
 /// Room for the boot loader, about 4 MiB.
 pub(crate) const BOOT_LOADER_BYTES_MAX: usize = (FIRST_SLOT - BOOT_LOADER) as usize * CLUSTER_BYTES;

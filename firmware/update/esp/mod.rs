@@ -14,7 +14,9 @@
 //! | 4128 | 6 | `loader` |
 //! | 4136 | 7 | `loader/loader.conf` |
 //! | 4144 | 8 | `COFFER.TXT`: a note for people, 512 bytes filled up with spaces |
-//! | 4152 | 9–1023 | `EFI/BOOT/BOOTX64.EFI` or `BOOTAA64.EFI` |
+//! | 4152 | 9 | `loader/entries` |
+//! | 4160 | 10 | `loader/entries/reset.conf`: what a person chooses in the boot loader's menu who cannot get in any more |
+//! | 4168 | 11–1023 | `EFI/BOOT/BOOTX64.EFI` or `BOOTAA64.EFI` |
 //! | 12272 | 1024–25599 | recovery slot |
 //! | 208880 | 25600–50175 | slot A |
 //! | 405488 | 50176–74751 | slot B |
@@ -54,6 +56,9 @@ pub use said::version_number;
 pub use request::{cross_out_request, read_request};
 
 use std::io;
+
+/// The word in the kernel's command line with which the boot loader's menu asks for a reset.
+pub const RESET_WORD: &str = "coffer.reset";
 
 /// What an EFI partition lies on; offsets in bytes from its start, always whole sectors.
 pub trait Medium {

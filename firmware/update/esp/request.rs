@@ -113,6 +113,7 @@ mod tests {
             file_name: "BOOTX64.EFI",
             loader: b"loader",
             settings: b"",
+            reset_entry: b"",
         };
         format(&mut medium, &boot, "").expect("formatted");
         let root_at = cluster_offset(ROOT) as usize;

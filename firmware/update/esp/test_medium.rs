@@ -146,6 +146,7 @@ pub(crate) fn formatted() -> Sectors {
         file_name: "BOOTX64.EFI",
         loader: b"loader",
         settings: b"timeout 0\n",
+        reset_entry: b"",
     };
     format(&mut medium, &boot, "hello").expect("works");
     medium

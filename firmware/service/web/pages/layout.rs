@@ -3,6 +3,7 @@
 use super::super::words::Language;
 use super::super::{Response, visit::Visit};
 use super::outgoing;
+use crate::machine::UPLOAD_PIECE_BYTES;
 use archive::people::Role;
 use maud::{DOCTYPE, Markup, html};
 
@@ -167,6 +168,16 @@ impl Visit<'_> {
     pub(in super::super) fn form(&self, action: &str, content: Markup) -> Markup {
         html! {
             form method="post" action=(action) {
+                input type="hidden" name="token" value=(self.form_token());
+                (content)
+            }
+        }
+    }
+
+    /// Makes a form whose file the script sends in pieces; without it there is none.
+    pub(in super::super) fn upload_form(&self, action: &str, content: Markup) -> Markup {
+        html! {
+            form hidden method="post" action=(action) data-upload=(UPLOAD_PIECE_BYTES) {
                 input type="hidden" name="token" value=(self.form_token());
                 (content)
             }

@@ -37,7 +37,7 @@ const OF_ACCOUNTS: [(&str, &str); 23] = [
 ];
 
 /// Whole texts.
-const WHOLE: [(&str, &str); 35] = [
+const WHOLE: [(&str, &str); 37] = [
     ("language", "log-language"),
     ("time zone", "log-time-zone"),
     ("retention years", "step-retention"),
@@ -66,6 +66,8 @@ const WHOLE: [(&str, &str); 35] = [
     ("install updates again", "log-update-resume"),
     ("try versions again that failed", "log-update-again"),
     ("go back to the version before", "log-update-back"),
+    ("install an update from a stick", "log-update-stick"),
+    ("upload an update and install it", "log-update-upload"),
     ("wrong password", "log-wrong-password"),
     ("wrong code", "log-wrong-code"),
     ("wrong claim code", "log-wrong-claim-code"),
@@ -111,6 +113,9 @@ fn change(words: &Words, said: &str, name: &dyn Fn(AccountId) -> String) -> Stri
     let disk = said.strip_prefix("disk ");
     if let Some(disk) = disk.and_then(|rest| rest.strip_suffix(" is to become an archive disk")) {
         return words.filled("log-disk", &[("disk", disk.into())]);
+    }
+    if let Some(version) = said.strip_prefix("install an update that has expired: ") {
+        return words.filled("log-update-stale", &[("version", version.into())]);
     }
     if let Some(days) = said.strip_prefix("pause updates for ") {
         let days = days.trim_end_matches(" days");
@@ -185,6 +190,11 @@ mod tests {
                 "Nachrichten und Zustandsmails gehen über einen anderen Mailserver hinaus: mail.x.example:587",
             ),
             ("signed out", "Signed out", "Abgemeldet"),
+            (
+                "install an update that has expired: 1.2.0",
+                "Version 1.2.0 was to be installed although its file had expired",
+                "Version 1.2.0 sollte eingespielt werden, obwohl ihre Datei abgelaufen war",
+            ),
             (
                 "pause updates for 7 days",
                 "No updates for 7 days",

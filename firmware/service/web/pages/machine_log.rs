@@ -47,6 +47,21 @@ pub(in super::super) fn show(visit: &Visit) -> Response {
     }
 }
 
+/// Gives the newest lines since the start, for a page.
+pub(in super::super) fn newest_lines(machine: &dyn Machine) -> Result<String, Refusal> {
+    let mut bytes = Vec::new();
+    let read = each_piece(machine, LogKind::SinceStart, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    });
+    if let Err(Trouble::Machine(refusal)) = read {
+        return Err(refusal);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<_> = text.lines().collect();
+    Ok(newest(&lines).join("\n"))
+}
+
 /// Hands a whole log out.
 pub(in super::super) fn file(visit: &Visit, name: &str) -> Response {
     let chosen = name.strip_suffix(".txt").and_then(from_name);

@@ -3,10 +3,14 @@
 
 use super::super::reasons;
 use super::super::words::Words;
-use super::super::{Response, no_archive, visit::Visit};
+use super::super::{Request, Response, no_archive, visit::Visit};
 use super::layout::Width;
-use crate::machine::{Doing, Machine, Refusal, UpdateDeed, UpdatesSeen};
+use crate::machine::{
+    BroughtSeen, DiskState, Doing, Machine, Refusal, UpdateDeed, UpdatesSeen, UploadPiece,
+};
 use archive::EventKind;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use maud::{Markup, html};
 use update::Time;
 use update::choose::PAUSE_DAYS_MAX;
@@ -51,6 +55,17 @@ pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
             UpdateDeed::GoBack,
             "go back to the version before".to_owned(),
         ),
+        "stick" => (
+            UpdateDeed::TakeStick,
+            "install an update from a stick".to_owned(),
+        ),
+        "stale" => match visit.request.form_value("version").parse() {
+            Ok(version) => (
+                UpdateDeed::TakeStale(version),
+                format!("install an update that has expired: {version}"),
+            ),
+            Err(_) => return visit.not_found(),
+        },
         _ => return visit.not_found(),
     };
     let logged = visit.log(EventKind::SettingChanged, |event| event.text = text);
@@ -61,6 +76,40 @@ pub(in super::super) fn act(visit: &Visit, deed: &str) -> Response {
         Ok(()) => Response::see_other("/updates"),
         Err(refusal) => page(visit, 422, Some(&refusal)),
     }
+}
+
+/// Takes a piece of an update that is uploaded; the first one stands in the log.
+pub(in super::super) fn upload(visit: &Visit) -> Response {
+    let Some(machine) = visit.site.machine() else {
+        return visit.not_found();
+    };
+    let Some(piece) = piece(visit.request) else {
+        let gap = Refusal::Failed("a piece of the upload is missing".to_owned());
+        return page(visit, 422, Some(&gap));
+    };
+    if piece.offset == 0 {
+        let text = "upload an update and install it".to_owned();
+        let logged = visit.log(EventKind::SettingChanged, |event| event.text = text);
+        if let Err(failure) = logged {
+            return visit.failed(&failure);
+        }
+    }
+    let is_last = piece.offset.saturating_add(piece.bytes.len() as u64) >= piece.length;
+    match machine.upload(piece) {
+        Ok(()) if is_last => page(visit, 200, None),
+        Ok(()) => Response::text(200, ""),
+        Err(refusal) => page(visit, 422, Some(&refusal)),
+    }
+}
+
+/// The piece of an update in a form, as the script sends it.
+pub(in super::super) fn piece(request: &Request) -> Option<UploadPiece> {
+    let number = |name| request.form_value(name).parse().ok();
+    Some(UploadPiece {
+        offset: number("offset")?,
+        length: number("length")?,
+        bytes: URL_SAFE.decode(request.form_value("piece")).ok()?,
+    })
 }
 
 fn page(visit: &Visit, status: u16, refusal: Option<&Refusal>) -> Response {
@@ -82,6 +131,7 @@ fn page(visit: &Visit, status: u16, refusal: Option<&Refusal>) -> Response {
         (running(visit, &seen))
         @if seen.has_source {
             (next(visit, &seen))
+            (by_hand(visit, &seen, machine))
             (pausing(visit, &seen))
         } @else { p.note { (words.text("updates-no-source")) } }
         (history(visit, &seen))
@@ -139,7 +189,7 @@ fn next(visit: &Visit, seen: &UpdatesSeen) -> Markup {
     let memory = &seen.memory;
     html! {
         h2 { (words.text("updates-next")) }
-        @if let Some(doing) = doing(words, seen.doing) { p role="status" { (doing) } }
+        (under_way(words, seen))
         @if let Some(available) = &memory.available {
             p { strong { (words.filled("updates-available", &[("version", available.version.to_string().into())])) } }
             p { (available.notes.text(words.language.tag())) }
@@ -158,6 +208,96 @@ fn next(visit: &Visit, seen: &UpdatesSeen) -> Markup {
             p.note { (words.filled("updates-not-checked", &[("why", reasons::plain(words, &unchecked.why).into())])) }
         }
         (visit.small_form("/updates/check", words.text("updates-check")))
+    }
+}
+
+/// What is done now; the script asks for it again.
+pub(in super::super) fn under_way(words: &Words, seen: &UpdatesSeen) -> Markup {
+    html! {
+        div data-live="updates" {
+            @if let Some(doing) = doing(words, seen.doing) { p role="status" { (doing) } }
+        }
+    }
+}
+
+/// Where somebody brings an update himself.
+fn by_hand(visit: &Visit, seen: &UpdatesSeen, machine: &dyn Machine) -> Markup {
+    let words = visit.words;
+    let confirm = |version: String, text: String| {
+        visit.form(
+            "/updates/stale",
+            html! {
+                input type="hidden" name="version" value=(version);
+                div.deeds { button type="submit" { (text) } }
+            },
+        )
+    };
+    html! {
+        h2 { (words.text("updates-by-hand")) }
+        p { (words.text("updates-by-hand-hint")) }
+        div data-live="brought" {
+            @if let Some(brought) = &seen.brought { (what_was_brought(words, brought, |at| visit.local_s(at.unix()), confirm)) }
+        }
+        @if may_be_a_stick(machine) { (visit.form("/updates/stick", stick_button(words))) }
+        @else { p.quiet { (words.text("updates-stick-none")) } }
+        (visit.upload_form("/updates/upload", upload_fields(words)))
+    }
+}
+
+/// Whether a disk is there that is none of ours.
+pub(in super::super) fn may_be_a_stick(machine: &dyn Machine) -> bool {
+    let is_one = |disks: Vec<crate::machine::DiskSeen>| {
+        let mut states = disks.into_iter().map(|disk| disk.state);
+        states.any(|state| matches!(state, DiskState::Foreign(_)))
+    };
+    machine.disks().is_ok_and(is_one)
+}
+
+/// The button that has a stick looked into.
+pub(in super::super) fn stick_button(words: &Words) -> Markup {
+    html! { div.deeds { button type="submit" { (words.text("updates-stick")) } } }
+}
+
+/// The field for a file, with its button. The script sends it in pieces, and shows the form in the first place.
+pub(in super::super) fn upload_fields(words: &Words) -> Markup {
+    html! {
+        label for="update-file" { (words.text("updates-file")) }
+        input #update-file type="file" accept=".tar" required;
+        progress hidden max="1" value="0" aria-label=(words.text("updates-uploading")) {}
+        div.deeds { button type="submit" { (words.text("updates-upload")) } }
+    }
+}
+
+/// What came of an update that was brought; `confirm` makes the form by which one that has expired is taken all the same.
+pub(in super::super) fn what_was_brought(
+    words: &Words,
+    brought: &BroughtSeen,
+    local_s: impl Fn(Time) -> i64,
+    confirm: impl Fn(String, String) -> Markup,
+) -> Markup {
+    match brought {
+        BroughtSeen::Newest => html! { p.note { (words.text("brought-newest")) } },
+        BroughtSeen::Refused(why) => {
+            let why = [("why", reasons::plain(words, why).into())];
+            html! { p.trouble role="alert" { (words.filled("brought-refused", &why)) } }
+        }
+        BroughtSeen::Unsuitable(version, why) => {
+            let why = unsuitable(words, &version.to_string(), why);
+            html! { p.trouble role="alert" { (words.filled("brought-refused", &[("why", why.into())])) } }
+        }
+        BroughtSeen::Stale { version, expired } => {
+            let version = version.to_string();
+            let expired = words.day(local_s(*expired));
+            let stale = [
+                ("version", version.as_str().into()),
+                ("expired", expired.into()),
+            ];
+            let text = words.filled("brought-stale-do", &[("version", version.as_str().into())]);
+            html! {
+                p.trouble role="alert" { (words.filled("brought-stale", &stale)) }
+                (confirm(version, text))
+            }
+        }
     }
 }
 
@@ -281,10 +421,15 @@ fn proof_key(proof: Proof) -> &'static str {
 fn going_back(visit: &Visit, seen: &UpdatesSeen) -> Markup {
     let words = visit.words;
     html! {
+        @if let Some(too_old) = seen.too_old {
+            h2 { (words.text("updates-back-title")) }
+            p { (words.filled("updates-back-too-old", &[("version", too_old.to_string().into())])) }
+        }
         @if let Some(before) = seen.before {
             @let version = [("version", before.to_string().into())];
             h2 { (words.text("updates-back-title")) }
             p { (words.filled("updates-back-hint", &version)) }
+            @if seen.is_withdrawn { p.trouble role="alert" { (words.filled("updates-back-withdrawn", &version)) } }
             (visit.form("/updates/back", html! { div.deeds { button type="submit" { (words.filled("updates-back", &version)) } } }))
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::{
     DiskSeen, DiskState, LogKind, Machine, MachineEnd, NetworkField, NetworkState, NetworkTexts,
-    NewDisk, Refusal, UpdateDeed, UpdatesSeen,
+    NewDisk, Refusal, UpdateDeed, UpdatesSeen, UploadPiece,
 };
 use std::sync::Mutex;
 use update::Time;
@@ -128,6 +128,7 @@ impl Machine for ThreeDisks {
             has_source: true,
             running: "0.2.0".to_owned(),
             before: Some(version("0.1.0")),
+            is_withdrawn: true,
             memory,
             ..UpdatesSeen::default()
         })
@@ -139,6 +140,20 @@ impl Machine for ThreeDisks {
             UpdateDeed::GoBack => Err(Refusal::Failed("it does not".to_owned())),
             _ => Ok(()),
         }
+    }
+
+    fn upload(&self, piece: UploadPiece) -> Result<(), Refusal> {
+        let UploadPiece {
+            offset,
+            length,
+            bytes,
+        } = piece;
+        if length > 100 {
+            return Err(Refusal::Failed("longer than an update may be".to_owned()));
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        self.note(format!("{text} at {offset} of {length}"));
+        Ok(())
     }
 }
 
@@ -270,6 +285,7 @@ fn the_operator_sees_what_comes_and_decides_when() {
         "a test message was not stored and found again (not found)",
         "has proved itself",
         "Go back to 0.1.0",
+        "do not vouch for version 0.1.0 any more",
     ] {
         assert!(page.contains(said), "{said}: {page}");
     }
@@ -291,6 +307,46 @@ fn the_operator_sees_what_comes_and_decides_when() {
     let logged = changes(&scene).split_off(before);
     assert_eq!(logged.len(), 4, "{logged:?}");
     assert!(logged[1].contains("7 days"), "{logged:?}");
+}
+
+#[test]
+fn an_update_is_brought_on_a_stick_or_in_pieces() {
+    let (mut scene, mut operator, mut kim) = Scene::with_staff();
+    let machine = Arc::new(ThreeDisks::default());
+    scene.site = scene.site.with_machine(machine.clone());
+    let piece = |offset, length, piece| [("offset", offset), ("length", length), ("piece", piece)];
+    let first = piece("0", "5", "YWI_"); // `ab?`, as browsers write it
+    assert_eq!(kim.post(&scene, "/updates/upload", &first).status, 404);
+    let before = changes(&scene).len();
+    for (fields, status, said) in [
+        (first, 200, ""),
+        (piece("3", "5", "Y2Q="), 200, "This is Coffer 0.2.0."),
+        (piece("0", "101", "YWI_"), 422, "longer than an update"),
+        (piece("0", "5", "a b"), 422, "begin it anew"),
+        (piece("x", "5", "YWI_"), 422, "begin it anew"),
+    ] {
+        let answer = operator.post(&scene, "/updates/upload", &fields);
+        assert_eq!(answer.status, status, "{fields:?}");
+        assert!(answer.text().contains(said), "{fields:?}");
+    }
+    operator.post(&scene, "/updates/stick", &[]);
+    operator.post(&scene, "/updates/stale", &[("version", "0.3.0")]);
+    let other = operator.post(&scene, "/updates/stale", &[("version", "x")]);
+    assert_eq!(other.status, 404);
+    let done = machine.0.lock().expect("no panic").clone();
+    let version = "TakeStale(VersionNumber([0, 3, 0]))";
+    assert_eq!(
+        done,
+        ["ab? at 0 of 5", "cd at 3 of 5", "TakeStick", version]
+    );
+    let logged = changes(&scene).split_off(before);
+    let texts = [
+        "upload an update and install it",
+        "upload an update and install it",
+        "install an update from a stick",
+        "install an update that has expired: 0.3.0",
+    ];
+    assert_eq!(logged, texts);
 }
 
 #[test]
