@@ -77,10 +77,12 @@ pub(crate) fn assemble(
     let file = |end: &str| out.join(format!("{name}.{end}"));
     files::write(&file("efi"), &version)?;
     files::write(&file("efi.zst"), &compressed(&version, &file("efi.zst"))?)?;
+    let reset_entry = disk::reset_entry(&board.command_line);
     let boot = Boot {
         file_name: &board.boot_file,
         loader: &tree.read(&board.boot_loader)?,
         settings: LOADER_SETTINGS.as_bytes(),
+        reset_entry: reset_entry.as_bytes(),
     };
     disk::write(
         &file("img"),

@@ -32,6 +32,16 @@ const NOTE: &str = "Coffer has not started from this medium yet.\r\n\
 pub(crate) const LOADER_SETTINGS: &str =
     "timeout 0\nauto-entries no\nauto-firmware no\neditor no\nrandom-seed-mode off\n";
 
+/// What stands in the boot loader's menu for whoever cannot get in any more. It comes last, and starts what never moves.
+pub(crate) fn reset_entry(command_line: &str) -> String {
+    format!(
+        "title Reset network and password / Netz und Passwort zurücksetzen\n\
+         efi /EFI/Linux/{}\noptions {command_line} {}\n",
+        EntryName::RECOVERY,
+        esp::RESET_WORD,
+    )
+}
+
 /// Writes the image of a version; `name` is what its GUIDs are made of.
 pub(crate) fn write(
     path: &Path,
@@ -145,6 +155,7 @@ mod tests {
             file_name: "BOOTX64.EFI",
             loader: &[0xe9; 5000],
             settings: LOADER_SETTINGS.as_bytes(),
+            reset_entry: b"title Reset\n",
         };
         write(&path, name, &boot, version).expect("works");
         (folder, path)

@@ -31,6 +31,10 @@ pub(crate) enum ImageError {
         "the mirror no longer has this package; run scripts/lock, test, and commit the lock file: {0}"
     )]
     Gone(String),
+    #[error(
+        "the mirror does not have all sources, which go with a release; COFFER_DEBIAN_SOURCES names another mirror: {0}"
+    )]
+    SourcesGone(String),
     #[error("a package has another digest than is locked: {0}")]
     WrongDigest(String),
     #[error("no package of the board has this file: {0}")]
@@ -78,6 +82,10 @@ pub(crate) enum ImageError {
     NoRoot(PathBuf),
     #[error("nothing of this kind was built: {0}")]
     NotBuilt(PathBuf),
+    #[error("no such release was published: {0}")]
+    NoSuchRelease(String),
+    #[error("longer than a box takes in one file, in bytes: {0}")]
+    UpdateTooLong(u64),
     #[error("a published file may not change: {0}")]
     Published(PathBuf),
 }

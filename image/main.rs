@@ -2,7 +2,7 @@
 //!
 //! Here is a board, gimme an image: `assembly`. Packages: `lock`, `mirror`, `package_tree`. What starts: `initramfs` (with `modules` and `libraries`),
 //! `unified_kernel`, `disk`. What people get beside it: `parts_list`, `licences`. What boxes follow: `repository`, with `signing_key` and
-//! `release_facts`; the commands around it are in `publishing`.
+//! `release_facts`, and `update_file` for boxes without a network; the commands around it are in `publishing`.
 //! Run through `scripts/image`, `scripts/lock` and `scripts/release`, from the top of the work tree.
 
 mod assembly;
@@ -19,6 +19,7 @@ mod licences;
 mod lock;
 mod mirror;
 mod modules;
+mod package_sources;
 mod package_tree;
 mod parts_list;
 mod program;
@@ -30,6 +31,7 @@ mod repository_tests;
 mod rust_packages;
 mod signing_key;
 mod unified_kernel;
+mod update_file;
 
 use assembly::Updates;
 use board::Board;

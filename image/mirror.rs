@@ -6,9 +6,11 @@ use crate::board::Board;
 use crate::error::ImageError;
 use crate::files;
 use crate::lock::{Lock, Package};
+use crate::package_sources::PackageSource;
 use crate::program;
 use crate::say;
 use aws_lc_rs::digest::{SHA256, digest};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,26 +93,42 @@ impl<'a> Mirror<'a> {
     }
 
     /// Keeps the files of packages, and the sources that they were built from, in a folder; what is there already is not fetched again.
+    ///
+    /// # Errors
+    /// `SourcesGone` with all that the mirror does not have; the others are kept then.
     pub(crate) fn keep_with_sources(&self, lock: &Lock, to: &Path) -> Result<(), ImageError> {
-        files::create_folder(&to.join("sources"))?;
-        let sources = to.join("sources").canonicalize();
-        let sources = sources.map_err(files::read_error(to))?;
-        self.fetch_lists()?;
+        let mut sources = BTreeSet::new();
         for package in &lock.packages {
             let name = package.path.rsplit('/').next().unwrap_or(&package.name);
             let kept = to.join("packages").join(name);
-            if kept.exists() {
-                continue;
+            if !kept.exists() {
+                files::write(&kept, &files::read(&self.file(package)?)?)?;
             }
-            say(&format!("keeping {} with its source", named(package)));
-            let source = format!("{}={}", package.name, package.version);
-            let mut apt = self.apt("apt-get");
-            apt.current_dir(&sources);
-            program::run(apt.args(["-qq", "--download-only", "source", &source]))?;
-            // Last, since it says that its source is there.
-            files::write(&kept, &files::read(&self.file(package)?)?)?;
+            sources.extend(PackageSource::of(package, &kept)?);
         }
-        Ok(())
+        self.keep_sources(&sources, &to.join("sources"))
+    }
+
+    fn keep_sources(&self, sources: &BTreeSet<PackageSource>, to: &Path) -> Result<(), ImageError> {
+        files::create_folder(to)?;
+        let missing: Vec<_> = sources.iter().filter(|it| !it.is_in(to)).collect();
+        if !missing.is_empty() {
+            self.fetch_lists()?;
+        }
+        let mut gone = Vec::new();
+        for source in missing {
+            say(&format!("keeping the source {}", source.request()));
+            let mut apt = self.apt("apt-get");
+            apt.current_dir(to);
+            apt.args(["-qq", "--download-only", "--only-source", "source"]);
+            if program::run(apt.arg(source.request())).is_err() || !source.is_in(to) {
+                gone.push(source.request());
+            }
+        }
+        match gone.is_empty() {
+            true => Ok(()),
+            false => Err(ImageError::SourcesGone(gone.join(", "))),
+        }
     }
 
     fn fetch_lists(&self) -> Result<(), ImageError> {

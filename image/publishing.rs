@@ -5,6 +5,7 @@ use crate::release_facts::ReleaseFacts;
 use crate::repository::{self, ReleaseRepository, RoleKeys};
 use crate::say;
 use crate::signing_key::{PublicKey, SigningKey};
+use crate::update_file;
 use clap::Subcommand;
 use std::path::PathBuf;
 use update::VersionNumber;
@@ -82,6 +83,20 @@ pub(crate) enum Command {
         #[arg(long)]
         test: bool,
     },
+    /// Writes coffer-update-BOARD.tar, for a stick or to be uploaded: the repository as far as a box of one board needs it
+    File {
+        /// Folder of the repository
+        folder: PathBuf,
+        /// Boards
+        #[arg(long = "board", required = true)]
+        boards: Vec<String>,
+        /// The version, instead of the newest
+        #[arg(long)]
+        version: Option<VersionNumber>,
+        /// The folder that gets it, as where a stick is mounted
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Follows what is published as a box would, with every target
     Check {
         /// Folder of the repository
@@ -134,6 +149,16 @@ pub(crate) fn run(command: Command) -> Result<(), ImageError> {
             let timestamp = repository.timestamp(&SigningKey::load(&timestamp_key)?, days)?;
             repository.publish(timestamp, test)
         }
+        Command::File {
+            folder,
+            boards,
+            version,
+            out,
+        } => boards.iter().try_for_each(|board| {
+            let path = update_file::write(&folder, board, version, &out)?;
+            say(&path.display().to_string());
+            Ok(())
+        }),
         Command::Check { folder } => {
             for target in ReleaseRepository::new(&folder).check()? {
                 say(&format!("{} {} bytes", target.path(), target.length()));

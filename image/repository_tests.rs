@@ -3,12 +3,17 @@
 use crate::error::ImageError;
 use crate::repository::{Built, ReleaseRepository, RoleKeys, sign};
 use crate::signing_key::{PublicKey, SigningKey};
+use crate::update_file;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use update::Time;
+use update::choose::{Choice, Running};
+use update::file_repository::FileRepository;
+use update::folder::MetadataFolder;
 use update::release::{Notes, Release, TrialTerms, Unpacked};
+use update::updater::Updater;
+use update::{KeyTypes, Limits, Options, Stale, Time, by_hand};
 
 /// The keys of an office that makes releases, each in a file.
 struct Keys(TempDir);
@@ -104,6 +109,53 @@ fn publish(
 fn metadata(folder: &Path) -> Vec<PathBuf> {
     let files = crate::files::list(&folder.join("metadata"));
     files.unwrap_or_default()
+}
+
+#[test]
+fn one_file_is_all_that_a_box_needs() {
+    let keys = Keys::new(false);
+    let (folder, repository) = staged(&keys, &["root1", "root3"]);
+    publish(&keys, folder.path(), &repository, 1).expect("published");
+    let releases = [built("0.2.0", b"second")];
+    repository.stage_releases(&releases, 90).expect("staged");
+    publish(&keys, folder.path(), &repository, 2).expect("published");
+    let out = tempfile::tempdir().expect("a folder");
+    let check = |version: Option<&str>, board: &str| -> Result<usize, ImageError> {
+        let version = version.map(|text| text.parse().expect("a version"));
+        let path = update_file::write(folder.path(), board, version, out.path())?;
+        assert!(path.ends_with("coffer-update-box.tar"));
+        let file = FileRepository::open(fs::File::open(path).expect("a file"));
+        let file = file.expect("a tar");
+        let kept = MetadataFolder::new(out.path().join("kept"));
+        let _ = kept.init(&fs::read(folder.path().join("metadata/1.root.json")).expect("a root"));
+        let running = Running {
+            board: "box".to_owned(),
+            version: "0.0.1".parse().expect("a version"),
+        };
+        let scratch = out.path().join("scratch");
+        let options = Options {
+            now: std::time::SystemTime::now().into(),
+            clock_floor: Time::from_unix(0),
+            key_types: KeyTypes::Ed25519,
+            stale: Stale::Refuse,
+            limits: Limits::default(),
+        };
+        let found = by_hand::look(&kept, &scratch, &file, options.clone(), &running, &[]);
+        let Ok(by_hand::Brought::Fresh(Choice::Refused(..))) = &found else {
+            panic!("0.0.1 is too old for both: {found:?}");
+        };
+        let mut updater = Updater::new(&kept, &file, options).expect("a root");
+        updater.refresh().expect("trusted");
+        let targets = updater.top_level_targets();
+        let fetched = targets.iter().map(|it| updater.download(it, out.path()));
+        Ok(fetched.filter(Result::is_ok).count())
+    };
+    // The file of one of both versions is in it.
+    assert_eq!(check(None, "box").expect("written"), 1);
+    assert!(out.path().join("box%2Fcoffer-0.2.0.efi.zst").exists());
+    assert_eq!(check(Some("0.1.0"), "box").expect("written"), 2);
+    assert!(check(Some("0.3.0"), "box").is_err());
+    assert!(check(None, "barn").is_err());
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(crate) fn unify(stub: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>, 
         image.extend_from_slice(bytes);
         image.resize(at + on_disk, 0);
         let entry = headers.table_end(index);
+        // A stub may fill the room behind its headers with something else: that of arm64 does.
+        image[entry..entry + SECTION_BYTES].fill(0);
         image[entry..entry + name.len()].copy_from_slice(name.as_bytes());
         for (offset, value) in [(8, bytes.len()), (12, address), (16, on_disk), (20, at)] {
             put(&mut image, entry + offset, value as u32);
@@ -153,7 +155,8 @@ mod tests {
             0 => table + SECTION_BYTES,
             _ => headers,
         };
-        let mut image = vec![0; headers];
+        let mut image = vec![0xd5; headers];
+        image[..table + SECTION_BYTES].fill(0);
         image[..2].copy_from_slice(b"MZ");
         put(&mut image, 0x3c, 0x40);
         image[0x40..0x48].copy_from_slice(b"PE\0\0\x64\x86\x01\0");
