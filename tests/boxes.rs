@@ -5,12 +5,18 @@
 
 #[path = "boxes/agent.rs"]
 mod agent;
+#[path = "boxes/by_hand.rs"]
+mod by_hand;
+#[path = "boxes/crash_states.rs"]
+mod crash_states;
 #[path = "boxes/cuts.rs"]
 mod cuts;
 #[path = "boxes/disks.rs"]
 mod disks;
 #[path = "boxes/figures.rs"]
 mod figures;
+#[path = "boxes/loader_faults.rs"]
+mod loader_faults;
 #[path = "boxes/opened_disk.rs"]
 mod opened_disk;
 #[path = "boxes/owner.rs"]

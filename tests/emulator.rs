@@ -56,10 +56,15 @@ pub fn missing(board: &str, programs: &[&str]) -> Option<String> {
         .map(|program| format!("{program} is missing"))
 }
 
-/// Waits until nobody else builds images or runs an emulator; it is so until the value is dropped.
-pub fn alone() -> Flock<File> {
-    let lock = File::create(target_folder().join("emulator.lock")).expect("a lock file");
-    Flock::lock(lock, FlockArg::LockExclusive)
+/// Waits until nobody else builds the image of a board or needs it as it is; nobody does until the value is dropped.
+pub fn alone(board: &str) -> Flock<File> {
+    lock_image(board, FlockArg::LockExclusive)
+}
+
+fn lock_image(board: &str, how: FlockArg) -> Flock<File> {
+    let name = format!("image-{board}.lock");
+    let file = File::create(target_folder().join(name)).expect("a lock file");
+    Flock::lock(file, how)
         .map_err(|(_, error)| error)
         .expect("the lock")
 }
@@ -81,21 +86,31 @@ pub fn build_image(board: &str) -> PathBuf {
     target.join("image").join(board)
 }
 
-/// Gives the image of a board; it is built when something that it is made of is newer.
-fn image(board: &str) -> PathBuf {
+/// Gives the image of a board, which stays as it is until the lock is dropped; it is built when something that it is made of is newer.
+fn image(board: &str) -> (PathBuf, Flock<File>) {
     let folder = top().join("target/image").join(board);
-    let made_at = image_in(&folder).and_then(|image| changed_at(&image));
-    let binary = binary(board).expect("a static binary");
+    let mut lock = lock_image(board, FlockArg::LockShared);
+    if !is_new(&folder, board) {
+        drop(lock);
+        lock = alone(board);
+        if !is_new(&folder, board) {
+            build_image(board);
+        }
+        lock.relock(FlockArg::LockShared).expect("the lock");
+    }
+    (image_in(&folder).expect("an image"), lock)
+}
+
+/// Whether nothing that an image is made of is newer than it.
+fn is_new(folder: &Path, board: &str) -> bool {
+    let made_at = image_in(folder).and_then(|image| changed_at(&image));
     let sources = ["image", "board", "image/lock"].map(|folder| top().join(folder));
     let files = sources.iter().flat_map(|folder| crate::files_under(folder));
     let newest = files
-        .chain([binary])
+        .chain(binary(board))
         .filter_map(|file| changed_at(&file))
         .max();
-    if made_at.is_none() || made_at < newest {
-        build_image(board);
-    }
-    image_in(&folder).expect("an image")
+    made_at.is_some() && made_at >= newest
 }
 
 fn image_in(folder: &Path) -> Option<PathBuf> {
@@ -123,7 +138,7 @@ pub struct Hardware {
     pub options: Vec<String>,
     /// Further options of QEMU.
     pub parts: Vec<String>,
-    _alone: Flock<File>,
+    _image_stays: Flock<File>,
 }
 
 impl Hardware {
@@ -139,9 +154,8 @@ impl Hardware {
             skip(&format!("a box in an emulator: {why}"));
             return None;
         }
-        let alone = alone();
+        let (image, image_stays) = image(board);
         let folder = Folder::new(test);
-        let image = image(board);
         let medium = folder.join("new.img");
         run("cp", &[Path::new("--sparse=always"), &image, &medium]).ok();
         let mut hardware = Self {
@@ -151,7 +165,7 @@ impl Hardware {
             disks: Vec::new(),
             options: Vec::new(),
             parts: Vec::new(),
-            _alone: alone,
+            _image_stays: image_stays,
         };
         for number in 1..=disks {
             let disk = hardware.disk(&format!("disk{number}"));
@@ -219,10 +233,21 @@ impl Emulator {
     /// When the console says nothing for too long.
     #[track_caller]
     pub fn says(&self, words: &str) -> String {
-        while let Some(line) = self.process.next_line() {
-            let _ = writeln!(self.console.borrow_mut(), "{line}");
-            if line.contains(words) {
-                return line;
+        self.says_after(words, 1)
+    }
+
+    /// The same, of what takes so many times as long as anything else.
+    ///
+    /// # Panics
+    /// When the console says nothing for as long.
+    #[track_caller]
+    pub fn says_after(&self, words: &str, times: u32) -> String {
+        for _ in 0..times {
+            while let Some(line) = self.process.next_line() {
+                let _ = writeln!(self.console.borrow_mut(), "{line}");
+                if line.contains(words) {
+                    return line;
+                }
             }
         }
         panic!("the console never says: {words}");

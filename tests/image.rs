@@ -20,7 +20,7 @@ fn an_image_is_reproducible_readable_and_starts() {
         return;
     }
     let folder = Folder::new("image");
-    let alone = alone();
+    let alone = alone(&board());
     let built = build_image(&board());
     let sums = fs::read_to_string(built.join("SHA256SUMS")).expect("digests");
     assert!(sums.lines().count() >= 5, "{sums}");
@@ -51,6 +51,8 @@ fn others_can_read_it(built: &Path, sums: &str, folder: &Folder) {
     }
     let settings = file_on(&partition, "loader/loader.conf");
     assert!(settings.starts_with(b"timeout 0\n"));
+    let reset = file_on(&partition, "loader/entries/reset.conf");
+    assert!(reset.ends_with(b" coffer.reset\n"));
 }
 
 fn it_starts_and_ends_by_its_button() {

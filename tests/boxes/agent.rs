@@ -4,6 +4,7 @@
 //! is what was built, to the byte, and can be looked at, killed and stopped from inside.
 
 use crate::version::Version;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -13,13 +14,13 @@ use tests::{Hardware, skip, wait_for};
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// The first process: it leaves the listener behind and becomes ours.
+/// The first process: it leaves a script behind and becomes ours.
 /// A shell starts nothing beside itself without `/dev/null`.
 const FIRST: &str = "\
 #!/agent/busybox sh
 /agent/busybox mkdir -p /dev
 /agent/busybox mknod /dev/null c 1 3
-/agent/busybox sh /agent/listen &
+/agent/busybox sh /agent/script &
 exec /init
 ";
 
@@ -35,14 +36,16 @@ workers() {
     for file in $(grep -l . /proc/[0-9]*/cmdline 2>/dev/null); do
         process=${file%/cmdline}
         if [ $process != /proc/1 ] && [ \"$(readlink $process/exe)\" = \"$(readlink /proc/1/exe)\" ]; then
-            echo ${process#/proc/} $(tr '\\0' ' ' < $process/cmdline | cut -d' ' -f1)
+            echo $(tr '\\0' ' ' < $process/cmdline | cut -d' ' -f1)
         fi
     done
 }
+process_of() { grep -lx $1 /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3; }
 back() {
+    until killed=$(process_of $1) && [ -n \"$killed\" ]; do :; done
     read -r began rest < /proc/uptime
-    kill -9 $2
-    until grep -lx $1 /proc/[0-9]*/cmdline 2>/dev/null | grep -qv /$2/; do :; done
+    kill -9 $killed
+    until process_of $1 | grep -qvx $killed; do :; done
     read -r ended rest < /proc/uptime
     echo $began $ended
 }
@@ -70,8 +73,7 @@ impl Agent {
 
     /// A version with the listener inside.
     pub(crate) fn inside(version: &Version) -> Version {
-        let with_agent = version.with_files(&files());
-        with_agent.started_with("rdinit=/agent/init")
+        with_script(version, LISTEN)
     }
 
     /// Where a version with the listener is spoken to; none, and a word about it, without busybox.
@@ -113,9 +115,9 @@ impl Agent {
         self.run(HANG);
     }
 
-    /// Kills a worker, and tells after how many seconds of the box there is another one of its name.
-    pub(crate) fn seconds_without(&self, process: u32, name: &str) -> f64 {
-        let said = self.run(&format!("back {name} {process}"));
+    /// Kills a worker, once it is there, and tells after how many seconds of the box there is another one of its name.
+    pub(crate) fn seconds_without(&self, name: &str) -> f64 {
+        let said = self.run(&format!("back {name}"));
         let times = said.split_whitespace().map(str::parse);
         match times.collect::<Result<Vec<f64>, _>>().as_deref() {
             Ok([began, ended]) => ended - began,
@@ -123,52 +125,31 @@ impl Agent {
         }
     }
 
-    /// Process and name of each worker.
-    pub(crate) fn workers(&self) -> Vec<(u32, String)> {
-        let said = self.run("workers");
-        let parse = |line: &str| {
-            let (process, name) = line.split_once(' ')?;
-            Some((process.parse().ok()?, name.to_owned()))
-        };
-        said.lines().filter_map(parse).collect()
+    /// The names of the workers.
+    pub(crate) fn workers(&self) -> BTreeSet<String> {
+        self.run("workers").lines().map(str::to_owned).collect()
     }
 }
 
-/// The first process of a version with a script beside it.
-const BESIDE: &str = "\
-#!/agent/busybox sh
-/agent/busybox mkdir -p /dev
-/agent/busybox mknod /dev/null c 1 3
-/agent/busybox sh /agent/script &
-exec /init
-";
-
 /// A version beside whose first process a script of the shell runs; none, and a word about it, without busybox.
 pub(crate) fn beside(version: &Version, script: &str) -> Option<Version> {
-    let Ok(busybox) = fs::read(BUSYBOX) else {
+    if !Path::new(BUSYBOX).exists() {
         skip("a script inside the box: busybox-static is missing");
         return None;
-    };
+    }
+    Some(with_script(version, script))
+}
+
+/// A version whose first process leaves a script of the shell behind.
+fn with_script(version: &Version, script: &str) -> Version {
+    let busybox = fs::read(BUSYBOX).expect("busybox");
     let files = [
         ("agent", 0o040_755, Vec::new()),
         ("agent/busybox", 0o100_755, busybox),
-        ("agent/init", 0o100_755, BESIDE.into()),
+        ("agent/init", 0o100_755, FIRST.into()),
         ("agent/script", 0o100_644, script.into()),
     ];
-    Some(
-        version
-            .with_files(&files)
-            .started_with("rdinit=/agent/init"),
-    )
-}
-
-/// Path, mode and bytes of what is added.
-fn files() -> Vec<(&'static str, u32, Vec<u8>)> {
-    let busybox = fs::read(BUSYBOX).expect("busybox");
-    vec![
-        ("agent", 0o040_755, Vec::new()),
-        ("agent/busybox", 0o100_755, busybox),
-        ("agent/init", 0o100_755, FIRST.into()),
-        ("agent/listen", 0o100_644, LISTEN.into()),
-    ]
+    version
+        .with_files(&files)
+        .started_with("rdinit=/agent/init")
 }

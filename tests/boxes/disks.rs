@@ -147,7 +147,7 @@ fn pull_disks() {
                 return;
             };
             opened.archive().verify();
-            assert_same(&opened.exported(), sender.accepted());
+            sender.finds_all_in(&opened.exported());
         }
     }
 }
@@ -159,6 +159,9 @@ const LARGE_BYTES: usize = 8 << 20;
 /// The volume that is full then, and where it is damaged: blocks of 4 KiB, on the first and on the second disk.
 const FULL_VOLUME: &str = "volumes/00000001.vol";
 const DAMAGED_BLOCKS: [u64; 2] = [10_000, 40_000];
+
+/// 10 minutes: first the volume is to be recompressed, and its bytes go through an emulated processor several times.
+const READING_TIMES: u32 = 5;
 
 /// Bytes that change on the disks themselves are found by the reading of each month, and mended from the other disk, whichever it is.
 #[test]
@@ -192,7 +195,7 @@ fn damage_disks() {
     let clock = ["-rtc", later.trim()].map(str::to_owned);
     hardware.parts.extend(clock);
     let emulated = hardware.start();
-    emulated.says("mended from the other copy");
+    emulated.says_after("mended from the other copy", READING_TIMES);
     emulated.says("mended on the other copy");
     owner.returns_to(&emulated);
     owner.waits_for_second_disk("in step");

@@ -83,6 +83,14 @@ impl Owner {
         wait_for("signing in", || self.page.sign_in().then_some(()));
     }
 
+    /// Comes to the page of a box that was started again, where only another password is good.
+    pub(crate) fn returns_with(&mut self, emulated: &Emulator, password: &str) {
+        self.page = emulated.page();
+        let signed_in = || self.page.sign_in_with(password).then_some(());
+        wait_for("signing in with the new password", signed_in);
+        assert!(!self.page.sign_in(), "the old password is good no more");
+    }
+
     /// Waits until the page says this about the second disk.
     #[track_caller]
     pub(crate) fn waits_for_second_disk(&self, state: &str) {
@@ -110,6 +118,23 @@ impl Owner {
     pub(crate) fn updates(&self, deed: &str) {
         let done = self.page.send("/updates", &format!("/updates/{deed}"), &[]);
         assert!(done.contains("Location: /updates\r\n"), "{done}");
+    }
+
+    /// Shows a version that helps out the code of the console, and has it take the update on the stick.
+    pub(crate) fn recovers_by_stick(&mut self, emulated: &Emulator) {
+        let code = claim_code(emulated);
+        self.page = emulated.page();
+        let asked = wait_for("the page of recovery", || answer(&self.page, "/"));
+        assert!(asked.contains("action=\"/recovery\""), "{asked}");
+        let refused = self.page.post("/recovery", &[("code", "AAAAA-AAAAA")]);
+        assert!(refused.starts_with("HTTP/1.1 422 "), "{refused}");
+        let values = [("code", code.as_str())];
+        wait_for("the stick", || {
+            let all = self.page.post("/recovery", &values);
+            all.contains("action=\"/recovery/stick\"").then_some(())
+        });
+        let taken = self.page.post("/recovery/stick", &values);
+        assert!(taken.starts_with("HTTP/1.1 200 "), "{taken}");
     }
 
     /// Waits until the page "Updates" says something, and gives the page.

@@ -184,6 +184,22 @@ impl Releases {
         ]);
     }
 
+    /// Writes what a box needs that has no way to the server as one file, and gives out nothing more.
+    pub(crate) fn go_onto_a_stick(&self) -> PathBuf {
+        let repository = self.repository();
+        let option = format!("--board={}", self.board);
+        let out = self.folder.join("file");
+        release(&[
+            "file".as_ref(),
+            repository.as_ref(),
+            option.as_ref(),
+            "--out".as_ref(),
+            out.as_ref(),
+        ]);
+        self.server.gives_out(self.folder.join("nothing"));
+        out.join(format!("coffer-update-{}.tar", self.board))
+    }
+
     /// Gives out another repository in the place of this one, under the same address.
     pub(crate) fn is_replaced_by(&self, other: &Self) {
         self.server.gives_out(other.repository());

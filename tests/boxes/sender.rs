@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tests::{Client, Emulator, Sample, digest_of, read_samples};
+use tests::{Client, Emulator, Sample, assert_same, digest_of, read_samples};
 
 const SENDER: &str = "anna@office.example";
 const RECIPIENT: &str = "kim@office.example";
@@ -45,6 +45,13 @@ impl Sender {
     /// Digests of all messages that were acknowledged.
     pub(crate) fn accepted(&self) -> &BTreeSet<String> {
         &self.accepted
+    }
+
+    /// Checks that every acknowledged message is among these; what was under way may be there, too.
+    #[track_caller]
+    pub(crate) fn finds_all_in(&self, exported: &BTreeSet<String>) {
+        let found = exported.intersection(&self.accepted).cloned().collect();
+        assert_same(&found, &self.accepted);
     }
 
     /// Sends so many messages, all of which have to be acknowledged.

@@ -244,3 +244,40 @@ fn takes_mail(hardware: &Hardware, sender: &mut Sender) {
     sender.send(&emulated, 1);
     emulated.power_off();
 }
+
+/// Has the boot loader choose the reset at the next start, once, as its menu does. The variable is `LoaderEntryOneShot` of the Boot Loader Interface, in
+/// UTF-16 behind four bytes of attributes.
+const CHOOSE_RESET: &str = "mount -o remount,rw /sys/firmware/efi/efivars; \
+                            echo -ne '\\x07\\0\\0\\0r\\0e\\0s\\0e\\0t\\0.\\0c\\0o\\0n\\0f\\0\\0\\0' \
+                            > /sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+
+/// Whoever cannot get in any more chooses it in the boot loader's menu; the version in the recovery slot only notes the wish.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_reset_in_the_menu_gives_the_operator_a_new_password() {
+    results::once("a reset in the menu", reset_in_the_menu);
+}
+
+fn reset_in_the_menu() {
+    let Some(mut hardware) = Hardware::new("box-reset", 1) else {
+        return;
+    };
+    let Some(agent) = Agent::beside(&mut hardware) else {
+        return;
+    };
+    let mut medium = EfiPartition::of(&hardware.folder.join("new.img"));
+    let inside = Agent::inside(&Version::built(&hardware.image));
+    medium.remove(Slot::A);
+    medium.install(Slot::A, name("cf1.efi"), &inside);
+    let emulated = hardware.start();
+    let mut owner = Owner::set_up(&emulated);
+    assert_eq!(agent.run(CHOOSE_RESET), "");
+    emulated.power_off();
+    let emulated = hardware.start();
+    emulated.says("the end");
+    let line = emulated.says("(for the next sign-in)");
+    let (_, issued) = line.split_once("password chef ").expect("whose it is");
+    let password = issued.split_whitespace().next().expect("a password");
+    owner.returns_with(&emulated, password);
+    emulated.power_off();
+}

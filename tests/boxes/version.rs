@@ -59,11 +59,8 @@ impl Version {
     /// What its `/etc/coffer/release` says.
     fn release_inside(&self) -> String {
         let files = zstd::decode_all(self.section(".initrd")).expect("an initramfs");
-        let named = [RELEASE.as_bytes(), b"\0"].concat();
-        let at = position(&files, &named).expect("such a file") + named.len();
-        let text = &files[at.next_multiple_of(4)..];
-        let lines = text.split_inclusive(|byte| *byte == b'\n').take(4);
-        String::from_utf8(lines.flatten().copied().collect()).expect("text")
+        let text = file_in(&files, RELEASE).expect("such a file");
+        String::from_utf8(text.to_vec()).expect("text")
     }
 
     /// The same with another file in the place of one of its own: what the kernel unpacks later holds.
@@ -87,6 +84,12 @@ impl Version {
         self.with(".initrd", &[&archive, self.section(".initrd")].concat())
     }
 
+    /// Puts it into a slot of a partition.
+    pub(crate) fn install_on(&self, medium: &mut dyn Medium, slot: Slot, name: EntryName) {
+        let size_bytes = self.0.len() as u64;
+        esp::install(medium, slot, name, size_bytes, &mut &*self.0).expect("it fits");
+    }
+
     /// Makes it the only version of an image.
     pub(crate) fn replaces_all_on(&self, image: &Path) {
         let mut partition = EfiPartition::of(image);
@@ -105,6 +108,11 @@ impl Version {
             *byte = !*byte;
         }
         damaged
+    }
+
+    /// As much of it as so many bytes.
+    pub(crate) fn cut(&self, bytes: usize) -> Self {
+        Self(self.0[..bytes].to_vec())
     }
 
     /// The same with another section of this name: in its place if it fits there, or is the last; else it goes to the end.
@@ -203,8 +211,21 @@ fn unpacked(files: &[(&str, u32, Vec<u8>)]) -> Vec<u8> {
     archive
 }
 
-fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|it| it == wanted)
+/// The bytes of a file in an initramfs.
+fn file_in<'a>(mut archive: &'a [u8], path: &str) -> Option<&'a [u8]> {
+    while archive.starts_with(b"070701") {
+        let field = |number: usize| {
+            let digits = str::from_utf8(&archive[6 + 8 * number..][..8]).ok()?;
+            usize::from_str_radix(digits, 16).ok()
+        };
+        let (length, name_length) = (field(6)?, field(11)?);
+        let begins = (110 + name_length).next_multiple_of(4);
+        if &archive[110..110 + name_length - 1] == path.as_bytes() {
+            return archive.get(begins..begins + length);
+        }
+        archive = archive.get((begins + length).next_multiple_of(4)..)?;
+    }
+    None
 }
 
 fn number(bytes: &[u8], at: usize) -> usize {
@@ -224,8 +245,7 @@ impl EfiPartition {
 
     /// Puts a version into a slot.
     pub(crate) fn install(&mut self, slot: Slot, name: EntryName, version: &Version) {
-        let size_bytes = version.0.len() as u64;
-        esp::install(self, slot, name, size_bytes, &mut &*version.0).expect("it fits");
+        version.install_on(self, slot, name);
     }
 
     /// Removes the version of a slot.

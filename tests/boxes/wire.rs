@@ -4,10 +4,11 @@
 
 use crate::owner::Owner;
 use crate::results;
+use crate::sender::Sender;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use tests::{Hardware, PATIENCE};
+use tests::{Hardware, PATIENCE, wait_for};
 
 /// Hardware addresses of the box's second card, and of the neighbour.
 const BOX_CARD: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x57];
@@ -19,12 +20,22 @@ const OUR_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 255, 7);
 /// The port that we ask from.
 const OUR_PORT: u16 = 40_000;
 
+/// A hardware address, and that of a network.
+type Place = ([u8; 6], Ipv4Addr);
+
+/// Whoever knows names in this network (RFC 6762 §3).
+const EVERYBODY: Place = ([1, 0, 0x5e, 0, 0, 0xfb], Ipv4Addr::new(224, 0, 0, 251));
+
 const ETHER_IPV4: u16 = 0x0800;
 const ETHER_ARP: u16 = 0x0806;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const MDNS: u16 = 5353;
+
+/// Kinds of records (RFC 1035 §3.2.2): an address, and a name that another one stands for.
+const A: u16 = 1;
+const PTR: u16 = 12;
 
 const TCP_SYN: u8 = 2;
 const TCP_RST: u8 = 4;
@@ -33,9 +44,10 @@ const TCP_ACK: u8 = 16;
 /// 64 ports are asked at once: the box answers all of them before its card has to drop any.
 const ASKED_AT_ONCE: usize = 64;
 
-/// Half a second without an answer, and a port is asked again; 3 seconds, and a UDP port is taken by somebody: the kernel says of five others within that time that they are not.
+/// Half a second without an answer, and a port is asked again; 5 seconds, and a UDP port is taken by somebody: once it has said so of six ports,
+/// the kernel tells of one a second only (`icmp_ratelimit`).
 const ANSWER: Duration = Duration::from_millis(500);
-const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// A frame and more.
 const FRAME_BYTES_MAX: usize = 2048;
@@ -105,7 +117,7 @@ impl Wire {
             assert!(began.elapsed() < PATIENCE, "no answer from: {left:?}");
             let asked: Vec<u16> = left.iter().copied().take(ASKED_AT_ONCE).collect();
             for port in &asked {
-                self.send(TCP, &self.segment(*port, 1, TCP_SYN));
+                self.send(TCP, &self.segment(*port, 1, TCP_SYN), self.the_box());
             }
             let asked_at = Instant::now();
             while asked.iter().any(|port| left.contains(port)) && asked_at.elapsed() < ANSWER {
@@ -114,7 +126,7 @@ impl Wire {
                 };
                 if left.remove(&port) && flags & TCP_RST == 0 {
                     open.insert(port);
-                    self.send(TCP, &self.segment(port, 2, TCP_RST));
+                    self.send(TCP, &self.segment(port, 2, TCP_RST), self.the_box());
                 }
             }
         }
@@ -125,15 +137,49 @@ impl Wire {
     pub(crate) fn open_udp_ports(&self, ports: &[u16]) -> BTreeSet<u16> {
         let is_open = |port: &u16| {
             let asked_at = Instant::now();
-            self.send(UDP, &self.datagram(*port));
+            let question = datagram(OUR_PORT, *port, &[], self.address);
             while asked_at.elapsed() < SILENCE {
-                if self.receive().and_then(|it| unreachable(&it)) == Some(*port) {
-                    return false;
+                self.send(UDP, &question, self.the_box());
+                while let Some(said) = self.receive() {
+                    if unreachable(&said) == Some(*port) {
+                        return false;
+                    }
                 }
             }
             true
         };
         ports.iter().copied().filter(is_open).collect()
+    }
+
+    /// Asks everybody for records of a name, as RFC 6762 has it, until the box's answer has these bytes.
+    #[track_caller]
+    pub(crate) fn learns(&self, labels: &[&str], kind: u16, answer: &[u8]) {
+        let mut question = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in labels {
+            question.push(label.len() as u8);
+            question.extend(label.as_bytes());
+        }
+        question.push(0);
+        question.extend(kind.to_be_bytes());
+        question.extend([0, 1]);
+        wait_for(&format!("an answer to {labels:?}"), || {
+            let question = datagram(MDNS, MDNS, &question, EVERYBODY.1);
+            self.send(UDP, &question, EVERYBODY);
+            let asked_at = Instant::now();
+            while asked_at.elapsed() < SILENCE {
+                let said = self.receive().filter(|it| it.protocol == UDP);
+                let said = said
+                    .filter(|it| half(&it.bytes, 0) == MDNS)
+                    .map(|it| it.bytes);
+                // Behind the head of the datagram: the head of the message, whose second half says that it answers.
+                let is_answer =
+                    |bytes: &Vec<u8>| half(bytes, 8 + 2) & 0x8000 != 0 && has(bytes, answer);
+                if said.as_ref().is_some_and(is_answer) {
+                    return Some(());
+                }
+            }
+            None
+        });
     }
 
     /// The next IPv4 packet of the box, if one comes soon; questions for our card are answered on the way.
@@ -171,23 +217,27 @@ impl Wire {
         answer.extend(OUR_CARD);
         answer.extend(OUR_ADDRESS.octets());
         answer.extend(&question[8..18]);
-        self.send_frame(ETHER_ARP, &answer);
+        self.send_frame(ETHER_ARP, &answer, BOX_CARD);
     }
 
-    fn send(&self, protocol: u8, payload: &[u8]) {
+    fn the_box(&self) -> Place {
+        (BOX_CARD, self.address)
+    }
+
+    fn send(&self, protocol: u8, payload: &[u8], (card, address): Place) {
         let length = (20 + payload.len()) as u16;
         let mut header = vec![0x45, 0];
         header.extend(length.to_be_bytes());
         header.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
         header.extend(OUR_ADDRESS.octets());
-        header.extend(self.address.octets());
+        header.extend(address.octets());
         let sum = checksum(&header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
-        self.send_frame(ETHER_IPV4, &[&header, payload].concat());
+        self.send_frame(ETHER_IPV4, &[&header, payload].concat(), card);
     }
 
-    fn send_frame(&self, kind: u16, bytes: &[u8]) {
-        let mut frame = [&BOX_CARD[..], &OUR_CARD, &kind.to_be_bytes(), bytes].concat();
+    fn send_frame(&self, kind: u16, bytes: &[u8], card: [u8; 6]) {
+        let mut frame = [&card[..], &OUR_CARD, &kind.to_be_bytes(), bytes].concat();
         frame.resize(frame.len().max(60), 0);
         let sent = self.socket.send_to(&frame, self.emulator);
         sent.expect("the emulator runs");
@@ -201,28 +251,29 @@ impl Wire {
         segment.extend(sequence.to_be_bytes());
         segment.extend([0; 4]);
         segment.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
-        self.seal(segment, TCP, 16)
+        seal(segment, TCP, 16, self.address)
     }
+}
 
-    fn datagram(&self, port: u16) -> Vec<u8> {
-        let mut datagram = Vec::new();
-        for number in [OUR_PORT, port, 8, 0] {
-            datagram.extend(number.to_be_bytes());
-        }
-        self.seal(datagram, UDP, 6)
+fn datagram(from: u16, port: u16, payload: &[u8], to: Ipv4Addr) -> Vec<u8> {
+    let mut datagram = Vec::new();
+    for number in [from, port, 8 + payload.len() as u16, 0] {
+        datagram.extend(number.to_be_bytes());
     }
+    datagram.extend(payload);
+    seal(datagram, UDP, 6, to)
+}
 
-    /// Puts in the checksum, which covers both addresses, too.
-    fn seal(&self, mut payload: Vec<u8>, protocol: u8, at: usize) -> Vec<u8> {
-        let mut covered = Vec::new();
-        covered.extend(OUR_ADDRESS.octets());
-        covered.extend(self.address.octets());
-        covered.extend([0, protocol]);
-        covered.extend((payload.len() as u16).to_be_bytes());
-        covered.extend(&payload);
-        payload[at..at + 2].copy_from_slice(&checksum(&covered).to_be_bytes());
-        payload
-    }
+/// Puts in the checksum, which covers both addresses, too.
+fn seal(mut payload: Vec<u8>, protocol: u8, at: usize, to: Ipv4Addr) -> Vec<u8> {
+    let mut covered = Vec::new();
+    covered.extend(OUR_ADDRESS.octets());
+    covered.extend(to.octets());
+    covered.extend([0, protocol]);
+    covered.extend((payload.len() as u16).to_be_bytes());
+    covered.extend(&payload);
+    payload[at..at + 2].copy_from_slice(&checksum(&covered).to_be_bytes());
+    payload
 }
 
 /// What an IPv4 packet brings.
@@ -250,6 +301,10 @@ fn unreachable(said: &Packet) -> Option<u16> {
     let is_unreachable = said.protocol == ICMP && said.bytes.get(..2) == Some(&[3, 3]);
     let ours = is_unreachable.then(|| said.bytes.get(8 + 20..))??;
     (half(ours, 0) == OUR_PORT).then(|| half(ours, 2))
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 fn half(bytes: &[u8], at: usize) -> u16 {
@@ -294,5 +349,39 @@ fn ask_all_ports() {
     assert_eq!(wire.open_tcp_ports(), BTreeSet::from(TCP_PORTS));
     let asked = [&UDP_PORTS[..], &USUAL_UDP_PORTS].concat();
     assert_eq!(wire.open_udp_ports(&asked), BTreeSet::from(UDP_PORTS));
+    emulated.power_off();
+}
+
+/// A box that starts without its cable is found by a neighbour all the same, and by everybody once the cable is in; out and in again costs nothing.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn a_cable_may_come_late_and_be_pulled() {
+    results::once("cables", pull_cables);
+}
+
+fn pull_cables() {
+    let Some(mut hardware) = Hardware::new("box-cables", 1) else {
+        return;
+    };
+    let mut wire = Wire::plug_into(&mut hardware);
+    let emulated = hardware.start();
+    emulated.command("set_link net off");
+    let address = wire.hears_the_box();
+    wire.learns(&["coffer", "local"], A, &address.octets());
+    for service in ["_https", "_smtp"] {
+        wire.learns(&[service, "_tcp", "local"], PTR, b"\x06Coffer");
+    }
+    emulated.says(&format!("https://{address}"));
+    emulated.command("set_link net on");
+    emulated.says("https://10.0.2.15");
+    let owner = Owner::set_up(&emulated);
+    let mut sender = Sender::new();
+    sender.send(&emulated, 5);
+    emulated.command("set_link net off");
+    emulated.says("no cable");
+    emulated.command("set_link net on");
+    emulated.says("a cable is plugged in");
+    owner.signs_in();
+    sender.send(&emulated, 5);
     emulated.power_off();
 }
