@@ -290,11 +290,13 @@ fn walk(kind: FaultKind, start: u64) {
         }
         check_recovered(&disk, &kept);
     }
-    // Threads take some steps in another order, and the last ones may not come.
-    assert!(
-        hits * 10 >= runs * 8,
-        "{hits} of {runs} runs hit their fault"
-    );
+    // Threads take some steps in another order, and the last ones may not come. Where a run ends, nothing grows any more
+    // for a good tenth of its steps: a disk that is full by then has nothing to refuse.
+    let wanted = match kind {
+        FaultKind::Full => runs * 6 / 10,
+        _ => runs * 8 / 10,
+    };
+    assert!(hits >= wanted, "{hits} of {runs} runs hit their fault");
 }
 
 #[test]
