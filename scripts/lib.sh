@@ -59,6 +59,22 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# need_busybox ARCHITECTURE: Debian's static busybox of another architecture (as Debian calls it), which boxes in an emulator are looked into with; busybox
+# names it. False where it cannot be had.
+need_busybox() {
+    local place=$root/target/busybox-$1
+    busybox=$place/bin/busybox
+    [ -x "$busybox" ] && return
+    mkdir -p "$place/lists/partial" "$place/archives/partial"
+    : >"$place/status"
+    # Lists of its own: this computer's say nothing of the other architecture, and do not have to.
+    local own=(-qq -o "APT::Architecture=$1" -o "APT::Architectures=$1" -o APT::Sandbox::User=root -o "Dir::State::status=$place/status"
+        -o "Dir::State::lists=$place/lists" -o "Dir::Cache=$place" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+    (cd "$place" && apt-get "${own[@]}" update && apt-get "${own[@]}" download busybox-static && dpkg-deb -x busybox-static_*.deb .) || return
+    rm -r "$place/lists"
+    [ -x "$busybox" ]
+}
+
 # need_postfix: a mail server that is installed but not started, hence "No configuration".
 need_postfix() {
     if have debconf-set-selections && [ "$(id -u)" -eq 0 ]; then

@@ -1,6 +1,6 @@
 //! A computer in an emulator: `scripts/qemu` with the image of a board, its console, its cables and its power switch.
 //!
-//! Only one runs at a time, whatever tests run beside each other: emulated in software each takes a processor for itself.
+//! As many run at a time as tests do, each in a folder and at ports of its own, and with the image of its board, which nobody builds anew meanwhile.
 
 use crate::folder::target_folder;
 use crate::{Client, Folder, Page, Process, run, skip, wait_for};

@@ -8,11 +8,28 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-use tests::{Hardware, skip, wait_for};
+use tests::{Hardware, other_board, skip, wait_for};
 
+/// Debian's static busybox for this computer's board, and the variable that names the one for the other board.
 const BUSYBOX: &str = "/bin/busybox";
+const BUSYBOX_OTHER: &str = "COFFER_BUSYBOX_OTHER";
+
+/// The static busybox for a board; none, and a word about it, without one.
+fn busybox(board: &str) -> Option<Vec<u8>> {
+    let named = match board == other_board() {
+        true => std::env::var_os(BUSYBOX_OTHER).map(PathBuf::from),
+        false => Some(PathBuf::from(BUSYBOX)),
+    };
+    let found = named.and_then(|path| fs::read(path).ok());
+    if found.is_none() {
+        skip(&format!(
+            "a look inside a box: busybox-static is missing for {board}"
+        ));
+    }
+    found
+}
 
 /// The first process: it leaves a script behind and becomes ours.
 /// A shell starts nothing beside itself without `/dev/null`.
@@ -65,27 +82,22 @@ pub(crate) struct Agent(PathBuf);
 impl Agent {
     /// Puts a version with the listener on the medium of a box that never started; none, and a word about it, without busybox.
     pub(crate) fn put_into(hardware: &mut Hardware) -> Option<Self> {
-        let agent = Self::beside(hardware)?;
-        let built = Version::built(&hardware.image);
-        Self::inside(&built).replaces_all_on(&hardware.folder.join("new.img"));
-        Some(agent)
+        let inside = Self::inside(&Version::built(&hardware.image), &hardware.board)?;
+        inside.replaces_all_on(&hardware.folder.join("new.img"));
+        Some(Self::beside(hardware))
     }
 
-    /// A version with the listener inside.
-    pub(crate) fn inside(version: &Version) -> Version {
-        with_script(version, LISTEN)
+    /// A version with the listener inside; none, and a word about it, without busybox.
+    pub(crate) fn inside(version: &Version, board: &str) -> Option<Version> {
+        beside(version, board, LISTEN)
     }
 
-    /// Where a version with the listener is spoken to; none, and a word about it, without busybox.
-    pub(crate) fn beside(hardware: &mut Hardware) -> Option<Self> {
-        if !Path::new(BUSYBOX).exists() {
-            skip("a look inside the box: busybox-static is missing");
-            return None;
-        }
+    /// Where a version with the listener is spoken to.
+    pub(crate) fn beside(hardware: &mut Hardware) -> Self {
         let socket = hardware.folder.join("agent.sock");
         let serial = format!("unix:{},server=on,wait=off", socket.display());
         hardware.parts.extend(["-serial".to_owned(), serial]);
-        Some(Self(socket))
+        Self(socket)
     }
 
     /// Runs a line of shell inside the box and gives its output.
@@ -131,25 +143,14 @@ impl Agent {
     }
 }
 
-/// A version beside whose first process a script of the shell runs; none, and a word about it, without busybox.
-pub(crate) fn beside(version: &Version, script: &str) -> Option<Version> {
-    if !Path::new(BUSYBOX).exists() {
-        skip("a script inside the box: busybox-static is missing");
-        return None;
-    }
-    Some(with_script(version, script))
-}
-
-/// A version whose first process leaves a script of the shell behind.
-fn with_script(version: &Version, script: &str) -> Version {
-    let busybox = fs::read(BUSYBOX).expect("busybox");
+/// A version of a board beside whose first process a script of the shell runs; none, and a word about it, without busybox.
+pub(crate) fn beside(version: &Version, board: &str, script: &str) -> Option<Version> {
     let files = [
         ("agent", 0o040_755, Vec::new()),
-        ("agent/busybox", 0o100_755, busybox),
+        ("agent/busybox", 0o100_755, busybox(board)?),
         ("agent/init", 0o100_755, FIRST.into()),
         ("agent/script", 0o100_644, script.into()),
     ];
-    version
-        .with_files(&files)
-        .started_with("rdinit=/agent/init")
+    let version = version.with_files(&files);
+    Some(version.started_with("rdinit=/agent/init"))
 }

@@ -8,27 +8,33 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use tests::{Emulator, Hardware, digest_of, is_long, other_board};
+use tests::{Emulator, Hardware, digest_of, other_board};
 
 /// Each cut comes within 6 seconds of load: by then volumes, catalog and index of an emulated box have been written and synced some dozens of times.
 const LOAD_MS_MAX: u64 = 6_000;
 
-/// 10 cuts on one archive: a part of some ten minutes.
-const CUTS_OF_A_PART: usize = 10;
-
-/// Every message that was acknowledged is there, and the box starts by itself, whenever the power goes.
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn power_cuts_cost_no_acknowledged_mail() {
-    let cuts = if is_long() { 30 } else { 3 };
-    for first in (0..cuts).step_by(CUTS_OF_A_PART) {
-        let part = first..cuts.min(first + CUTS_OF_A_PART);
-        results::once(&format!("power cuts from {first:02} on"), || {
-            if let Some(hardware) = Hardware::new("box-cuts", 2) {
-                cut_often(&hardware, part);
+/// Every message that was acknowledged is there, and the box starts by itself, whenever the power goes. 10 cuts on one archive are a test of some ten
+/// minutes.
+macro_rules! cuts_under_load {
+    ($($test:ident: $part:literal, $cuts:expr;)*) => {
+        $(
+            #[test]
+            #[ignore = "long: COFFER_TEST_LONG"]
+            fn $test() {
+                results::once($part, || {
+                    if let Some(hardware) = Hardware::new(stringify!($test), 2) {
+                        cut_often(&hardware, $cuts);
+                    }
+                });
             }
-        });
-    }
+        )*
+    };
+}
+
+cuts_under_load! {
+    power_cuts_cost_no_acknowledged_mail_00_to_09: "power cuts from 00 on", 0..10;
+    power_cuts_cost_no_acknowledged_mail_10_to_19: "power cuts from 10 on", 10..20;
+    power_cuts_cost_no_acknowledged_mail_20_to_29: "power cuts from 20 on", 20..30;
 }
 
 /// The same on the board of the other architecture, which is set up, started and switched off on the way.

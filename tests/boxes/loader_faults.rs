@@ -60,7 +60,8 @@ fn leave_uncounted() {
     if let Some(why) = missing(&hardware.board, &["mattrib"]) {
         return skip(&format!("a loader that cannot count: {why}"));
     }
-    let Some(crashes) = agent::beside(&Version::built(&hardware.image).newer(), CRASHES) else {
+    let newer = Version::built(&hardware.image).newer();
+    let Some(crashes) = agent::beside(&newer, &hardware.board, CRASHES) else {
         return;
     };
     let medium = hardware.folder.join("new.img");
@@ -82,7 +83,8 @@ fn leave_without_counter() {
     let Some(hardware) = Hardware::new("box-no-counter", 0) else {
         return;
     };
-    let Some(crashes) = agent::beside(&Version::built(&hardware.image).newer(), CRASHES) else {
+    let newer = Version::built(&hardware.image).newer();
+    let Some(crashes) = agent::beside(&newer, &hardware.board, CRASHES) else {
         return;
     };
     // The box knows what it ran before.

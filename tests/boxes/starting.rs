@@ -52,10 +52,11 @@ fn leave_a_hanging_version() {
     let Some(mut hardware) = Hardware::new("box-hangs", 0) else {
         return;
     };
-    let Some(agent) = Agent::beside(&mut hardware) else {
+    let newer = Version::built(&hardware.image).newer();
+    let Some(hangs) = Agent::inside(&newer, &hardware.board) else {
         return;
     };
-    let hangs = Agent::inside(&Version::built(&hardware.image).newer());
+    let agent = Agent::beside(&mut hardware);
     let mut medium = EfiPartition::of(&hardware.folder.join("new.img"));
     medium.install(Slot::B, name("cf2+1-0.efi"), &hangs);
     let emulated = hardware.start();
@@ -262,11 +263,12 @@ fn reset_in_the_menu() {
     let Some(mut hardware) = Hardware::new("box-reset", 1) else {
         return;
     };
-    let Some(agent) = Agent::beside(&mut hardware) else {
+    let built = Version::built(&hardware.image);
+    let Some(inside) = Agent::inside(&built, &hardware.board) else {
         return;
     };
+    let agent = Agent::beside(&mut hardware);
     let mut medium = EfiPartition::of(&hardware.folder.join("new.img"));
-    let inside = Agent::inside(&Version::built(&hardware.image));
     medium.remove(Slot::A);
     medium.install(Slot::A, name("cf1.efi"), &inside);
     let emulated = hardware.start();

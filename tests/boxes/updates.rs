@@ -9,10 +9,11 @@ use crate::results;
 use crate::sender::Sender;
 use crate::starting::NOTHING_TO_START;
 use crate::version::{EfiPartition, Version};
+use std::ops::Range;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::{Emulator, Hardware, assert_same, board, is_long, other_board, run};
+use tests::{Emulator, Hardware, assert_same, board, other_board, run, skip};
 
 /// What the built version becomes, one after the other.
 pub(crate) const NEW: &str = "99.0.0";
@@ -28,14 +29,9 @@ pub(crate) struct Office {
 }
 
 impl Office {
-    /// Sets a box up that follows a repository without a release; it is on, and has some mail.
-    fn set_up(test: &str) -> Option<(Self, Emulator)> {
-        Self::of_board(test, &board())
-    }
-
-    /// The same, of another board.
-    fn of_board(test: &str, board: &str) -> Option<(Self, Emulator)> {
-        Self::on(Hardware::of_board(test, board, 1)?)
+    /// Sets a box of a board up that follows a repository without a release; it is on, and has some mail.
+    pub(crate) fn set_up(test: &str, board: &str) -> Option<(Self, Emulator)> {
+        Self::on(Hardware::of_board(&format!("{test}-{board}"), board, 1)?)
     }
 
     /// The same, on a computer that was made for it.
@@ -133,7 +129,46 @@ fn outcome(number: &str, words: &str) -> String {
 /// One version that works, and one after it that does not.
 #[test]
 fn a_box_updates_itself_and_leaves_a_version_that_panics() {
-    let Some((mut office, emulated)) = Office::set_up("box-update") else {
+    update_and_leave(&board());
+}
+
+/// Each story on the board that this computer is of, and on the other one.
+macro_rules! on_both_boards {
+    ($($test:ident: $part:literal, $story:path;)*) => {
+        $(
+            #[test]
+            #[ignore = "long: COFFER_TEST_LONG"]
+            fn $test() {
+                results::once($part, || $story(&board()));
+            }
+        )*
+
+        mod on_the_other_board {
+            use super::*;
+
+            $(
+                #[test]
+                #[ignore = "long: COFFER_TEST_LONG"]
+                fn $test() {
+                    let part = concat!($part, ", on the other board");
+                    results::once(part, || $story(other_board()));
+                }
+            )*
+        }
+    };
+}
+
+on_both_boards! {
+    a_box_updates_itself_and_leaves_what_panics: "an update, and one that panics", update_and_leave;
+    a_box_updates_itself_twice: "two updates", update_twice;
+    a_version_that_hangs_is_ended_by_the_watchdog_and_left: "a new version that hangs", leave_what_hangs;
+    a_version_whose_page_never_answers_is_left: "a new version without a page", leave_what_is_mute;
+    a_version_whose_archive_does_not_open_is_left: "a new version without the archive", leave_what_is_closed;
+    what_is_not_for_this_box_is_refused_with_a_reason: "releases that are refused", refuse;
+}
+
+fn update_and_leave(board: &str) {
+    let Some((mut office, emulated)) = Office::set_up("box-update", board) else {
         return;
     };
     office.releases.publish(NEW, &office.version(NEW), SHORT);
@@ -148,46 +183,30 @@ fn a_box_updates_itself_and_leaves_a_version_that_panics() {
     office.ends(emulated);
 }
 
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_box_of_the_other_board_updates_itself() {
-    results::once("an update of the other board", || {
-        let Some((mut office, emulated)) = Office::of_board("box-other-update", other_board())
-        else {
-            return;
-        };
-        office.releases.publish(NEW, &office.version(NEW), SHORT);
-        office.install(&emulated, NEW);
-        office.proves_itself(&emulated, NEW);
-        assert_eq!(office.names(), ["cf1.efi", "cf2.efi"]);
-        office.ends(emulated);
-    });
-}
-
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_box_updates_itself_twice() {
-    results::once("two updates", || {
-        let Some((mut office, emulated)) = Office::set_up("box-updates") else {
-            return;
-        };
-        for (number, names) in [
-            (NEW, ["cf1.efi", "cf2.efi"]),
-            (NEWER, ["cf3.efi", "cf2.efi"]),
-        ] {
-            let version = office.version(number);
-            office.releases.publish(number, &version, SHORT);
-            office.install(&emulated, number);
-            office.proves_itself(&emulated, number);
-            assert_eq!(office.names(), names);
-        }
-        office.ends(emulated);
-    });
+fn update_twice(board: &str) {
+    let Some((mut office, emulated)) = Office::set_up("box-updates", board) else {
+        return;
+    };
+    for (number, names) in [
+        (NEW, ["cf1.efi", "cf2.efi"]),
+        (NEWER, ["cf3.efi", "cf2.efi"]),
+    ] {
+        let version = office.version(number);
+        office.releases.publish(number, &version, SHORT);
+        office.install(&emulated, number);
+        office.proves_itself(&emulated, number);
+        assert_eq!(office.names(), names);
+    }
+    office.ends(emulated);
 }
 
 /// Publishes a version that does not work, installs it, and waits until the box is back.
-fn is_left(test: &str, breaks: impl FnOnce(Version) -> Option<Version>, why: &str) {
-    let Some((mut office, emulated)) = Office::set_up(test) else {
+fn is_left(
+    (test, board): (&str, &str),
+    breaks: impl FnOnce(Version) -> Option<Version>,
+    why: &str,
+) {
+    let Some((mut office, emulated)) = Office::set_up(test, board) else {
         return;
     };
     let Some(broken) = breaks(office.version(NEW)) else {
@@ -207,49 +226,31 @@ const HANGS: &str = "export PATH=/agent\n\
     mkdir /agent/groups; mount -t cgroup2 none /agent/groups; mkdir /agent/groups/hung\n\
     echo 1 > /agent/groups/hung/cgroup.procs; echo 1 > /agent/groups/hung/cgroup.freeze\n";
 
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_version_that_hangs_is_ended_by_the_watchdog_and_left() {
-    results::once("a new version that hangs", || {
-        let hangs = |version: Version| agent::beside(&version, HANGS);
-        is_left("box-hangs", hangs, "it did not start, or hung");
-    });
+fn leave_what_hangs(board: &str) {
+    let hangs = |version: Version| agent::beside(&version, board, HANGS);
+    is_left(("box-new-hangs", board), hangs, "it did not start, or hung");
 }
 
 /// Nothing within the box reaches its own doors any more.
 const NO_PAGE: &str =
     "while true; do /agent/busybox ip link set lo down; /agent/busybox sleep 1; done";
 
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_version_whose_page_never_answers_is_left() {
-    results::once("a new version without a page", || {
-        let mute = |version: Version| agent::beside(&version, NO_PAGE);
-        is_left("box-mute", mute, "the page did not answer");
-    });
+fn leave_what_is_mute(board: &str) {
+    let mute = |version: Version| agent::beside(&version, board, NO_PAGE);
+    is_left(("box-mute", board), mute, "the page did not answer");
 }
 
 /// What opens archive disks.
 const CRYPTSETUP: &str = "sbin/cryptsetup";
 
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_version_whose_archive_does_not_open_is_left() {
-    results::once("a new version without the archive", || {
-        let closed = |version: Version| Some(version.with_file_over(CRYPTSETUP, b"damaged"));
-        is_left("box-closed", closed, "archive disks were missing");
-    });
+fn leave_what_is_closed(board: &str) {
+    let closed = |version: Version| Some(version.with_file_over(CRYPTSETUP, b"damaged"));
+    is_left(("box-closed", board), closed, "archive disks were missing");
 }
 
-/// Of each it says what it is, and stays as it was.
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn what_is_not_for_this_box_is_refused_with_a_reason() {
-    results::once("releases that are refused", refuse);
-}
-
-fn refuse() {
-    let Some((office, emulated)) = Office::set_up("box-refuses") else {
+/// Of each release that is not for this box the page says what it is, and the box stays as it was.
+fn refuse(board: &str) {
+    let Some((office, emulated)) = Office::set_up("box-refuses", board) else {
         return;
     };
     let Some(others) = Releases::new(&office.hardware, "others") else {
@@ -257,12 +258,15 @@ fn refuse() {
     };
     let (releases, owner) = (&office.releases, &office.owner);
     let newer = office.version(NEW);
-    releases.publish_for(other_board(), NEW, &newer, SHORT);
+    let others_board = if board == other_board() {
+        tests::board()
+    } else {
+        other_board().to_owned()
+    };
+    releases.publish_for(&others_board, NEW, &newer, SHORT);
     owner.updates("check");
-    owner.waits_for_updates(&format!(
-        "Version {NEW} is for another kind of device: {}",
-        other_board()
-    ));
+    let words = format!("Version {NEW} is for another kind of device: {others_board}");
+    owner.waits_for_updates(&words);
     releases.publish("0.0.1", &office.version("0.0.1"), SHORT);
     owner.updates("check");
     owner.waits_for_updates("Version 0.0.1 is not newer than this one.");
@@ -277,16 +281,39 @@ fn refuse() {
 /// 75 seconds from the wish to the version that is good, in an emulator: each cut comes at some moment of them.
 const WHOLE_WAY_MS: u64 = 75_000;
 
-/// Whenever the power goes, the box starts by itself with the old version or the new one, and every acknowledged message is there.
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn power_cuts_on_the_way_leave_the_old_version_or_the_new_one() {
-    let Some((office, emulated)) = Office::set_up("box-update-cuts") else {
+/// Whenever the power goes, the box starts by itself with the old version or the new one, and every acknowledged message is there. A cut takes some
+/// three minutes, so that five of them are a test: 15 to 20 minutes.
+macro_rules! cuts_on_the_way {
+    ($($test:ident: $cuts:expr;)*) => {
+        $(
+            #[test]
+            #[ignore = "long: COFFER_TEST_LONG"]
+            fn $test() {
+                cut_on_the_way(stringify!($test), $cuts);
+            }
+        )*
+    };
+}
+
+cuts_on_the_way! {
+    power_cuts_on_the_way_00_to_04: 0..5;
+    power_cuts_on_the_way_05_to_09: 5..10;
+    power_cuts_on_the_way_10_to_14: 10..15;
+    power_cuts_on_the_way_15_to_19: 15..20;
+    power_cuts_on_the_way_20_to_24: 20..25;
+    power_cuts_on_the_way_25_to_29: 25..30;
+}
+
+fn cut_on_the_way(test: &str, cuts: Range<usize>) {
+    let part = |cut| format!("power cut {cut:02} of an update");
+    if cuts.clone().all(|cut| results::has_passed(&part(cut))) {
+        return skip(&format!("{test}: it has passed on this commit"));
+    }
+    let Some((office, emulated)) = Office::set_up(test, &board()) else {
         return;
     };
     office.releases.publish(NEW, &office.version(NEW), SHORT);
     emulated.power_off();
-    let cuts = if is_long() { 30 } else { 3 };
     let files = ["boot.img", "disk1.img"];
     let place = |name: &str| office.hardware.folder.join(name);
     let copy = |from: &str, to: &str| {
@@ -296,8 +323,8 @@ fn power_cuts_on_the_way_leave_the_old_version_or_the_new_one() {
     for file in files {
         copy(file, &format!("{file}.before"));
     }
-    for cut in 0..cuts {
-        results::once(&format!("power cut {cut:02} of an update"), || {
+    for cut in cuts {
+        results::once(&part(cut), || {
             for file in files {
                 copy(&format!("{file}.before"), file);
             }
