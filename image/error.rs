@@ -32,7 +32,7 @@ pub(crate) enum ImageError {
     )]
     Gone(String),
     #[error(
-        "the mirror does not have all sources, which go with a release; COFFER_DEBIAN_SOURCES names another mirror: {0}"
+        "sources that go with a release are not on the mirror, and COFFER_DEBIAN_SOURCES may name another one: {0}"
     )]
     SourcesGone(String),
     #[error("a package has another digest than is locked: {0}")]
