@@ -29,8 +29,12 @@ mod results;
 mod sender;
 #[path = "boxes/starting.rs"]
 mod starting;
+#[path = "boxes/state_partition.rs"]
+mod state_partition;
 #[path = "boxes/updates.rs"]
 mod updates;
+#[path = "boxes/uploads.rs"]
+mod uploads;
 #[path = "boxes/version.rs"]
 mod version;
 #[path = "boxes/wire.rs"]

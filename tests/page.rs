@@ -1,8 +1,11 @@
 //! The page as a browser asks for it, by curl: cookies, forms with their token, and trust in the box alone.
 
 use crate::{Archive, Folder, Ran, Serving, run, skip};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The operator's password.
@@ -128,6 +131,45 @@ impl Page {
     /// Sends a form as it is.
     pub fn post(&self, path: &str, values: &[(&str, &str)]) -> String {
         self.try_post(path, values).text()
+    }
+
+    /// Uploads a file by the form that a page has for it, as the page's script does: piece after piece. Gives the answers.
+    ///
+    /// # Panics
+    /// When the page has no such form, or an answer is none.
+    #[track_caller]
+    pub fn upload(&self, html: &str, folder: &Folder, file: &Path) -> String {
+        let (before, form) = html.split_once("\" data-upload=\"").expect("a form");
+        let (_, path) = before.rsplit_once("action=\"").expect("an action");
+        let quoted = |name: &str| {
+            let (_, rest) = form.split_once(name).expect("a field");
+            rest.split('"').next().unwrap_or_default()
+        };
+        let bytes = fs::read(file).expect("a file");
+        let piece_bytes = form.split('"').next().and_then(|it| it.parse().ok());
+        let pieces = bytes.chunks(piece_bytes.expect("a number"));
+        let (field, value) = (quoted("name=\""), quoted("value=\""));
+        let settings = pieces.enumerate().map(|(number, piece)| {
+            let offset = number * piece_bytes.unwrap_or_default();
+            let piece = URL_SAFE.encode(piece).replace('=', "%3D");
+            let length = bytes.len();
+            let body = format!("{field}={value}&length={length}&offset={offset}&piece={piece}");
+            self.settings_of_piece(path, &folder.write(&format!("pieces/{number}"), body))
+        });
+        let settings = settings.collect::<Vec<_>>().join("next\n");
+        let settings = folder.write("pieces/settings", settings);
+        let config: [&dyn AsRef<OsStr>; 2] = [&"--config", &settings];
+        run("curl", &config).text()
+    }
+
+    /// What curl has to be told for a piece; it keeps the connection for the next one.
+    fn settings_of_piece(&self, path: &str, body: &Path) -> String {
+        let (address, cookies) = (self.address(path), self.cookies.display());
+        let body = body.display();
+        format!(
+            "url = \"{address}\"\ndata = \"@{body}\"\ncookie = \"{cookies}\"\n\
+             insecure\nsilent\nshow-error\ninclude\nmax-time = {ANSWER_SECONDS}\n"
+        )
     }
 
     /// Sends a form as it is, to who may be away.

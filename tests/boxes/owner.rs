@@ -1,8 +1,9 @@
 //! Who sets the box up, by its page and what its console says.
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
-use tests::{Emulator, Page, wait_for};
+use tests::{Emulator, Folder, Page, wait_for};
 
 /// 4 minutes, a second between two looks: an emulated box fetches, installs and proves a version within them.
 const UPDATES_LOOKS: u32 = 240;
@@ -118,6 +119,48 @@ impl Owner {
     pub(crate) fn updates(&self, deed: &str) {
         let done = self.page.send("/updates", &format!("/updates/{deed}"), &[]);
         assert!(done.contains("Location: /updates\r\n"), "{done}");
+    }
+
+    /// Uploads an update on the page "Updates".
+    #[track_caller]
+    pub(crate) fn uploads(&self, folder: &Folder, update: &Path) {
+        let form = self.page.get("/updates");
+        let answers = self.page.upload(&form, folder, update);
+        assert!(!answers.contains("HTTP/1.1 4"), "{answers}");
+        assert!(answers.contains("<h1"), "the page follows: {answers}");
+    }
+
+    /// Uploads what follows no other piece.
+    pub(crate) fn uploads_a_gap(&self) {
+        let piece = [("offset", "3"), ("length", "6"), ("piece", "YWJj")];
+        let refused = self.page.send("/updates", "/updates/upload", &piece);
+        assert!(refused.starts_with("HTTP/1.1 422 "), "{refused}");
+        let why = "a piece of the upload is missing";
+        assert!(refused.contains(why), "{refused}");
+    }
+
+    /// Waits until the page says that there is no way back to a version.
+    pub(crate) fn cannot_go_back(&self, number: &str) {
+        let words = format!("Version {number} is still there, but there is no way back to it");
+        let html = self.waits_for_updates(&words);
+        assert!(!html.contains("action=\"/updates/back\""), "{html}");
+        let refused = self.page.send("/updates", "/updates/back", &[]);
+        assert!(refused.starts_with("HTTP/1.1 422 "), "{refused}");
+    }
+
+    /// Shows a version that helps out the code of the console, and uploads an update.
+    pub(crate) fn recovers_by_upload(
+        &mut self,
+        emulated: &Emulator,
+        folder: &Folder,
+        update: &Path,
+    ) {
+        let code = claim_code(emulated);
+        self.page = emulated.page();
+        wait_for("the page of recovery", || answer(&self.page, "/"));
+        let form = self.page.post("/recovery", &[("code", code.as_str())]);
+        let answers = self.page.upload(&form, folder, update);
+        assert!(!answers.contains("HTTP/1.1 4"), "{answers}");
     }
 
     /// Shows a version that helps out the code of the console, and has it take the update on the stick.

@@ -58,7 +58,7 @@ impl Office {
     }
 
     /// Has the version that is on offer installed, and waits until the machine starts again.
-    fn install(&self, emulated: &Emulator, number: &str) {
+    pub(crate) fn install(&self, emulated: &Emulator, number: &str) {
         self.owner.updates("check");
         let offered = format!("Version {number} is there");
         self.owner.waits_for_updates(&offered);
