@@ -95,7 +95,7 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// Gives the text of an HTML document: tags, comments, scripts and styles left out, entities decoded.
-pub(crate) fn to_text(html: &str) -> String {
+pub fn to_text(html: &str) -> String {
     let mut text = Text::default();
     // What is never closed is shown, and its closing not searched for again.
     let mut unclosed: BTreeSet<&str> = BTreeSet::new();

@@ -23,7 +23,7 @@ mod transfer_encoding;
 pub use address::{ADDRESSES_MAX, Address, normal as normal_address};
 pub use attachment::{Standing, standings};
 pub use date::read as read_date;
-pub use html::content_id;
+pub use html::{content_id, to_text as html_text};
 pub use journal_envelope::{
     JOURNAL_RECIPIENTS_MAX, JournalEnvelope, JournalRecipient, RecipientKind, Redirect,
 };
@@ -40,6 +40,7 @@ pub use taking_apart::{
     CONTENTS_MAX, LineEnd, MIN_CONTENT_BYTES, Piece, PutTogetherError, Recipe, Sink, Source,
     TakeApart, put_together, put_together_with_copy, reading_copy,
 };
+pub use text::decoded as decoded_text;
 pub use transfer_encoding::{Decoder, TransferEncoding};
 
 #[cfg(test)]

@@ -47,6 +47,11 @@ impl MessagePart<'_> {
         text::decode(&self.bytes(), self.charset.as_deref()).0
     }
 
+    /// Gives the character set that it names.
+    pub fn charset(&self) -> Option<&str> {
+        self.charset.as_deref()
+    }
+
     /// Tells whether it is read as part of the message's own text.
     pub fn is_text(&self) -> bool {
         !self.is_attachment && matches!(self.media_type.as_str(), "text/plain" | "text/html")

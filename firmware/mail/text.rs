@@ -10,6 +10,11 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 /// Shortest run of printable characters that counts as a word of unreadable octets: shorter ones are mostly chance.
 const RUN_MIN_CHARS: usize = 3;
 
+/// Decodes a text of the character set that somebody names, or of one that fits.
+pub fn decoded(bytes: &[u8], charset: Option<&str>) -> String {
+    decode(bytes, charset).0
+}
+
 /// Decodes a text of the character set that its part names; the flag says whether name and octets agree.
 pub(crate) fn decode(bytes: &[u8], charset: Option<&str>) -> (String, bool) {
     let label = charset
