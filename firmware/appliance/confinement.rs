@@ -97,6 +97,47 @@ impl Confinement<'_> {
     }
 }
 
+/// Leaves this thread nothing but what is open, and processes like itself; gives the filter for such a process, which leaves it not even these.
+///
+/// # Errors
+/// When the kernel takes a rule or filter not; one that knows no landlock is only warned about, since no call that opens a file is left.
+pub(crate) fn begin_apart() -> io::Result<BpfProgram> {
+    let nothing = Ruleset::default()
+        .handle_access(AccessFs::from_all(FILES))
+        .and_then(Ruleset::create)
+        .and_then(|ruleset| ruleset.restrict_self())
+        .map_err(io::Error::other)?;
+    if nothing.ruleset == RulesetStatus::NotEnforced {
+        tracing::warn!(
+            "the kernel has no landlock: calls that open files are refused, all the same"
+        );
+    }
+    let work: BTreeMap<i64, Vec<SeccompRule>> = WORK.iter().chain(OLDER_WORK).map(any).collect();
+    let mut apart = work.clone();
+    apart.extend(APART.iter().chain(OLDER_APART).map(any));
+    // A process of its own, never a thread.
+    let alone = SeccompCmpOp::MaskedEq(libc::CLONE_VM as u64);
+    let alone = SeccompCondition::new(0, SeccompCmpArgLen::Dword, alone, 0)
+        .and_then(|alone| SeccompRule::new(vec![alone]))
+        .map_err(io::Error::other)?;
+    apart.insert(libc::SYS_clone, vec![alone]);
+    let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
+    let program = |calls, others, listed| -> Result<BpfProgram, seccompiler::BackendError> {
+        SeccompFilter::new(calls, others, listed, std::env::consts::ARCH.try_into()?)?.try_into()
+    };
+    let hostile = HOSTILE.iter().map(any).collect();
+    let filters = [
+        program(hostile, SeccompAction::Allow, SeccompAction::KillProcess),
+        program(apart, unknown.clone(), SeccompAction::Allow),
+        program(work, unknown, SeccompAction::Allow),
+    ];
+    let [hostile, apart, work] = filters.map(|filter| filter.map_err(io::Error::other));
+    for filter in [hostile?, apart?] {
+        seccompiler::apply_filter(&filter).map_err(io::Error::other)?;
+    }
+    work
+}
+
 /// A call with whatever arguments.
 fn any(call: &i64) -> (i64, Vec<SeccompRule>) {
     (*call, Vec::new())
@@ -283,6 +324,68 @@ const USUAL: &[i64] = &[
     libc::SYS_pselect6,
     libc::SYS_eventfd2,
 ];
+
+/// What work apart does: memory, what is open, and its end. Calls that take a path, make a descriptor or name another process are not among them.
+const WORK: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_pread64,
+    libc::SYS_lseek,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_futex,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_tgkill,
+    libc::SYS_tkill,
+    libc::SYS_clock_gettime,
+    libc::SYS_getrandom,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// What the process does beside that from which work is forked: it is asked, answers, and watches over the work.
+const APART: &[i64] = &[
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_ppoll,
+    libc::SYS_pipe2,
+    libc::SYS_kill,
+    libc::SYS_wait4,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_rseq,
+    libc::SYS_prlimit64,
+    libc::SYS_prctl,
+    libc::SYS_seccomp,
+];
+
+#[cfg(target_arch = "x86_64")]
+const OLDER_WORK: &[i64] = &[libc::SYS_arch_prctl];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER_WORK: &[i64] = &[];
+
+#[cfg(target_arch = "x86_64")]
+const OLDER_APART: &[i64] = &[libc::SYS_poll, libc::SYS_fork, libc::SYS_setrlimit];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER_APART: &[i64] = &[];
 
 /// The older forms of some of them, which only older architectures have.
 #[cfg(target_arch = "x86_64")]

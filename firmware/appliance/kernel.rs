@@ -153,6 +153,37 @@ pub(crate) fn keep_capabilities(kept: &[u32]) -> io::Result<()> {
     result(if code == 0 { 0 } else { -1 })
 }
 
+/// Forks: gives the new process's number in the old process, nothing in the new one.
+///
+/// Whoever calls it sees to it that there is no other thread: what that one had locked would stay locked for ever in the new process.
+///
+/// # Errors
+/// When no process can be had.
+pub(crate) fn fork_alone() -> io::Result<Option<i32>> {
+    // SAFETY: with one thread the new process is a whole copy of the old one, in which any code may run.
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        process if process > 0 => Ok(Some(process)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process at once; nothing is written out any more, which a copy of a process would write twice.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: it takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes all descriptors below a number but standard error and these, whoever they belong to: for a copy of a process that uses nothing else until its end.
+pub(crate) fn close_all_but(below: i32, kept: &[i32]) {
+    for descriptor in 0..below {
+        if descriptor != libc::STDERR_FILENO && !kept.contains(&descriptor) {
+            // SAFETY: closing touches no memory; their owners are never run again in this process, which ends without dropping anything.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
+
 /// Makes a call with zeros, to see whether it may be made.
 #[cfg(test)]
 pub(crate) fn bare_call(number: i64) -> io::Result<()> {

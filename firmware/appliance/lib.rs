@@ -7,6 +7,7 @@
 //!
 //! It knows no mail. `unsafe` stands in `kernel` alone.
 
+mod apart;
 mod archive_disk;
 mod block_devices;
 mod boot;
@@ -61,6 +62,7 @@ mod waiting;
 mod watchdog;
 mod workers;
 
+pub use apart::{Apart, COUNTED_MEMORY};
 pub use boot::run;
 
 use confinement::Confinement;

@@ -31,6 +31,8 @@ pub(crate) enum Role {
     Mail,
     /// The page, its exports, and the archive's own mail.
     Page,
+    /// Reads documents for the keeper.
+    Extractor,
     /// Follows the repository of newer versions.
     Updates,
 }
@@ -87,6 +89,9 @@ pub(crate) const MAIL_USER: u32 = 906;
 /// The user of the page, who knows whom the box may obey.
 pub(crate) const PAGE_USER: u32 = 907;
 
+/// The user of who reads documents, to whom nothing belongs.
+const EXTRACTOR_USER: u32 = 908;
+
 /// Where the keeper has its socket for edges.
 const KEEPER: &str = "/run/coffer/keeper";
 
@@ -110,7 +115,7 @@ const fn worker(
 
 /// All workers. Edges have forty seconds to end their sessions, then the keeper has a minute to sync; disks half of one to unmount, once nobody writes
 /// there any more.
-pub(crate) const TABLE: [Worker; 10] = [
+pub(crate) const TABLE: [Worker; 11] = [
     worker(Role::Devices, "devices", 0, Needs::Nothing, 0, 5),
     worker(Role::Disks, "disks", 0, Needs::Nothing, 1, 30),
     worker(Role::Network, "network", 0, Needs::Nothing, 2, 5),
@@ -135,6 +140,14 @@ pub(crate) const TABLE: [Worker; 10] = [
     ),
     worker(Role::Mail, "mail", MAIL_USER, Needs::Keeper, 3, 40),
     worker(Role::Page, "page", PAGE_USER, Needs::Keeper, 3, 40),
+    worker(
+        Role::Extractor,
+        "extractor",
+        EXTRACTOR_USER,
+        Needs::Keeper,
+        3,
+        5,
+    ),
 ];
 
 /// Whether a role tells the host name to others, and so has to begin again under a new one.
@@ -170,6 +183,7 @@ pub(crate) fn arguments(
 ) -> Vec<String> {
     let words = match (role, places) {
         (Role::Archive, Some(places)) => keep(hostname, places),
+        (Role::Extractor, _) => vec!["extractor", "--keeper", KEEPER],
         (Role::Mail, _) => edge("mail", hostname, &[]),
         (Role::Page, _) => edge(
             "page",
@@ -182,6 +196,7 @@ pub(crate) fn arguments(
     if role == Role::Archive {
         words.extend(["--mail-user".to_owned(), MAIL_USER.to_string()]);
         words.extend(["--page-user".to_owned(), PAGE_USER.to_string()]);
+        words.extend(["--extractor-user".to_owned(), EXTRACTOR_USER.to_string()]);
     }
     if role == Role::Logs {
         words.extend(places.map(Places::log));
@@ -232,6 +247,10 @@ pub(crate) fn start(worker: &Worker, arguments: &[String]) -> io::Result<Started
     command.arg0(worker.terms.name).args(arguments);
     command.env_clear().env("PATH", "/sbin");
     command.env("RUST_LOG", "warn,appliance=info");
+    if worker.role == Role::Extractor {
+        let (name, value) = crate::apart::COUNTED_MEMORY;
+        command.env(name, value);
+    }
     command.current_dir("/").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     if worker.user != 0 {
@@ -280,6 +299,8 @@ mod tests {
             assert!(text.starts_with(&begins), "{text}");
             assert!(!text.contains("/archive"), "{text}");
         }
+        let extractor = arguments(Role::Extractor, "extractor", "coffer", Some(&places));
+        assert_eq!(extractor, ["extractor", "--keeper", KEEPER]);
         let disks = arguments(Role::Disks, "disks", "coffer", Some(&places));
         assert_eq!(disks, ["appliance", "disks"]);
         let logs = arguments(Role::Logs, "logs", "coffer", Some(&places));

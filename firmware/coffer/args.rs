@@ -51,6 +51,16 @@ pub(crate) enum Command {
     /// A process of the box that speaks to the network and asks its keeper
     #[command(hide = true)]
     Edge(EdgeArgs),
+    /// A process that has nothing and reads documents for the keeper
+    #[command(hide = true)]
+    Extractor(ExtractorArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ExtractorArgs {
+    /// The folder of the keeper's socket; without it the keeper is at standard input
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keeper: Option<PathBuf>,
 }
 
 #[derive(ClapArgs)]
@@ -96,6 +106,9 @@ pub(crate) struct ServeArgs {
     /// The user of the edge that has the page
     #[arg(long, value_name = "UID", hide = true)]
     pub(crate) page_user: Option<u32>,
+    /// The user of the process that reads documents
+    #[arg(long, value_name = "UID", hide = true)]
+    pub(crate) extractor_user: Option<u32>,
     /// Leave sealed volumes alone, instead of packing them anew and reading them once a month while no mail comes
     #[arg(long)]
     pub(crate) no_upkeep: bool,

@@ -10,6 +10,7 @@ mod box_updates;
 mod doors;
 mod edge;
 mod export;
+mod extractor;
 mod host;
 mod import;
 mod machine_reports;
@@ -64,6 +65,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Person(args) => person::run(args),
         Command::Update(args) => update::run(&args),
         Command::Edge(args) => edge::run(args),
+        Command::Extractor(args) => extractor::run(&args),
         Command::Appliance(args) => {
             appliance::work(&args.worker, args.place.as_deref()).map_err(Exit::cannot)
         }

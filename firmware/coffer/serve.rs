@@ -3,6 +3,7 @@
 use crate::archive_access::{COMMAND_LINE, open_with_copy};
 use crate::args::ServeArgs;
 use crate::doors::{self, Certificate};
+use crate::extractor;
 use crate::host;
 use crate::output::{Exit, line};
 use archive::{Event, EventKind};
@@ -39,6 +40,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Exit> {
     }
     let keeper = Arc::new(open(&args)?);
     let shared: Arc<dyn Keeper> = keeper.clone();
+    if args.edges.is_none() {
+        keeper.start_extractor_by(extractor::of_this_program());
+    }
     keeper.make_identity_by(certificate_of(args.doors.hostname()));
     let certificate = Certificate::take(shared.clone())?;
     keeper.log(COMMAND_LINE, event(EventKind::Started))?;
@@ -150,8 +154,16 @@ fn sockets(args: &ServeArgs, keeper: &Arc<LocalKeeper>) -> Result<Vec<KeeperServ
     let data = &args.data.data;
     let own = KeeperServer::start(data, keeper.clone()).map_err(|error| cannot(data, error))?;
     let mut sockets = vec![own];
-    if let (Some(folder), Some(mail), Some(page)) = (&args.edges, args.mail_user, args.page_user) {
-        let users = vec![(mail, Edge::Mail), (page, Edge::Page)];
+    let edges = [
+        (args.mail_user, Edge::Mail),
+        (args.page_user, Edge::Page),
+        (args.extractor_user, Edge::Extractor),
+    ];
+    if let Some(folder) = &args.edges {
+        let users = edges.into_iter();
+        let users = users
+            .filter_map(|(user, edge)| Some((user?, edge)))
+            .collect();
         let edges = KeeperServer::for_edges(folder, keeper.clone(), users);
         sockets.push(edges.map_err(|error| cannot(folder, error))?);
     }

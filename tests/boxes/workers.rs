@@ -12,8 +12,17 @@ const TCP_PORTS: [&str; 4] = ["25", "80", "443", "465"];
 const UDP_PORTS: [&str; 2] = ["68", "5353"];
 
 /// Who works in a box that has an archive.
-const WORKERS: [&str; 9] = [
-    "archive", "devices", "disks", "logs", "mail", "names", "network", "page", "updates",
+const WORKERS: [&str; 10] = [
+    "archive",
+    "devices",
+    "disks",
+    "extractor",
+    "logs",
+    "mail",
+    "names",
+    "network",
+    "page",
+    "updates",
 ];
 
 /// 5 seconds, within which a worker that died is there again.

@@ -1,11 +1,15 @@
 //! Everyone else's end of the keeper's socket.
 
 use super::calls::unexpected;
-use super::messages::{BodyRequest, DepositRequest, Request, Response, WireBody, WireReceipt};
+use super::messages::{
+    BodyRequest, DepositRequest, DocumentRequest, DocumentText, Request, Response, WireBody,
+    WireReceipt,
+};
 use super::wire::{self, Frame, Receiver};
 use super::{Answer, Failure, Keeper, Watch, data_disk};
 use crate::short_path::ShortPath;
 use archive::{Digest, Event};
+use extract::Label;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -251,6 +255,18 @@ impl Keeper for SocketKeeper {
     fn ask(&self, request: Request, watch: Watch) -> Result<Response, Failure> {
         let answers = self.question(&request, None)?;
         Ok(wait(&answers, watch)?.0)
+    }
+
+    fn read_document(&self, document: Body, label: Label) -> Result<DocumentText, Failure> {
+        let request = Request::ReadDocument(DocumentRequest {
+            label,
+            body: WireBody::File(document.length_bytes()),
+        });
+        let answers = self.question(&request, Some(&document))?;
+        match wait(&answers, &mut |_, _| {})?.0 {
+            Response::Document(text) => Ok(text),
+            other => Err(unexpected(&other)),
+        }
     }
 
     fn body(&self, which: BodyRequest) -> Result<Body, Failure> {

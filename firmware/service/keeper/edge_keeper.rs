@@ -1,8 +1,9 @@
 //! The keeper as an edge knows it: several connections, so that no question waits behind a long one, and a spool whose files the keeper gives.
 
-use super::messages::{BodyRequest, Request, Response};
+use super::messages::{BodyRequest, DocumentText, Request, Response};
 use super::{Answer, Failure, Keeper, SocketKeeper, Watch};
 use archive::Event;
+use extract::Label;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,6 +70,10 @@ impl Keeper for EdgeKeeper {
 
     fn ask(&self, request: Request, watch: Watch) -> Result<Response, Failure> {
         free(&self.connections).ask(request, watch)
+    }
+
+    fn read_document(&self, document: Body, label: Label) -> Result<DocumentText, Failure> {
+        free(&self.connections).read_document(document, label)
     }
 
     fn body(&self, which: BodyRequest) -> Result<Body, Failure> {

@@ -1,7 +1,7 @@
 //! What the edges may ask of the keeper: processes that speak to the network, each as a user of its own, with what it needs and nothing else.
 //!
 //! Who has taken over the door for mail can bring mail and read none. Who has taken over the page sees what the people see whose sessions pass through it,
-//! since the keeper asks for a session before it shows mail to anybody.
+//! since the keeper asks for a session before it shows mail to anybody. Who has taken over the extractor sees the documents that are handed to it.
 
 use super::messages::{BodyRequest, DepositRequest, Request};
 use archive::SourceKind;
@@ -13,6 +13,8 @@ pub enum Edge {
     Mail,
     /// The page.
     Page,
+    /// Who reads documents: he is asked, and asks for nothing.
+    Extractor,
 }
 
 impl Edge {
@@ -21,11 +23,12 @@ impl Edge {
         match request {
             Request::Deposit(deposit) => self == Self::Mail && is_by_smtp(deposit),
             Request::Body(which) => self.may_have(which),
-            Request::SpoolFile | Request::Identity | Request::Setting(_) => true,
+            Request::SpoolFile | Request::Identity | Request::Setting(_) => self != Self::Extractor,
             Request::SignIn { .. } | Request::TakesMail | Request::CountMail(_) => {
                 self == Self::Mail
             }
             Request::Log { .. }
+            | Request::ReadDocument(_)
             | Request::Checkpoint
             | Request::SignedEntries
             | Request::SelfTest
@@ -75,7 +78,7 @@ fn is_by_smtp(deposit: &DepositRequest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::messages::{SearchRequest, WireBody};
+    use crate::keeper::messages::{DocumentRequest, SearchRequest, WireBody};
     use archive::Reception;
 
     fn deposit(source: SourceKind) -> Request {
@@ -98,6 +101,10 @@ mod tests {
             name: String::new(),
             password: String::new(),
         };
+        let document = DocumentRequest {
+            label: extract::Label::default(),
+            body: WireBody::File(1),
+        };
         for (request, mail, page) in [
             (deposit(SourceKind::Smtp), true, false),
             (deposit(SourceKind::SelfTest), false, false),
@@ -107,6 +114,7 @@ mod tests {
             (Request::Identity, true, true),
             (Request::Setting("language".to_owned()), true, true),
             (Request::SpoolFile, true, true),
+            (Request::ReadDocument(document), false, true),
             (Request::Stats, false, true),
             (Request::SelfTest, false, true),
             (Request::Search(SearchRequest::default()), false, false),
@@ -117,8 +125,9 @@ mod tests {
             (Request::Rebuild, false, false),
             (Request::Accounts, false, false),
         ] {
-            let may = [Edge::Mail, Edge::Page].map(|edge| edge.may_ask(&request));
-            assert_eq!(may, [mail, page], "{request:?}");
+            let edges = [Edge::Mail, Edge::Page, Edge::Extractor];
+            let may = edges.map(|edge| edge.may_ask(&request));
+            assert_eq!(may, [mail, page, false], "{request:?}");
         }
     }
 }

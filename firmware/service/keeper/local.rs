@@ -1,9 +1,10 @@
 //! The keeper in the process that owns the data directory.
 
+use super::documents::{Documents, StartExtractor};
 use super::figures::LogWatch;
 use super::messages::{
-    AuthorityCertificate, BodyRequest, ClockStats, CopyStats, Details, Entry, Hit, ProofEntry,
-    Request, Response, SearchPage, SearchRequest, Stats, WireAsker,
+    AuthorityCertificate, BodyRequest, ClockStats, CopyStats, Details, DocumentText, Entry, Hit,
+    ProofEntry, Request, Response, SearchPage, SearchRequest, Stats, WireAsker,
 };
 use super::outgoing::OutgoingFailure;
 use super::{Answer, DirectoryLock, Failure, Keeper, Watch};
@@ -17,7 +18,9 @@ use crate::tls::TlsIdentity;
 use archive::people::{Action, Reach, reach};
 use archive::query::{Parsed, Query, parse};
 use archive::{Asker, Digest, Event, EventKind};
+use extract::Label;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -45,6 +48,7 @@ pub struct LocalKeeper {
     identity: OnceLock<MakeIdentity>,
     /// What the door for mail has counted, where it is in another process.
     mail_counts: Mutex<SmtpFigures>,
+    documents: Documents,
     copy: Option<PathBuf>,
     /// Why the copy's directory cannot be used until the next start.
     copy_trouble: Option<String>,
@@ -109,10 +113,16 @@ impl LocalKeeper {
             outgoing_failure: OutgoingFailure::default(),
             identity: OnceLock::new(),
             mail_counts: Mutex::default(),
+            documents: Documents::default(),
             copy: copy.map(Path::to_owned),
             copy_trouble,
             _locks: std::iter::once(lock).chain(copy_lock).collect(),
         })
+    }
+
+    /// Says how a process is started that reads documents, where nobody else starts one.
+    pub fn start_extractor_by(&self, start: StartExtractor) {
+        self.documents.start_by(start);
     }
 
     fn answer_about_people(&self, request: PeopleRequest) -> Result<PeopleAnswer, Failure> {
@@ -497,7 +507,10 @@ impl Keeper for LocalKeeper {
     fn ask(&self, request: Request, watch: Watch) -> Result<Response, Failure> {
         let bad_event = || Failure::BadRequest("an event that does not hold".to_owned());
         Ok(match request {
-            Request::Deposit(_) | Request::Body(_) | Request::SpoolFile => {
+            Request::Deposit(_)
+            | Request::Body(_)
+            | Request::SpoolFile
+            | Request::ReadDocument(_) => {
                 return Err(Failure::BadRequest(
                     "bytes have calls of their own".to_owned(),
                 ));
@@ -585,6 +598,14 @@ impl Keeper for LocalKeeper {
                 Response::Done
             }
         })
+    }
+
+    fn read_document(&self, document: Body, label: Label) -> Result<DocumentText, Failure> {
+        self.documents.read(&document, label)
+    }
+
+    fn take_extractor(&self, stream: UnixStream) {
+        self.documents.take(stream);
     }
 
     fn body(&self, which: BodyRequest) -> Result<Body, Failure> {

@@ -9,6 +9,7 @@ use crate::tls::TlsIdentity;
 use archive::Asker;
 use archive::access::{OwnAddress, Scope};
 use archive::query::parse;
+use extract::{Label, NoText};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use store::{
@@ -23,6 +24,8 @@ pub enum Request {
     Deposit(DepositRequest),
     /// Gives exact bytes back.
     Body(BodyRequest),
+    /// Reads the text of a document, which comes as a file descriptor.
+    ReadDocument(DocumentRequest),
     /// Gives an empty file of the spool, which vanishes when it is closed, for whoever may not reach the spool himself.
     SpoolFile,
     /// Checks a name and password.
@@ -172,6 +175,38 @@ pub enum WireBody {
     Inline(Vec<u8>),
     /// In the file whose descriptor comes with the message: so many bytes from its start.
     File(u64),
+}
+
+/// A document that is to be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentRequest {
+    /// What others say about it.
+    pub label: Label,
+    /// Its bytes, in a file.
+    pub body: WireBody,
+}
+
+/// What came of reading a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DocumentText {
+    /// Its text.
+    Text(extract::Text),
+    /// Why there is none.
+    None(NoText),
+    /// The process that read it ended, or was ended because it took too long.
+    Lost,
+}
+
+impl DocumentText {
+    /// Writes it for another process.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`DocumentText::to_bytes`] has written.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
 }
 
 /// Which bytes are wanted.
@@ -326,6 +361,8 @@ pub enum Response {
     Stored(WireReceipt),
     /// To `Body` and `SpoolFile`.
     Body(WireBody),
+    /// To `ReadDocument`.
+    Document(DocumentText),
     /// To `SignIn`.
     SignedIn(bool),
     /// To `Log`, `NumberOf`, `SignedEntries`.

@@ -7,8 +7,10 @@
 mod calls;
 mod certificate;
 mod client;
+mod documents;
 mod edge_keeper;
 mod edges;
+mod extractor_end;
 mod figures;
 mod local;
 mod lock;
@@ -22,15 +24,19 @@ mod wire;
 
 pub(crate) use calls::unexpected;
 pub use client::SocketKeeper;
+pub use documents::{StartExtractor, document_file};
 pub use edge_keeper::EdgeKeeper;
 pub use edges::Edge;
+pub use extractor_end::{ExtractorDocument, ExtractorEnd};
 pub use local::{LocalKeeper, MakeIdentity, data_disk};
 pub use lock::DirectoryLock;
 pub use outgoing::{OutgoingAnswer, OutgoingRequest};
 pub use server::KeeperServer;
 
 use archive::Event;
-use messages::{BodyRequest, Request, Response};
+use extract::Label;
+use messages::{BodyRequest, DocumentText, Request, Response};
+use std::os::unix::net::UnixStream;
 use store::{Body, Deposit, Receipt, Spool};
 
 /// How far long work has come: done and total, which is 0 when nobody knows.
@@ -64,6 +70,23 @@ pub trait Keeper: Send + Sync {
         Err(Failure::BadRequest(format!(
             "this keeper cannot answer: {request:?}"
         )))
+    }
+
+    /// Has a document read that lies in a file, see [`document_file`].
+    ///
+    /// # Errors
+    /// `Later` when nobody can read it now.
+    fn read_document(&self, document: Body, label: Label) -> Result<DocumentText, Failure> {
+        let _ = document;
+        Err(Failure::BadRequest(format!(
+            "this keeper reads no documents: {}",
+            label.name
+        )))
+    }
+
+    /// Takes the connection of a process that reads documents.
+    fn take_extractor(&self, stream: UnixStream) {
+        drop(stream);
     }
 
     /// Asks for exact bytes.

@@ -147,6 +147,10 @@ fn accept(
             tracing::warn!("a stranger at the keeper's socket was sent away");
             continue;
         };
+        if matches!(speaker, Speaker::Edge(Edge::Extractor)) {
+            keeper.take_extractor(stream);
+            continue;
+        }
         if connections.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
             connections.fetch_sub(1, Ordering::SeqCst);
             continue;
@@ -264,6 +268,12 @@ fn answer(
         },
         Request::Body(which) => sender.send_result(number, keeper.body(which)),
         Request::SpoolFile => sender.send_result(number, spool_file(keeper)),
+        Request::ReadDocument(request) => {
+            let body = received(request.body, descriptor);
+            let text = body.and_then(|body| keeper.read_document(body, request.label));
+            let response = text.map_or_else(Response::Failed, Response::Document);
+            sender.send(number, &response)
+        }
         request => {
             let mut watch = |done, total| {
                 let _ = sender.send(number, &Response::Progress { done, total });
@@ -288,29 +298,9 @@ fn deposit(
     descriptor: Option<OwnedFd>,
     keeper: &dyn Keeper,
 ) -> Result<Answer<Receipt>, Failure> {
-    let bad = |what: &str| Failure::BadRequest(what.to_owned());
-    let body = match (request.body, descriptor) {
-        (WireBody::Inline(bytes), _) => Body::Memory(bytes),
-        (WireBody::File(length_bytes), Some(descriptor)) => {
-            let file = File::from(descriptor);
-            let length = file
-                .metadata()
-                .map_err(|error| Failure::BadRequest(error.to_string()))?
-                .len();
-            if length < length_bytes {
-                return Err(bad(
-                    "the file that was handed over is shorter than its message",
-                ));
-            }
-            Body::File {
-                file: Box::new(file),
-                length_bytes,
-            }
-        }
-        (WireBody::File(_), None) => return Err(bad("a message in a file came without the file")),
-    };
+    let body = received(request.body, descriptor)?;
     let reception = store::decode_reception(&request.reception)
-        .ok_or_else(|| bad("a reception that does not hold"))?;
+        .ok_or_else(|| Failure::BadRequest("a reception that does not hold".to_owned()))?;
     let DepositRequest {
         unwrap_journal,
         actor,
@@ -326,6 +316,31 @@ fn deposit(
             prompt,
         },
     )
+}
+
+/// The bytes that came with a question.
+fn received(body: WireBody, descriptor: Option<OwnedFd>) -> Result<Body, Failure> {
+    let bad = |what: &str| Failure::BadRequest(what.to_owned());
+    match (body, descriptor) {
+        (WireBody::Inline(bytes), _) => Ok(Body::Memory(bytes)),
+        (WireBody::File(length_bytes), Some(descriptor)) => {
+            let file = File::from(descriptor);
+            let length = file
+                .metadata()
+                .map_err(|error| Failure::BadRequest(error.to_string()))?
+                .len();
+            if length < length_bytes {
+                return Err(bad(
+                    "the file that was handed over is shorter than what it holds",
+                ));
+            }
+            Ok(Body::File {
+                file: Box::new(file),
+                length_bytes,
+            })
+        }
+        (WireBody::File(_), None) => Err(bad("bytes in a file came without the file")),
+    }
 }
 
 fn wire_receipt(receipt: &Receipt) -> WireReceipt {

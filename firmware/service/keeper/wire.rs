@@ -18,6 +18,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 /// Longest value in bytes: a page of a thousand hits, or the numbers of eight million messages.
 const VALUE_BYTES_MAX: usize = 64 << 20;
@@ -69,6 +70,9 @@ fn send_all(stream: &UnixStream, bytes: &[u8], descriptor: Option<BorrowedFd>) -
 /// Receives frames from a stream.
 pub(super) struct Receiver {
     stream: UnixStream,
+    value_bytes_max: usize,
+    /// When it is given up; never, if there is none.
+    until: Option<Instant>,
 }
 
 /// A frame that came in.
@@ -80,7 +84,31 @@ pub(super) struct Frame<T> {
 
 impl Receiver {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream }
+        Self {
+            stream,
+            value_bytes_max: VALUE_BYTES_MAX,
+            until: None,
+        }
+    }
+
+    /// Receives from somebody who is not trusted: shorter values, and until a moment only.
+    pub(super) fn bounded(stream: UnixStream, value_bytes_max: usize, until: Instant) -> Self {
+        Self {
+            stream,
+            value_bytes_max,
+            until: Some(until),
+        }
+    }
+
+    /// Has the next reading end when the time is over.
+    fn wait_no_longer(&self) -> io::Result<()> {
+        let Some(until) = self.until else {
+            return Ok(());
+        };
+        match until.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => self.stream.set_read_timeout(Some(left)),
+        }
     }
 
     /// Waits for a frame; none when the other end has closed.
@@ -89,16 +117,17 @@ impl Receiver {
         let Some((count, descriptor)) = self.first_bytes(&mut header)? else {
             return Ok(None);
         };
-        (&self.stream).read_exact(&mut header[count..])?;
+        Reading(self).read_exact(&mut header[count..])?;
         let length = u32::from_le_bytes(header[..4].try_into().expect("4 bytes")) as usize;
         let number = u64::from_le_bytes(header[4..].try_into().expect("8 bytes"));
-        if length > VALUE_BYTES_MAX {
-            let text = format!("a frame may have {VALUE_BYTES_MAX} bytes, this one says: {length}");
+        let length_max = self.value_bytes_max;
+        if length > length_max {
+            let text = format!("a frame may have {length_max} bytes, this one says: {length}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let mut bytes = Vec::new();
         // The length is not believed before the bytes are there.
-        let read = (&self.stream).take(length as u64).read_to_end(&mut bytes)?;
+        let read = Reading(self).take(length as u64).read_to_end(&mut bytes)?;
         if read < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -116,6 +145,7 @@ impl Receiver {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let count = loop {
+            self.wait_no_longer()?;
             let mut data = [IoSliceMut::new(header)];
             match rustix::net::recvmsg(
                 &self.stream,
@@ -133,5 +163,15 @@ impl Receiver {
         });
         let descriptor = descriptors.flatten().next();
         Ok((count > 0).then_some((count, descriptor)))
+    }
+}
+
+/// The stream, of which no reading outlasts the receiver's time.
+struct Reading<'r>(&'r Receiver);
+
+impl Read for Reading<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.wait_no_longer()?;
+        (&self.0.stream).read(bytes)
     }
 }

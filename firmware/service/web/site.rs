@@ -32,6 +32,9 @@ use std::time::Duration;
 /// 2 large messages are open at once, 64 MiB each.
 const LARGE_MESSAGES_MAX: usize = 2;
 
+/// 2 documents are given to the keeper at once, which has one read after the other: its other connections stay free for everything else.
+const DOCUMENTS_MAX: usize = 2;
+
 /// 20 seconds to wait until others have closed theirs.
 pub(super) const LARGE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -72,6 +75,7 @@ pub struct Site {
     counts: Option<MailCounts>,
     pub(super) pace: Pace,
     large_messages: Slots,
+    documents: Slots,
     /// Once claimed, an archive stays so.
     is_claimed: AtomicBool,
 }
@@ -106,6 +110,7 @@ impl Site {
             machine: None,
             mail_door,
             large_messages: Slots::new(LARGE_MESSAGES_MAX),
+            documents: Slots::new(DOCUMENTS_MAX),
             is_claimed: AtomicBool::new(false),
         }
     }
@@ -204,6 +209,10 @@ impl Site {
 
     pub(super) fn large_messages(&self) -> &Slots {
         &self.large_messages
+    }
+
+    pub(super) fn documents(&self) -> &Slots {
+        &self.documents
     }
 
     /// Gives a setting; empty if nobody has set it.
@@ -402,6 +411,7 @@ fn mail(visit: &Visit, method: Method, rest: &[&str]) -> Response {
         (Method::Get, [number, "proof"]) => message::proof(visit, number),
         (Method::Get, [number, "html", part]) => message::html_part(visit, number, part),
         (Method::Get, [number, "picture", part]) => message::picture(visit, number, part),
+        (Method::Get, [number, "text", part]) => message::attachment_text(visit, number, part),
         (Method::Get, [number, "file", part]) => message::attachment(visit, number, part),
         _ => visit.not_found(),
     }

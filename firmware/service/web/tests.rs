@@ -5,7 +5,8 @@ mod machine;
 mod setup;
 
 use super::*;
-use crate::keeper::{Keeper, LocalKeeper};
+use crate::keeper::messages::DocumentText;
+use crate::keeper::{ExtractorEnd, Keeper, LocalKeeper};
 use crate::people::People;
 use archive::people::Proposal;
 use archive::{Envelope, EventKind, Reception, Recipient, SourceKind};
@@ -509,6 +510,7 @@ fn staff_find_and_read_their_own_mail_and_nothing_else() {
         "/html/0",
         "/picture/0",
         "/file/0",
+        "/text/0",
         ".eml",
     ] {
         let got = kim.get(&scene, &format!("/message/{other}{path}"));
@@ -634,6 +636,98 @@ fn html_mail_is_shown_without_anything_that_acts() {
     assert_eq!(views.count(), 1, "page and frame are one view");
     let svg = kim.get(&scene, &format!("/message/{number}/picture/2"));
     assert_eq!(svg.status, 404, "a drawing can hold a script");
+}
+
+/// An extractor as a thread: what it may reach is tested where it is a process.
+fn start_extractor(scene: &Scene) {
+    scene.keeper.start_extractor_by(Box::new(|| {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        std::thread::spawn(move || {
+            let mut end = ExtractorEnd::over(theirs);
+            while let Ok(Some(document)) = end.receive() {
+                let bytes = document.bytes().expect("its bytes");
+                if bytes == b"deadly" {
+                    return;
+                }
+                let text = match extract::text(&bytes, &document.label) {
+                    Ok(text) => DocumentText::Text(text),
+                    Err(why) => DocumentText::None(why),
+                };
+                end.answer(&text).expect("the keeper is there");
+            }
+        });
+        Ok(ours)
+    }));
+}
+
+#[test]
+fn the_text_of_attachments_is_shown_as_text() {
+    let (scene, _, mut kim) = Scene::with_staff();
+    start_extractor(&scene);
+    let part = |name: &str, media_type: &str, content: &str| {
+        format!(
+            "--a\nContent-Type: {media_type}; name={name}\nContent-Disposition: attachment\n\n{content}\n"
+        )
+    };
+    let parts = [
+        part("notes.txt", "text/plain", "<script>alert(1)</script> Grüße"),
+        part(
+            "page.html",
+            "text/html",
+            "<p>One</p><script>no</script><p>Two",
+        ),
+        part("deadly.txt", "text/plain", "deadly"),
+        part("scan.pdf", "application/pdf", "%PDF-1.7 nothing"),
+        part("empty.rtf", "text/rtf", "{\\rtf1 }"),
+        part("x.png", "image/png", "PNG"),
+    ];
+    let message = format!(
+        "To: kim@office.example\nContent-Type: multipart/mixed; boundary=a\n\n--a\n\nhello\n{}--a--\n",
+        parts.concat()
+    );
+    let number = scene.deposit("kim@office.example", &message);
+    let page = kim
+        .get(&scene, &format!("/message/{number}?q=hello"))
+        .text();
+    for index in 1..=5 {
+        let link = format!("href=\"/message/{number}/text/{index}?q=hello\">Show text</a>");
+        assert!(page.contains(&link), "{index} in {page}");
+    }
+    assert!(
+        !page.contains(&format!("/message/{number}/text/6")),
+        "{page}"
+    );
+    for (index, expected) in [
+        (
+            1,
+            "<pre class=\"document\">&lt;script&gt;alert(1)&lt;/script&gt; Grüße</pre>",
+        ),
+        (2, "<pre class=\"document\">One\nTwo</pre>"),
+        (3, "Reading the text failed or took too long."),
+        (1, "Grüße"),
+        (4, "The attachment is damaged"),
+        (5, "There is no text in the attachment."),
+    ] {
+        let shown = kim.get(&scene, &format!("/message/{number}/text/{index}?q=hello"));
+        assert_eq!(shown.status, 200, "{index}");
+        let shown = main(&shown);
+        assert!(shown.contains(expected), "{expected} in {shown}");
+        for link in [
+            format!("href=\"/message/{number}?q=hello\""),
+            format!("href=\"/message/{number}/file/{index}\""),
+        ] {
+            assert!(shown.contains(&link), "{shown}");
+        }
+    }
+    for index in ["6", "7", "x"] {
+        let path = format!("/message/{number}/text/{index}");
+        assert_eq!(kim.get(&scene, &path).status, 404, "{index}");
+    }
+    let views = scene
+        .log()
+        .into_iter()
+        .filter(|(kind, ..)| *kind == EventKind::Viewed);
+    assert_eq!(views.count(), 1, "message and texts are one view");
 }
 
 /// What the sender calls a file decides nothing: one that says it is a picture is shown only if it is one.

@@ -7,12 +7,13 @@ use super::super::response::{Content, FILE_POLICY};
 use super::super::site::LARGE_PATIENCE;
 use super::super::{Response, visit::Visit};
 use super::layout::{Width, encoded};
-use crate::keeper::Failure;
-use crate::keeper::messages::Entry;
+use crate::keeper::messages::{DocumentText, Entry};
+use crate::keeper::{Failure, document_file};
 use crate::people::{Acting, Purpose};
 use archive::Digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use extract::{Label, NoText};
 use mail::{MessagePart, Standing};
 use maud::{Markup, html};
 use std::collections::HashMap;
@@ -117,6 +118,100 @@ pub(in super::super) fn attachment(visit: &Visit, number: &str, index: &str) -> 
     })
 }
 
+/// An attachment of which the text is to be shown.
+struct Document {
+    name: String,
+    label: Label,
+    file: Result<Body, NoText>,
+}
+
+/// Shows the text of an attachment: as plain text, for it was read out of whatever somebody sent.
+pub(in super::super) fn attachment_text(visit: &Visit, number: &str, index: &str) -> Response {
+    let document = opened(visit, number, Purpose::Show, |opened| {
+        let parts = mail::parts(&opened.bytes);
+        let part = index.parse().ok().and_then(|index: usize| parts.get(index));
+        let part = part.filter(|part| is_read(part)).ok_or_else(unknown)?;
+        let file = match part.size_bytes() > extract::DOCUMENT_BYTES_MAX {
+            true => Err(NoText::TooLarge),
+            false => Ok(document_file(&part.bytes())?),
+        };
+        let (name, label) = (file_name(visit, part), label(part));
+        Ok::<_, Failure>(Document { name, label, file })
+    });
+    // The message is closed by now: it takes no place while its attachment is read.
+    let shown = document.and_then(|document| {
+        let document = document?;
+        let text = match document.file {
+            Ok(file) => read_document(visit, file, document.label)?,
+            Err(why) => DocumentText::None(why),
+        };
+        Ok(document_page(visit, number, index, &document.name, &text))
+    });
+    answered(visit, number, shown)
+}
+
+/// Has a document read, when there is time for it.
+fn read_document(visit: &Visit, file: Body, label: Label) -> Result<DocumentText, Failure> {
+    let places = visit.site.documents();
+    let busy = || Failure::Later("too many documents are to be read at once".to_owned());
+    let _place = places.take(LARGE_PATIENCE).ok_or_else(busy)?;
+    visit.site.keeper.read_document(file, label)
+}
+
+fn document_page(
+    visit: &Visit,
+    number: &str,
+    index: &str,
+    name: &str,
+    text: &DocumentText,
+) -> Response {
+    let words = visit.words;
+    let back = match visit.request.query_value("q") {
+        Some(query) => format!("/message/{number}?q={}", encoded(query)),
+        None => format!("/message/{number}"),
+    };
+    let content = html! {
+        p.deeds {
+            a href=(back) { (words.text("back-to-message")) }
+            a href={ "/message/" (number) "/file/" (index) } { (words.text("download-attachment")) }
+        }
+        @match text {
+            DocumentText::Text(text) => {
+                p.quiet { (words.text("attachment-text-means")) }
+                pre.document { (text.text) }
+                @if text.is_cut { p.quiet { (words.text("attachment-text-cut")) } }
+            }
+            DocumentText::None(why) => p { (words.text(no_text(*why))) }
+            DocumentText::Lost => p { (words.text("no-text-lost")) }
+        }
+    };
+    visit.page(200, name, Width::Narrow, content)
+}
+
+/// Why there is no text, as people are told.
+fn no_text(why: NoText) -> &'static str {
+    match why {
+        NoText::UnknownKind => "no-text-unknown-kind",
+        NoText::Encrypted => "no-text-encrypted",
+        NoText::Damaged => "no-text-damaged",
+        NoText::TooLarge => "no-text-too-large",
+        NoText::NoWords => "no-text-no-words",
+    }
+}
+
+/// Whether an attachment is of a kind whose text can be shown.
+fn is_read(part: &MessagePart) -> bool {
+    extract::kind(&part.beginning(), &label(part)).is_some()
+}
+
+fn label(part: &MessagePart) -> Label {
+    Label {
+        media_type: part.media_type.clone(),
+        name: part.name.clone(),
+        charset: part.charset().map(str::to_owned),
+    }
+}
+
 /// Hands the message out, exactly as it came in but for fields that name hidden recipients who are not shown to the person.
 pub(in super::super) fn download(visit: &Visit, number: &str) -> Response {
     let opened = seen(visit, number)
@@ -178,7 +273,17 @@ fn with_message(
     purpose: Purpose,
     answer: impl FnOnce(&Opened) -> Response,
 ) -> Response {
-    let opened = seen(visit, number).and_then(|(number, entry)| {
+    answered(visit, number, opened(visit, number, purpose, answer))
+}
+
+/// Opens a message, which the log has then, and makes something of it.
+fn opened<T>(
+    visit: &Visit,
+    number: &str,
+    purpose: Purpose,
+    make: impl FnOnce(&Opened) -> T,
+) -> Result<T, Failure> {
+    seen(visit, number).and_then(|(number, entry)| {
         let large = visit.site.large_messages();
         if entry.size_bytes > SHOWN_BYTES_MAX {
             return Err(Failure::Full("the message is too large to show".to_owned()));
@@ -187,13 +292,16 @@ fn with_message(
         let place = || large.take(LARGE_PATIENCE).ok_or_else(busy);
         let _place = (!is_small).then(place).transpose()?;
         let bytes = bytes(body(visit, number, purpose)?)?;
-        Ok(answer(&Opened {
+        Ok(make(&Opened {
             number,
             entry,
             bytes,
         }))
-    });
-    match opened {
+    })
+}
+
+fn answered(visit: &Visit, number: &str, response: Result<Response, Failure>) -> Response {
+    match response {
         Ok(response) => response,
         Err(Failure::NotFound(_)) => visit.not_found(),
         Err(Failure::Full(_)) => too_large(visit, number),
@@ -450,6 +558,9 @@ fn files(visit: &Visit, opened: &Opened, parts: &[MessagePart]) -> Markup {
                 @for (index, part) in files {
                     li {
                         (file_link(visit, opened, index, part))
+                        @if is_read(part) {
+                            a href=(address(visit, opened, &format!("/text/{index}"))) { (words.text("show-text")) }
+                        }
                         @if is_previewed(part, &mut previews_left) {
                             (preview(visit, part, &format!("/message/{}/picture/{index}", opened.number)))
                         }

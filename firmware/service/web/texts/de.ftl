@@ -500,6 +500,16 @@ source-cut = Nur der Anfang wird gezeigt. Die heruntergeladene Datei hat alles.
 message-too-large = Diese Nachricht ist zu groß zum Zeigen. Sie kann so heruntergeladen werden, wie sie ankam.
 attachment = Anhang
 preview-of = Vorschau von { $name }
+show-text = Text zeigen
+download-attachment = Anhang herunterladen
+attachment-text-means = Nur die Wörter des Anhangs, ohne seine Gestaltung und Bilder. Es gilt der Anhang selbst.
+attachment-text-cut = Im Anhang steht mehr, als hier gezeigt wird. Wer ihn herunterlädt, hat alles.
+no-text-unknown-kind = Der Text von Anhängen dieser Art kann nicht gezeigt werden.
+no-text-encrypted = Der Anhang ist durch ein Passwort geschützt, deshalb kann sein Text nicht gezeigt werden. Sie können ihn herunterladen und mit dem Passwort öffnen.
+no-text-damaged = Der Anhang ist beschädigt oder nicht das, was er zu sein vorgibt, deshalb kann sein Text nicht gezeigt werden. Sie können ihn so herunterladen, wie er ankam.
+no-text-too-large = Der Anhang ist zu groß, um seinen Text zu zeigen. Sie können ihn herunterladen.
+no-text-no-words = Im Anhang steht kein Text. Vielleicht enthält er Bilder von Seiten, etwa einen Scan.
+no-text-lost = Den Text zu lesen ist misslungen oder hat zu lange gedauert. Der Anhang selbst ist unversehrt und kann heruntergeladen werden.
 
 # Zustand
 all-is-well = Alles ist in Ordnung.

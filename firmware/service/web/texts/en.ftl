@@ -500,6 +500,16 @@ source-cut = Only the beginning is shown. The download has all of it.
 message-too-large = This message is too large to be shown. It can be downloaded as it came in.
 attachment = Attachment
 preview-of = Preview of { $name }
+show-text = Show text
+download-attachment = Download the attachment
+attachment-text-means = Only the words of the attachment, without its layout and pictures. What counts is the attachment itself.
+attachment-text-cut = There is more in the attachment than is shown here. The download has all of it.
+no-text-unknown-kind = The text of this kind of attachment cannot be shown.
+no-text-encrypted = The attachment is protected by a password, so its text cannot be shown. It can be downloaded and opened with the password.
+no-text-damaged = The attachment is damaged or not what it says to be, so its text cannot be shown. It can be downloaded as it came in.
+no-text-too-large = The attachment is too large for its text to be shown. It can be downloaded.
+no-text-no-words = There is no text in the attachment. Perhaps it holds pictures of pages, such as a scan.
+no-text-lost = Reading the text failed or took too long. The attachment itself is unharmed and can be downloaded.
 
 # State
 all-is-well = All is well.
