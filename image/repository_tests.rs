@@ -106,6 +106,16 @@ fn publish(
     repository.publish(timestamp, false)
 }
 
+/// A repository that was published twice, with a release each time.
+fn with_two_releases(keys: &Keys) -> (TempDir, ReleaseRepository) {
+    let (folder, repository) = staged(keys, &["root1", "root3"]);
+    publish(keys, folder.path(), &repository, 1).expect("published");
+    let releases = [built("0.2.0", b"second")];
+    repository.stage_releases(&releases, 90).expect("staged");
+    publish(keys, folder.path(), &repository, 2).expect("published");
+    (folder, repository)
+}
+
 fn metadata(folder: &Path) -> Vec<PathBuf> {
     let files = crate::files::list(&folder.join("metadata"));
     files.unwrap_or_default()
@@ -114,11 +124,7 @@ fn metadata(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn one_file_is_all_that_a_box_needs() {
     let keys = Keys::new(false);
-    let (folder, repository) = staged(&keys, &["root1", "root3"]);
-    publish(&keys, folder.path(), &repository, 1).expect("published");
-    let releases = [built("0.2.0", b"second")];
-    repository.stage_releases(&releases, 90).expect("staged");
-    publish(&keys, folder.path(), &repository, 2).expect("published");
+    let (folder, _) = with_two_releases(&keys);
     let out = tempfile::tempdir().expect("a folder");
     let check = |version: Option<&str>, board: &str| -> Result<usize, ImageError> {
         let version = version.map(|text| text.parse().expect("a version"));
@@ -161,11 +167,7 @@ fn one_file_is_all_that_a_box_needs() {
 #[test]
 fn releases_are_published_and_roots_change() {
     let keys = Keys::new(false);
-    let (folder, repository) = staged(&keys, &["root1", "root3"]);
-    publish(&keys, folder.path(), &repository, 1).expect("published");
-    let releases = [built("0.2.0", b"second")];
-    repository.stage_releases(&releases, 90).expect("staged");
-    publish(&keys, folder.path(), &repository, 2).expect("published");
+    let (folder, repository) = with_two_releases(&keys);
     let paths: Vec<String> = repository
         .check()
         .expect("trusted")

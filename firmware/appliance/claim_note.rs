@@ -34,8 +34,9 @@ pub(crate) fn write(partition: &Path, note: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::efi_partition::tests::formatted;
     use std::os::unix::fs::FileExt;
-    use update::esp::{Boot, NOTE_BYTES, PARTITION_BYTES};
+    use update::esp::{NOTE_BYTES, PARTITION_BYTES};
 
     #[test]
     fn the_note_fits_and_has_the_code_only_until_it_is_used() {
@@ -50,17 +51,10 @@ mod tests {
 
     #[test]
     fn only_a_partition_of_ours_is_written_to() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        file.as_file().set_len(PARTITION_BYTES).expect("room");
-        assert!(write(file.path(), "note").is_err());
-        let mut medium = EfiPartition::open(file.path()).expect("opened");
-        let boot = Boot {
-            file_name: "BOOTX64.EFI",
-            loader: b"loader",
-            settings: b"",
-            reset_entry: b"",
-        };
-        esp::format(&mut medium, &boot, "before").expect("formatted");
+        let foreign = tempfile::NamedTempFile::new().expect("a file");
+        foreign.as_file().set_len(PARTITION_BYTES).expect("room");
+        assert!(write(foreign.path(), "note").is_err());
+        let file = formatted("before");
         write(file.path(), "the new note").expect("written");
         let mut bytes = vec![0; 4 << 20]; // the note lies in them
         file.as_file()

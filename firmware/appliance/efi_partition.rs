@@ -66,8 +66,8 @@ pub(crate) mod tests {
     use tempfile::NamedTempFile;
     use update::esp::{self, Boot, Slot};
 
-    /// A file that holds an EFI partition without versions.
-    pub(crate) fn formatted() -> NamedTempFile {
+    /// A file that holds an EFI partition without versions, with a note.
+    pub(crate) fn formatted(note: &str) -> NamedTempFile {
         let file = NamedTempFile::new().expect("a file");
         let length = esp::PARTITION_BYTES;
         file.as_file().set_len(length).expect("room");
@@ -78,13 +78,13 @@ pub(crate) mod tests {
             settings: b"",
             reset_entry: b"",
         };
-        esp::format(&mut medium, &boot, "").expect("formatted");
+        esp::format(&mut medium, &boot, note).expect("formatted");
         file
     }
 
     #[test]
     fn a_version_is_installed_into_a_file() {
-        let file = formatted();
+        let file = formatted("");
         let mut medium = EfiPartition::open(file.path()).expect("opened");
         let version = vec![7; 70_001];
         let name = "cf1+3.efi".parse().expect("a name");

@@ -431,7 +431,7 @@ mod tests {
 
     /// A partition with versions in slots A and B: name and number of each.
     fn partition(slots: [Option<(&str, &str)>; 2]) -> NamedTempFile {
-        let file = formatted();
+        let file = formatted("");
         let mut medium = EfiPartition::open(file.path()).expect("opened");
         for (slot, version) in [Slot::A, Slot::B].into_iter().zip(slots) {
             if let Some((name, number)) = version {

@@ -77,22 +77,14 @@ impl NoArchive {
         seen: Option<RecoverySeen>,
         refusal: Option<&Refusal>,
     ) -> Response {
-        let Some(seen) = seen else {
-            return Response::see_other("/");
-        };
-        let words = self.words(request);
-        let content = html! {
-            (why(words, &seen))
-            (troubles(words, refusal))
+        self.helping_out(request, seen, refusal, |words, _| html! {
             form method="post" action="/recovery" {
                 label for="code" { (words.text("claim-code")) }
                 p.hint #code-hint { (words.text("recovery-code-hint")) }
                 input.code #code name="code" type="text" required autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="code-hint";
                 div.deeds { button type="submit" { (words.text("no-archive-go-on")) } }
             }
-        };
-        let status = if refusal.is_some() { 422 } else { 200 };
-        self.page(words, "recovery-title", status, content)
+        })
     }
 
     /// All that there is, for who has shown the code.
@@ -102,17 +94,32 @@ impl NoArchive {
         seen: Option<RecoverySeen>,
         refusal: Option<&Refusal>,
     ) -> Response {
+        let code = request.form_value("code");
+        self.helping_out(request, seen, refusal, |words, seen| {
+            html! {
+                (others(words, code, seen))
+                (self.by_hand(words, code))
+                (self.said(words))
+            }
+        })
+    }
+
+    /// A page that says why the box is there to help out only, what was refused, and `rest`.
+    fn helping_out(
+        &self,
+        request: &Request,
+        seen: Option<RecoverySeen>,
+        refusal: Option<&Refusal>,
+        rest: impl FnOnce(&Words, &RecoverySeen) -> Markup,
+    ) -> Response {
         let Some(seen) = seen else {
             return Response::see_other("/");
         };
         let words = self.words(request);
-        let code = request.form_value("code");
         let content = html! {
             (why(words, &seen))
             (troubles(words, refusal))
-            (others(words, code, &seen))
-            (self.by_hand(words, code))
-            (self.said(words))
+            (rest(words, &seen))
         };
         let status = if refusal.is_some() { 422 } else { 200 };
         self.page(words, "recovery-title", status, content)
