@@ -217,6 +217,7 @@ impl Network {
                 self.route.add_address(link.index, address, prefix)
             }
             Deed::Remove((address, prefix)) => {
+                tracing::info!(card = link.name, %address, "address given up");
                 self.route.remove_address(link.index, address, prefix)
             }
             // The card that was there first is taken rather than others.

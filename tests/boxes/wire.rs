@@ -1,6 +1,6 @@
-//! The other end of a second cable of the box: a neighbour in a network without DHCP, who speaks Ethernet himself and tries every port.
+//! The other end of a second cable of the box: a neighbour in a network without DHCP, or who lends addresses himself, speaks Ethernet and tries every port.
 //!
-//! The emulator hands each frame over as a UDP datagram, so no rights are needed. Sources: RFC 826 (ARP), 791 (IPv4), 9293 (TCP), 768 (UDP), 792 (ICMP).
+//! The emulator hands each frame over as a UDP datagram, so no rights are needed. Sources: RFC 826 (ARP), 791 (IPv4), 9293 (TCP), 768 (UDP), 792 (ICMP), 2131 (DHCP).
 
 use crate::owner::Owner;
 use crate::results;
@@ -17,6 +17,10 @@ const OUR_CARD: [u8; 6] = [0x52, 0x54, 0, 0xfe, 0xfe, 1];
 /// In the network that cards are in by themselves (RFC 3927), at a place that no card chooses by itself.
 const OUR_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 255, 7);
 
+/// What we lend, and where we are ourselves then.
+const LENT_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 20);
+const LENDER: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
+
 /// The port that we ask from.
 const OUR_PORT: u16 = 40_000;
 
@@ -32,6 +36,17 @@ const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const MDNS: u16 = 5353;
+const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT: u16 = 68;
+
+/// Kinds of DHCP messages (RFC 2132 §9.6).
+const DISCOVER: u8 = 1;
+const OFFER: u8 = 2;
+const REQUEST: u8 = 3;
+const ACKNOWLEDGE: u8 = 5;
+
+/// Where options begin in a DHCP message: behind its fields and the cookie.
+const DHCP_OPTIONS: usize = 240;
 
 /// Kinds of records (RFC 1035 §3.2.2): an address, and a name that another one stands for.
 const A: u16 = 1;
@@ -59,6 +74,8 @@ pub(crate) struct Wire {
     emulator: SocketAddr,
     /// What the box calls itself, once it was heard.
     address: Ipv4Addr,
+    /// Our own address.
+    ours: Ipv4Addr,
 }
 
 /// What the box sent.
@@ -87,6 +104,7 @@ impl Wire {
             socket,
             emulator,
             address: Ipv4Addr::UNSPECIFIED,
+            ours: OUR_ADDRESS,
         }
     }
 
@@ -105,6 +123,41 @@ impl Wire {
             }
         }
         panic!("the box never announces itself");
+    }
+
+    /// Lends the box an address, as soon as it asks for one again; from then on both are in that network.
+    #[track_caller]
+    pub(crate) fn lends_address(&mut self) {
+        self.ours = LENDER;
+        wait_for("somebody who wants an address", || {
+            let asked = self.receive().filter(|it| it.protocol == UDP)?;
+            let asked = asked
+                .bytes
+                .get(8..)
+                .filter(|_| half(&asked.bytes, 2) == DHCP_SERVER)?;
+            let answer = match dhcp_kind(asked)? {
+                DISCOVER => OFFER,
+                REQUEST => ACKNOWLEDGE,
+                _ => return None,
+            };
+            let everybody = Ipv4Addr::BROADCAST;
+            let answered = dhcp_answer(asked, answer);
+            let packet = self.datagram(DHCP_SERVER, DHCP_CLIENT, &answered, everybody);
+            self.send(UDP, &packet, (BOX_CARD, everybody));
+            (answer == ACKNOWLEDGE).then_some(())
+        });
+        self.address = LENT_ADDRESS;
+    }
+
+    /// Waits until the box takes connections at a port.
+    #[track_caller]
+    pub(crate) fn reaches(&self, port: u16) {
+        wait_for(&format!("an answer of port {port}"), || {
+            self.send(TCP, &self.segment(port, 1, TCP_SYN), self.the_box());
+            let (found, flags) = self.receive().and_then(|it| tcp_answer(&it))?;
+            (found == port && flags & TCP_RST == 0).then_some(())
+        });
+        self.send(TCP, &self.segment(port, 2, TCP_RST), self.the_box());
     }
 
     /// The TCP ports that somebody listens at: each of the 65,535 is asked until it answers.
@@ -137,7 +190,7 @@ impl Wire {
     pub(crate) fn open_udp_ports(&self, ports: &[u16]) -> BTreeSet<u16> {
         let is_open = |port: &u16| {
             let asked_at = Instant::now();
-            let question = datagram(OUR_PORT, *port, &[], self.address);
+            let question = self.datagram(OUR_PORT, *port, &[], self.address);
             while asked_at.elapsed() < SILENCE {
                 self.send(UDP, &question, self.the_box());
                 while let Some(said) = self.receive() {
@@ -163,7 +216,7 @@ impl Wire {
         question.extend(kind.to_be_bytes());
         question.extend([0, 1]);
         wait_for(&format!("an answer to {labels:?}"), || {
-            let question = datagram(MDNS, MDNS, &question, EVERYBODY.1);
+            let question = self.datagram(MDNS, MDNS, &question, EVERYBODY.1);
             self.send(UDP, &question, EVERYBODY);
             let asked_at = Instant::now();
             while asked_at.elapsed() < SILENCE {
@@ -208,14 +261,14 @@ impl Wire {
     fn answer_arp(&self, question: &[u8]) {
         let asks_for_us = half(question, 6) == 1
             && question.len() >= 28
-            && question[24..28] == OUR_ADDRESS.octets();
+            && question[24..28] == self.ours.octets();
         if !asks_for_us {
             return;
         }
         let mut answer = question[..6].to_vec();
         answer.extend([0, 2]);
         answer.extend(OUR_CARD);
-        answer.extend(OUR_ADDRESS.octets());
+        answer.extend(self.ours.octets());
         answer.extend(&question[8..18]);
         self.send_frame(ETHER_ARP, &answer, BOX_CARD);
     }
@@ -229,7 +282,7 @@ impl Wire {
         let mut header = vec![0x45, 0];
         header.extend(length.to_be_bytes());
         header.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
-        header.extend(OUR_ADDRESS.octets());
+        header.extend(self.ours.octets());
         header.extend(address.octets());
         let sum = checksum(&header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
@@ -251,29 +304,48 @@ impl Wire {
         segment.extend(sequence.to_be_bytes());
         segment.extend([0; 4]);
         segment.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
-        seal(segment, TCP, 16, self.address)
+        self.seal(segment, TCP, 16, self.address)
+    }
+
+    fn datagram(&self, from: u16, port: u16, payload: &[u8], to: Ipv4Addr) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        for number in [from, port, 8 + payload.len() as u16, 0] {
+            datagram.extend(number.to_be_bytes());
+        }
+        datagram.extend(payload);
+        self.seal(datagram, UDP, 6, to)
+    }
+
+    /// Puts in the checksum, which covers both addresses, too.
+    fn seal(&self, mut payload: Vec<u8>, protocol: u8, at: usize, to: Ipv4Addr) -> Vec<u8> {
+        let mut covered = Vec::new();
+        covered.extend(self.ours.octets());
+        covered.extend(to.octets());
+        covered.extend([0, protocol]);
+        covered.extend((payload.len() as u16).to_be_bytes());
+        covered.extend(&payload);
+        payload[at..at + 2].copy_from_slice(&checksum(&covered).to_be_bytes());
+        payload
     }
 }
 
-fn datagram(from: u16, port: u16, payload: &[u8], to: Ipv4Addr) -> Vec<u8> {
-    let mut datagram = Vec::new();
-    for number in [from, port, 8 + payload.len() as u16, 0] {
-        datagram.extend(number.to_be_bytes());
+/// The kind of a DHCP message: its first option, as the box writes it.
+fn dhcp_kind(message: &[u8]) -> Option<u8> {
+    match message.get(DHCP_OPTIONS..)? {
+        [53, 1, kind, ..] => Some(*kind),
+        _ => None,
     }
-    datagram.extend(payload);
-    seal(datagram, UDP, 6, to)
 }
 
-/// Puts in the checksum, which covers both addresses, too.
-fn seal(mut payload: Vec<u8>, protocol: u8, at: usize, to: Ipv4Addr) -> Vec<u8> {
-    let mut covered = Vec::new();
-    covered.extend(OUR_ADDRESS.octets());
-    covered.extend(to.octets());
-    covered.extend([0, protocol]);
-    covered.extend((payload.len() as u16).to_be_bytes());
-    covered.extend(&payload);
-    payload[at..at + 2].copy_from_slice(&checksum(&covered).to_be_bytes());
-    payload
+/// What we answer: the address for an hour, and nothing else that the network would have.
+fn dhcp_answer(asked: &[u8], kind: u8) -> Vec<u8> {
+    let mut answer = asked[..DHCP_OPTIONS].to_vec();
+    answer[0] = 2; // a reply
+    answer[16..20].copy_from_slice(&LENT_ADDRESS.octets());
+    answer.extend([53, 1, kind, 54, 4]);
+    answer.extend(LENDER.octets());
+    answer.extend([51, 4, 0, 0, 0x0e, 0x10, 1, 4, 255, 255, 255, 0, 255]);
+    answer
 }
 
 /// What an IPv4 packet brings.
@@ -383,5 +455,29 @@ fn pull_cables() {
     emulated.says("a cable is plugged in");
     owner.signs_in();
     sender.send(&emulated, 5);
+    emulated.power_off();
+}
+
+/// A box that gave itself an address, since nobody answered, goes over to the one that it is lent as soon as somebody lends any.
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn an_address_may_come_late() {
+    results::once("a late address", lend_address);
+}
+
+fn lend_address() {
+    let Some(mut hardware) = Hardware::new("box-lent", 0) else {
+        return;
+    };
+    let mut wire = Wire::plug_into(&mut hardware);
+    let emulated = hardware.start();
+    emulated.command("set_link net off");
+    let own = wire.hears_the_box();
+    emulated.says(&format!("https://{own}"));
+    wire.reaches(443);
+    wire.lends_address();
+    emulated.says(&format!("given up card=\"eth1\" address={own}"));
+    emulated.says(&format!("https://{LENT_ADDRESS}"));
+    wire.reaches(443);
     emulated.power_off();
 }
