@@ -3,10 +3,11 @@
 //! A new disk gets an EFI partition with a copy of what the box was started from, a small state partition, and the archive: LUKS2, in it ext4
 //! (DESIGN 6). Its key is on the boot medium before the disk is touched, so that no power cut leaves a disk that nobody can open.
 
-use crate::block_devices::{DISKS, Disk, Opened};
+use crate::block_devices::{self, DISKS, Disk, Opened};
 use crate::content::{Content, luks_uuid};
 use crate::disk_tools::{self as tools, ToolError};
 use crate::kernel::{self, MountFlags};
+use crate::mounts;
 use crate::recovery_key::{self, random};
 use crate::state_record::DiskKey;
 use crate::workers::{ARCHIVE_USER, LOGS_USER};
@@ -124,6 +125,44 @@ pub(crate) fn uuid_bytes(uuid: &str) -> Option<[u8; 16]> {
     let digits = uuid.replace('-', "");
     let number = u128::from_str_radix(&digits, 16).ok()?;
     (digits.len() == 32).then(|| number.to_be_bytes())
+}
+
+/// What a worker that died has left: the archives that are mounted still, and the highest number of a mapping. What is open and mounted
+/// nowhere is closed.
+pub(crate) fn left_by_the_last_worker() -> (Vec<Mounted>, u32) {
+    let mappings = block_devices::mappings(Path::new(DISKS));
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let number = |name: &str| name.split_once('.')?.1.parse().ok();
+    let numbers = mappings.iter().filter_map(|(name, _)| number(name));
+    let highest = numbers.max().unwrap_or(0);
+    let (mounted, unused) = still_mounted(mappings, &mounts::from_disks(&mounts));
+    for name in unused {
+        let _ = tools::close_luks(&name); // what cannot be closed keeps its number
+    }
+    (mounted, highest)
+}
+
+/// Tells mappings with archives that are mounted from those that are mounted nowhere. In neither is one whose disk has gone.
+fn still_mounted(
+    mappings: Vec<(String, Option<String>)>,
+    targets: &[String],
+) -> (Vec<Mounted>, Vec<String>) {
+    let (mut mounted, mut unused) = (Vec::new(), Vec::new());
+    for (mapping, disk) in mappings {
+        let Some((uuid, _)) = mapping.split_once('.') else {
+            continue; // none of ours
+        };
+        if !targets.contains(&format!("{MOUNTS}/{mapping}")) {
+            unused.push(mapping);
+        } else if let Some(disk) = disk {
+            mounted.push(Mounted {
+                disk,
+                uuid: uuid.to_owned(),
+                mapping,
+            });
+        }
+    }
+    (mounted, unused)
 }
 
 /// Opens an archive with a key, checks its file system and mounts it. The number tells mappings of one disk apart that was plugged in again
@@ -369,6 +408,27 @@ mod tests {
     use super::*;
 
     const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn what_is_mounted_is_taken_over_and_what_is_not_is_closed() {
+        let disk = |name: &str| Some(name.to_owned());
+        let mappings = [
+            ("u1.1", disk("vdb")),
+            ("u2.3", None),
+            ("u3.4", disk("vdd")),
+            ("u4.new", disk("vde")),
+            ("other", disk("vdf")),
+        ];
+        let mappings = mappings.map(|(name, disk)| (name.to_owned(), disk)).into();
+        let targets = ["/archive/u2.3", "/archive/u1.1", "/stick"].map(str::to_owned);
+        let (mounted, unused) = still_mounted(mappings, &targets);
+        let [mounted] = &mounted[..] else {
+            panic!("the disk of the second one is gone: {mounted:?}");
+        };
+        assert_eq!((&*mounted.disk, &*mounted.uuid), ("vdb", "u1"));
+        assert_eq!(mounted.data(), "/archive/u1.1/data");
+        assert_eq!(unused, ["u3.4", "u4.new"]);
+    }
 
     #[test]
     fn a_table_has_room_for_everything_and_nothing_overlaps() {

@@ -93,6 +93,29 @@ pub(crate) fn partitions(folder: &Path, disk: &Disk) -> Vec<(String, u64)> {
     found
 }
 
+/// Names of all mappings, each with the disk that it lies on, if that is there still.
+pub(crate) fn mappings(folder: &Path) -> Vec<(String, Option<String>)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mapping = |entry: fs::DirEntry| {
+        let name = fs::read_to_string(entry.path().join("dm/name")).ok()?;
+        Some((name.trim().to_owned(), disk_below(&entry.path())))
+    };
+    let mut found: Vec<_> = entries.filter_map(mapping).collect();
+    found.sort_unstable();
+    found
+}
+
+/// The disk of the one partition below a mapping: the kernel's link to the partition lies in the disk's folder.
+fn disk_below(mapping: &Path) -> Option<String> {
+    let below = fs::read_dir(mapping.join("slaves"))
+        .ok()?
+        .flatten()
+        .next()?;
+    let partition = below.path().canonicalize().ok()?;
+    let disk = partition.parent()?.file_name()?;
+    Some(disk.to_str()?.to_owned())
+}
+
 /// An open disk or partition.
 pub(crate) struct Opened {
     /// The device file.
@@ -174,6 +197,30 @@ pub(crate) fn boot_medium(
 mod tests {
     use super::*;
     use update::gpt::Table;
+
+    #[test]
+    fn mappings_are_named_with_the_disk_below_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blocks = folder.path().join("block");
+        for (mapping, name, partition) in [("dm-0", "a.1\n", "vdb3"), ("dm-1", "b.2\n", "vdc3")] {
+            let slaves = blocks.join(mapping).join("slaves");
+            fs::create_dir_all(&slaves).expect("a folder");
+            fs::create_dir(blocks.join(mapping).join("dm")).expect("a folder");
+            fs::write(blocks.join(mapping).join("dm/name"), name).expect("a file");
+            let device = folder.path().join("pci/block").join(&partition[..3]);
+            std::os::unix::fs::symlink(device.join(partition), slaves.join(partition))
+                .expect("a link");
+        }
+        fs::create_dir_all(folder.path().join("pci/block/vdb/vdb3")).expect("a folder");
+        fs::create_dir(blocks.join("vdb")).expect("a folder");
+        // The disk below the second one was pulled.
+        let expected = [
+            ("a.1".to_owned(), Some("vdb".to_owned())),
+            ("b.2".to_owned(), None),
+        ];
+        assert_eq!(mappings(&blocks), expected);
+        assert!(mappings(&folder.path().join("nothing")).is_empty());
+    }
 
     #[test]
     fn disks_are_what_has_a_device() {

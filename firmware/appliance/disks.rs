@@ -89,6 +89,7 @@ pub(crate) fn run() -> io::Result<()> {
     let uevents = Uevents::listen()?;
     let door = open_door()?;
     let mut disks = Disks::new();
+    (disks.mounted, disks.mappings) = archive_disk::left_by_the_last_worker();
     loop {
         disks.look()?;
         let wait_ms = if disks.waits() {
