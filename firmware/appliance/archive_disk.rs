@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use update::gpt::{ALIGNMENT_SECTORS, Guid, Partition, SECTOR_BYTES, TAIL_SECTORS, Table};
 
-/// Below it each archive disk is mounted, in a folder of its LUKS UUID.
+/// Below it each archive disk is mounted, in a folder with the name of its mapping: its LUKS UUID and a number.
 const MOUNTS: &str = "/archive";
 
 /// 16 MiB for two records: partitions begin at multiples of the blocks of flash media anyway.
