@@ -32,8 +32,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use update::esp::Boot;
 
-/// Level of zstd for what is in each image and update: the best without more memory at the other end.
-const KEPT_LEVEL: i32 = 19;
 /// Level for the whole image, whose parts are compressed already.
 const IMAGE_LEVEL: i32 = 9;
 /// 128 MiB, as a power of two: more than a slot, so that the second copy of the version takes no room, and `zstd -d` still needs no flag.
@@ -76,7 +74,10 @@ pub(crate) fn assemble(
     let name = format!("coffer-{}-{}", crate::VERSION, board.name);
     let file = |end: &str| out.join(format!("{name}.{end}"));
     files::write(&file("efi"), &version)?;
-    files::write(&file("efi.zst"), &compressed(&version, &file("efi.zst"))?)?;
+    files::write(
+        &file("efi.zst"),
+        &files::packed(&version, &file("efi.zst"))?,
+    )?;
     let reset_entry = disk::reset_entry(&board.command_line);
     let boot = Boot {
         file_name: &board.boot_file,
@@ -149,7 +150,7 @@ fn version(
 ) -> Result<Vec<u8>, ImageError> {
     let kernel_version = &modules.kernel_version;
     let kernel = tree.read(&PathBuf::from(format!("/boot/vmlinuz-{kernel_version}")))?;
-    let initrd = compressed(archive, Path::new("initrd"))?;
+    let initrd = files::packed(archive, Path::new("initrd"))?;
     say(&format!(
         "kernel {}, initramfs {} of {}, {} modules of Linux {kernel_version}",
         mebibytes(kernel.len()),
@@ -177,10 +178,6 @@ fn os_release(board: &Board, commit: &Commit) -> String {
          VARIANT_ID={}\nBUILD_ID={}\n",
         board.name, commit.id
     )
-}
-
-fn compressed(bytes: &[u8], path: &Path) -> Result<Vec<u8>, ImageError> {
-    zstd::encode_all(bytes, KEPT_LEVEL).map_err(write_error(path))
 }
 
 fn compress_image(from: &Path, to: &Path) -> Result<(), ImageError> {

@@ -4,6 +4,9 @@ use crate::error::ImageError;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Level of zstd for what is in each image and update: the best without more memory at the other end.
+const KEPT_LEVEL: i32 = 19;
+
 /// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     fs::read(path).map_err(read_error(path))
@@ -20,6 +23,11 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
         create_folder(folder)?;
     }
     fs::write(path, bytes).map_err(write_error(path))
+}
+
+/// Packs what is kept in an image or an update; the path is named in an error.
+pub(crate) fn packed(bytes: &[u8], path: &Path) -> Result<Vec<u8>, ImageError> {
+    zstd::encode_all(bytes, KEPT_LEVEL).map_err(write_error(path))
 }
 
 /// Creates a folder and those above it.

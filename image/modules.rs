@@ -1,5 +1,7 @@
 //! Kernel modules: those the board names with all they depend on, in an order in which they can be loaded, and the index that says so.
 //!
+//! Each is packed by itself, since a box loads a few and keeps all in memory, and the kernel would unpack all of them at every start.
+//!
 //! The index is text, a line each: `module NAME FILE DEP…` in loading order, `alias PATTERN NAME` with the patterns of `MODALIAS` that a module
 //! serves, `load NAME` for those loaded at every start. Debian's package has no such index, it is made when the package is installed.
 //! Deliberately without soft dependencies: what nothing asks for by symbol stands under `load` in the board's file. Source: modules.dep(5), depmod(8).
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// What a module says of itself.
+/// What a module says of itself, and its file, packed.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Module {
     depends: Vec<String>,
@@ -24,7 +26,7 @@ struct Module {
 /// The modules of a board.
 #[derive(Debug)]
 pub(crate) struct Modules {
-    /// In loading order, with their files.
+    /// In loading order, with their files, packed.
     pub(crate) files: Vec<(String, Vec<u8>)>,
     /// The index.
     pub(crate) index: String,
@@ -129,7 +131,7 @@ fn read_module(path: &Path) -> Result<Module, ImageError> {
     let file = files::read(path)?;
     let information = elf::section(path, &file, ".modinfo")?.unwrap_or_default();
     Ok(Module {
-        file: file.clone(),
+        file: files::packed(&file, path)?,
         ..understand(information)
     })
 }
@@ -211,7 +213,7 @@ fn index(modules: &BTreeMap<String, Module>, order: &[String], load: &[String]) 
 }
 
 fn file_name(name: &str) -> String {
-    format!("{name}.ko")
+    format!("{name}.ko.zst")
 }
 
 fn module_name(path: &Path) -> String {
@@ -253,12 +255,12 @@ mod tests {
         let order = loading_order(&modules).expect("works");
         assert_eq!(
             index(&modules, &order, &["ext4".to_owned()]),
-            "module crc16 crc16.ko\n\
-             module i2c_algo_bit i2c_algo_bit.ko\n\
-             module igb igb.ko i2c_algo_bit\n\
-             module jbd2 jbd2.ko\n\
-             module mbcache mbcache.ko\n\
-             module ext4 ext4.ko jbd2 mbcache crc16\n\
+            "module crc16 crc16.ko.zst\n\
+             module i2c_algo_bit i2c_algo_bit.ko.zst\n\
+             module igb igb.ko.zst i2c_algo_bit\n\
+             module jbd2 jbd2.ko.zst\n\
+             module mbcache mbcache.ko.zst\n\
+             module ext4 ext4.ko.zst jbd2 mbcache crc16\n\
              alias pci:v00008086d* igb\n\
              alias pci:v00001234d* igb\n\
              load ext4\n"

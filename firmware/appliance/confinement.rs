@@ -176,7 +176,7 @@ const HOSTILE: [i64; 20] = [
     libc::SYS_chroot,
     libc::SYS_unshare,
     libc::SYS_setns,
-    libc::SYS_init_module,
+    libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
     libc::SYS_bpf,

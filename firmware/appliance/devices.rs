@@ -28,7 +28,7 @@ pub(crate) fn run() -> io::Result<()> {
         writes: &[],
         reads: &[MODULES],
         sockets: &[libc::AF_NETLINK],
-        calls: &[libc::SYS_finit_module],
+        calls: &[libc::SYS_init_module],
     };
     confinement.begin()?;
     // Before the walk: a device that comes meanwhile is in one of both.
@@ -109,7 +109,8 @@ impl<'i> Loader<'i> {
 
 fn load_file(file: &str) {
     let path = Path::new(MODULES).join(file);
-    match File::open(path).and_then(|open| kernel::load_module(&open)) {
+    let module = File::open(path).and_then(zstd::decode_all);
+    match module.and_then(|module| kernel::load_module(&module)) {
         Ok(()) => tracing::debug!(file, "module loaded"),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         // Several drivers may want one device; those that find it is not theirs say so by ENODEV.

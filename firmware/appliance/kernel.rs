@@ -78,13 +78,14 @@ pub(crate) fn unmount(target: &str) -> io::Result<()> {
     result(unsafe { libc::umount2(target.as_ptr(), 0) })
 }
 
-/// Loads a kernel module from an open file, without parameters.
+/// Loads a kernel module, without parameters.
 ///
 /// # Errors
 /// What the kernel says; `AlreadyExists` when it is loaded already.
-pub(crate) fn load_module(file: &File) -> io::Result<()> {
-    // SAFETY: the descriptor is open, the parameters are an empty string that ends with a zero byte.
-    let code = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+pub(crate) fn load_module(module: &[u8]) -> io::Result<()> {
+    let (bytes, length, parameters) = (module.as_ptr(), module.len(), c"".as_ptr());
+    // SAFETY: the bytes are as many as is said, the parameters are an empty string that ends with a zero byte; the kernel copies both.
+    let code = unsafe { libc::syscall(libc::SYS_init_module, bytes, length, parameters) };
     result(if code == 0 { 0 } else { -1 })
 }
 

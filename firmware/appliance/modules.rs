@@ -1,10 +1,10 @@
 //! Kernel modules: which one a device needs, and in which order they are loaded.
 //!
-//! The image's builder has resolved everything beforehand into `/modules/index`, so there is no modules.dep and no compression here:
+//! The image's builder has resolved everything beforehand into `/modules/index`, so there is no modules.dep here:
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `module NAME FILE DEP …` | the module in `/modules/FILE`, and the names of those it needs |
+//! | `module NAME FILE DEP …` | the module in `/modules/FILE`, as zstd, and the names of those it needs |
 //! | `alias PATTERN NAME` | a device whose modalias matches the pattern (fnmatch(3)) wants this module |
 //! | `load NAME` | loaded at every boot, whatever the hardware |
 //!
@@ -96,9 +96,9 @@ fn plain(name: &str) -> String {
 mod tests {
     use super::*;
 
-    const INDEX: &str = "module mbcache mbcache.ko\nmodule jbd2 jbd2.ko\nmodule ext4 ext4.ko mbcache jbd2\n\
-         module virtio virtio.ko\nmodule virtio_ring virtio_ring.ko virtio\n\
-         module virtio-blk virtio_blk.ko virtio virtio_ring\nmodule a a.ko b\nmodule b b.ko a\n\
+    const INDEX: &str = "module mbcache mbcache.ko.zst\nmodule jbd2 jbd2.ko.zst\nmodule ext4 ext4.ko.zst mbcache jbd2\n\
+         module virtio virtio.ko.zst\nmodule virtio_ring virtio_ring.ko.zst virtio\n\
+         module virtio-blk virtio_blk.ko.zst virtio virtio_ring\nmodule a a.ko.zst b\nmodule b b.ko.zst a\n\
          alias virtio:d00000002v* virtio_blk\nalias pci:v00001AF4d*sv*sd*bc*sc*i* virtio-blk\n\
          load ext4\nnovelty of a later builder\nalias broken\n";
 
@@ -106,16 +106,16 @@ mod tests {
     fn what_others_need_comes_first() {
         let index = Index::parse(INDEX);
         let check = |name: &str, files: &[&str]| assert_eq!(index.files(name), files, "{name}");
-        check("ext4", &["mbcache.ko", "jbd2.ko", "ext4.ko"]);
+        check("ext4", &["mbcache.ko.zst", "jbd2.ko.zst", "ext4.ko.zst"]);
         check(
             "virtio_blk",
-            &["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"],
+            &["virtio.ko.zst", "virtio_ring.ko.zst", "virtio_blk.ko.zst"],
         );
         check(
             "virtio-blk",
-            &["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"],
+            &["virtio.ko.zst", "virtio_ring.ko.zst", "virtio_blk.ko.zst"],
         );
-        check("a", &["b.ko", "a.ko"]);
+        check("a", &["b.ko.zst", "a.ko.zst"]);
         check("absent", &[]);
         assert_eq!(index.always(), ["ext4"]);
     }
