@@ -45,14 +45,26 @@ mod workers;
 use opened_disk::OpenedDisk;
 use owner::Owner;
 use sender::Sender;
-use tests::{Hardware, assert_same};
+use tests::{Hardware, assert_same, board, other_board};
 
 /// 200 messages of the corpus.
 const MESSAGES: usize = 200;
 
 #[test]
 fn an_office_on_two_disks_has_everything_after_a_start() {
-    let Some(hardware) = Hardware::new("box-office", 2) else {
+    results::once("an office", || keep_everything(&board()));
+}
+
+#[test]
+#[ignore = "long: COFFER_TEST_LONG"]
+fn an_office_on_the_other_board_has_everything_after_a_start() {
+    results::once("an office, on the other board", || {
+        keep_everything(other_board());
+    });
+}
+
+fn keep_everything(board: &str) {
+    let Some(hardware) = Hardware::of_board(&format!("box-office-{board}"), board, 2) else {
         return;
     };
     let emulated = hardware.start();

@@ -1,7 +1,7 @@
 //! Updates for boxes without a way to the internet: from a USB stick, to a version that works and to the one that only helps out.
 
 use crate::releases::SHORT;
-use crate::results;
+use crate::results::on_both_boards;
 use crate::updates::{NEW, Office};
 use crate::version::EfiPartition;
 use std::ffi::OsStr;
@@ -13,14 +13,12 @@ use update::esp::{EntryName, Slot};
 /// Where the file system of a stick begins, in bytes: as most are sold.
 const STICK_START: &str = "1M";
 
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_box_takes_updates_from_a_stick_also_when_nothing_else_starts() {
-    results::once("updates from a stick", take_from_sticks);
+on_both_boards! {
+    a_box_takes_updates_from_a_stick_also_when_nothing_else_starts: "updates from a stick", take_from_sticks;
 }
 
-fn take_from_sticks() {
-    let Some(mut hardware) = Hardware::new("box-stick", 1) else {
+fn take_from_sticks(board: &str) {
+    let Some(mut hardware) = Hardware::of_board(&format!("box-stick-{board}"), board, 1) else {
         return;
     };
     let usb = ["-device", "qemu-xhci,id=usb"].map(str::to_owned);

@@ -2,7 +2,7 @@
 
 use crate::opened_disk::{OpenedDisk, place_on_disk};
 use crate::owner::Owner;
-use crate::results;
+use crate::results::{self, on_both_boards};
 use crate::sender::Sender;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -91,11 +91,8 @@ fn name_foreign_disks() {
     }
 }
 
-/// A disk is pulled while mail comes in, and another one takes its place: whoever leads, no acknowledged message is lost.
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_disk_that_is_pulled_under_load_costs_no_mail() {
-    results::once("pulled disks", pull_disks);
+on_both_boards! {
+    a_disk_that_is_pulled_under_load_costs_no_mail: "pulled disks", pull_disks;
 }
 
 /// Ends the load, also when something has failed beside it.
@@ -107,9 +104,11 @@ impl Drop for Ends<'_> {
     }
 }
 
-fn pull_disks() {
+/// A disk is pulled while mail comes in, and another one takes its place: whoever leads, no acknowledged message is lost.
+fn pull_disks(board: &str) {
     for place in [2, 1] {
-        let Some(hardware) = Hardware::new(&format!("box-pulled-{place}"), 2) else {
+        let name = format!("box-pulled-{place}-{board}");
+        let Some(hardware) = Hardware::of_board(&name, board, 2) else {
             return;
         };
         let emulated = hardware.start();

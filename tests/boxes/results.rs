@@ -72,6 +72,34 @@ impl Results {
     }
 }
 
+/// Each story on the board that this computer is of, and on the other one.
+macro_rules! on_both_boards {
+    ($($test:ident: $part:literal, $story:path;)*) => {
+        $(
+            #[test]
+            #[ignore = "long: COFFER_TEST_LONG"]
+            fn $test() {
+                $crate::results::once($part, || $story(&tests::board()));
+            }
+        )*
+
+        mod on_the_other_board {
+            use super::*;
+
+            $(
+                #[test]
+                #[ignore = "long: COFFER_TEST_LONG"]
+                fn $test() {
+                    let part = concat!($part, ", on the other board");
+                    $crate::results::once(part, || $story(tests::other_board()));
+                }
+            )*
+        }
+    };
+}
+
+pub(crate) use on_both_boards;
+
 /// What a box is made of, and what tries it out. Another commit that changes none of it changes no result.
 const TRIED: [&str; 10] = [
     "Cargo.toml",

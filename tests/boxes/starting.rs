@@ -3,7 +3,7 @@
 use crate::agent::Agent;
 use crate::opened_disk::OpenedDisk;
 use crate::owner::Owner;
-use crate::results;
+use crate::results::{self, on_both_boards};
 use crate::sender::Sender;
 use crate::version::{EfiPartition, FurtherPartition, Version};
 use std::fs;
@@ -124,15 +124,14 @@ fn start_without_tries() {
     emulated.power_off_when("https://10.0.2.15");
 }
 
-/// BOX.md, K and L: the firmware goes on to the next disk that has an EFI partition; the state is still on the medium.
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn a_medium_that_does_not_start_is_replaced_by_any_archive_disk() {
-    results::once("starting from either disk", start_from_disks);
+on_both_boards! {
+    a_medium_that_does_not_start_is_replaced_by_any_archive_disk: "starting from either disk", start_from_disks;
+    archive_disks_go_on_in_another_box: "another box", move_disks;
 }
 
-fn start_from_disks() {
-    let Some(mut hardware) = Hardware::new("box-starts", 2) else {
+/// BOX.md, K and L: the firmware goes on to the next disk that has an EFI partition; the state is still on the medium.
+fn start_from_disks(board: &str) {
+    let Some(mut hardware) = Hardware::of_board(&format!("box-starts-{board}"), board, 2) else {
         return;
     };
     let mut sender = Sender::new();
@@ -191,14 +190,8 @@ fn start_from_disks() {
 }
 
 /// The disks go on in another box, whose medium never saw them: the recovery key opens them, and is not asked for again.
-#[test]
-#[ignore = "long: COFFER_TEST_LONG"]
-fn archive_disks_go_on_in_another_box() {
-    results::once("another box", move_disks);
-}
-
-fn move_disks() {
-    let Some(hardware) = Hardware::new("box-moved", 2) else {
+fn move_disks(board: &str) {
+    let Some(hardware) = Hardware::of_board(&format!("box-moved-{board}"), board, 2) else {
         return;
     };
     let mut sender = Sender::new();

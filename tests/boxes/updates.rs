@@ -5,7 +5,7 @@ use crate::cuts::moment;
 use crate::opened_disk::OpenedDisk;
 use crate::owner::Owner;
 use crate::releases::{ONE_START, Releases, SHORT};
-use crate::results;
+use crate::results::{self, on_both_boards};
 use crate::sender::Sender;
 use crate::starting::NOTHING_TO_START;
 use crate::version::{EfiPartition, Version};
@@ -130,32 +130,6 @@ fn outcome(number: &str, words: &str) -> String {
 #[test]
 fn a_box_updates_itself_and_leaves_a_version_that_panics() {
     update_and_leave(&board());
-}
-
-/// Each story on the board that this computer is of, and on the other one.
-macro_rules! on_both_boards {
-    ($($test:ident: $part:literal, $story:path;)*) => {
-        $(
-            #[test]
-            #[ignore = "long: COFFER_TEST_LONG"]
-            fn $test() {
-                results::once($part, || $story(&board()));
-            }
-        )*
-
-        mod on_the_other_board {
-            use super::*;
-
-            $(
-                #[test]
-                #[ignore = "long: COFFER_TEST_LONG"]
-                fn $test() {
-                    let part = concat!($part, ", on the other board");
-                    results::once(part, || $story(other_board()));
-                }
-            )*
-        }
-    };
 }
 
 on_both_boards! {
