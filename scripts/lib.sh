@@ -59,20 +59,23 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# need_busybox ARCHITECTURE: Debian's static busybox of another architecture (as Debian calls it), which boxes in an emulator are looked into with; busybox
-# names it. False where it cannot be had.
-need_busybox() {
-    local place=$root/target/busybox-$1
-    busybox=$place/bin/busybox
-    [ -x "$busybox" ] && return
-    mkdir -p "$place/lists/partial" "$place/archives/partial"
-    : >"$place/status"
-    # Lists of its own: this computer's say nothing of the other architecture, and do not have to.
-    local own=(-qq -o "APT::Architecture=$1" -o "APT::Architectures=$1" -o APT::Sandbox::User=root -o "Dir::State::status=$place/status"
-        -o "Dir::State::lists=$place/lists" -o "Dir::Cache=$place" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
-    (cd "$place" && apt-get "${own[@]}" update && apt-get "${own[@]}" download busybox-static && dpkg-deb -x busybox-static_*.deb .) || return
-    rm -r "$place/lists"
-    [ -x "$busybox" ]
+# need_unpacked ARCHITECTURE PACKAGE…: Debian packages of an architecture (as Debian calls it), with all that they depend on, unpacked into a folder and never
+# installed: here they would not run, or would bring services. unpacked names the folder. False where they cannot be had.
+need_unpacked() {
+    local architecture=$1 package
+    shift
+    unpacked=$root/target/unpacked-$architecture-$1
+    [ -e "$unpacked/whole" ] && return
+    rm -rf "$unpacked"
+    mkdir -p "$unpacked/lists/partial" "$unpacked/archives/partial"
+    : >"$unpacked/status"
+    # Lists of its own: this computer's say nothing of another architecture, and do not have to. Nothing is installed by its status, so all that is needed is fetched.
+    local own=(-qq -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture" -o APT::Sandbox::User=root -o "Dir::State::status=$unpacked/status"
+        -o "Dir::State::lists=$unpacked/lists" -o "Dir::Cache=$unpacked" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+    apt-get "${own[@]}" update && apt-get "${own[@]}" install -y --no-install-recommends --download-only "$@" >/dev/null || return
+    for package in "$unpacked"/archives/*.deb; do dpkg-deb -x "$package" "$unpacked" || return; done
+    rm -r "$unpacked/lists" "$unpacked/archives"
+    : >"$unpacked/whole"
 }
 
 # need_postfix: a mail server that is installed but not started, hence "No configuration".
