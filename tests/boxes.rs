@@ -15,6 +15,8 @@ mod cuts;
 mod disks;
 #[path = "boxes/figures.rs"]
 mod figures;
+#[path = "boxes/guest.rs"]
+mod guest;
 #[path = "boxes/loader_faults.rs"]
 mod loader_faults;
 #[path = "boxes/opened_disk.rs"]

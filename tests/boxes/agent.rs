@@ -17,7 +17,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const BUSYBOX_OTHER: &str = "COFFER_BUSYBOX_OTHER";
 
 /// The static busybox for a board; none, and a word about it, without one.
-fn busybox(board: &str) -> Option<Vec<u8>> {
+pub(crate) fn busybox(board: &str) -> Option<Vec<u8>> {
     let named = match board == other_board() {
         true => std::env::var_os(BUSYBOX_OTHER).map(PathBuf::from),
         false => Some(PathBuf::from(BUSYBOX)),
@@ -25,7 +25,7 @@ fn busybox(board: &str) -> Option<Vec<u8>> {
     let found = named.and_then(|path| fs::read(path).ok());
     if found.is_none() {
         skip(&format!(
-            "a look inside a box: busybox-static is missing for {board}"
+            "a shell inside an emulated computer: busybox-static is missing for {board}"
         ));
     }
     found

@@ -1,5 +1,6 @@
 //! Disks that go, come, fail or belong to somebody else.
 
+use crate::guest::Guest;
 use crate::opened_disk::{OpenedDisk, place_on_disk};
 use crate::owner::Owner;
 use crate::results::{self, on_both_boards};
@@ -32,12 +33,32 @@ const MADE_BY_TOOLS: [(&str, &[&str], &str); 5] = [
     ),
 ];
 
-/// What needs a kernel to be made, by the bytes that its documentation names: offset, bytes, and how the page calls it.
-const MADE_BY_OFFSETS: [(u64, &[u8], &str); 3] = [
-    (512 + 24, b"LVM2 001", "LVM"),
-    (4096, b"\xfc\x4e\x2b\xa9\x01\0\0\0", "Linux RAID"),
-    (128 << 10, b"\x0c\xb1\xba\0\0\0\0\0", "ZFS"),
+/// Makes what needs a kernel to be made: a member of a volume group, and members of arrays with each form of superblock.
+const MADE_IN_A_GUEST: &str = "\
+pvcreate /dev/vda
+vgcreate office /dev/vda
+lvcreate --yes --zero n --size 1G --name mail office
+array() { mdadm --create --run --assume-clean --level 1 --raid-devices 2 --metadata \"$@\"; }
+array 1.2 /dev/md0 /dev/vdb /dev/vdc
+array 1.1 /dev/md1 /dev/vdd missing
+array 1.0 /dev/md2 /dev/vde missing
+array 0.90 /dev/md3 /dev/vdf missing
+mdadm --stop --scan
+vgchange --activate n
+";
+
+/// How the page calls what is on each of these disks then.
+const ON_DISKS_OF_THE_GUEST: [&str; 6] = [
+    "LVM",
+    "Linux RAID",
+    "Linux RAID",
+    "Linux RAID",
+    "Linux RAID",
+    "Linux RAID",
 ];
+
+/// What neither Debian's tools nor its kernel make: the first uberblock of ZFS, where its documentation has it.
+const ZFS_UBERBLOCK: (u64, &[u8]) = (128 << 10, b"\x0c\xb1\xba\0\0\0\0\0");
 
 /// Disks of others are named on the page, refused without the right confirmation, and the same to the byte after the box was set up beside them.
 #[test]
@@ -50,6 +71,34 @@ fn name_foreign_disks() {
     let Some(mut hardware) = Hardware::new("box-foreign", 1) else {
         return;
     };
+    let mut names = add_disks_of_tools(&mut hardware);
+    names.extend(add_disks_of_a_guest(&mut hardware));
+    names.push(add_zfs_disk(&mut hardware));
+    let copies: Vec<_> = hardware.disks[1..]
+        .iter()
+        .map(|disk| disk.with_extension("before"))
+        .collect();
+    for (disk, copy) in hardware.disks[1..].iter().zip(&copies) {
+        run("cp", &[Path::new("--sparse=always"), disk, copy]).ok();
+    }
+    let emulated = hardware.start();
+    let (code, page) = Owner::looks_at(&emulated);
+    for (place, name) in (2..).zip(&names) {
+        let seen = Owner::sees(&page, place);
+        assert!(seen.contains(name), "no {name} in {seen}");
+    }
+    let places: Vec<usize> = (2..2 + names.len()).collect();
+    Owner::confirms_wrongly(&emulated, &page, &code, &places);
+    Owner::begin(&emulated, &code);
+    emulated.power_off();
+    hardware.start().power_off_when("takes mail");
+    for (disk, copy) in hardware.disks[1..].iter().zip(&copies) {
+        run("cmp", &[disk, copy]).ok();
+    }
+}
+
+/// Adds a disk of each tool that is there, and tells what is on them.
+fn add_disks_of_tools(hardware: &mut Hardware) -> Vec<&'static str> {
     let mut names = Vec::new();
     for (tool, arguments, name) in MADE_BY_TOOLS {
         if run("which", &[tool]).code != Some(0) {
@@ -62,33 +111,31 @@ fn name_foreign_disks() {
         hardware.disks.push(disk);
         names.push(name);
     }
-    for (number, (offset, bytes, name)) in MADE_BY_OFFSETS.into_iter().enumerate() {
-        let disk = hardware.disk(&format!("offset-{number}"));
-        let file = File::options().write(true).open(&disk).expect("a disk");
-        file.write_all_at(bytes, offset).expect("written");
-        hardware.disks.push(disk);
-        names.push(name);
-    }
-    let copies: Vec<_> = hardware.disks[1..]
-        .iter()
-        .map(|disk| disk.with_extension("before"))
+    names
+}
+
+/// Adds the disks of a guest, where one can be had, and tells what is on them.
+fn add_disks_of_a_guest(hardware: &mut Hardware) -> Vec<&'static str> {
+    let Some(guest) = Guest::new() else {
+        return Vec::new();
+    };
+    let names = ON_DISKS_OF_THE_GUEST.to_vec();
+    let disks: Vec<_> = (0..names.len())
+        .map(|number| hardware.disk(&format!("guest-{number}")))
         .collect();
-    for (disk, copy) in hardware.disks[1..].iter().zip(&copies) {
-        run("cp", &[Path::new("--sparse=always"), disk, copy]).ok();
-    }
-    let emulated = hardware.start();
-    let (code, page) = Owner::looks_at(&emulated);
-    for name in &names {
-        assert!(page.contains(name), "no {name} in {page}");
-    }
-    let places: Vec<usize> = (2..2 + names.len()).collect();
-    Owner::confirms_wrongly(&emulated, &page, &code, &places);
-    Owner::begin(&emulated, &code);
-    emulated.power_off();
-    hardware.start().power_off_when("takes mail");
-    for (disk, copy) in hardware.disks[1..].iter().zip(&copies) {
-        run("cmp", &[disk, copy]).ok();
-    }
+    guest.run(&hardware.folder, &disks, MADE_IN_A_GUEST);
+    hardware.disks.extend(disks);
+    names
+}
+
+/// Adds a disk of ZFS.
+fn add_zfs_disk(hardware: &mut Hardware) -> &'static str {
+    let disk = hardware.disk("zfs");
+    let file = File::options().write(true).open(&disk).expect("a disk");
+    let (offset, bytes) = ZFS_UBERBLOCK;
+    file.write_all_at(bytes, offset).expect("written");
+    hardware.disks.push(disk);
+    "ZFS"
 }
 
 on_both_boards! {

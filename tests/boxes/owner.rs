@@ -31,6 +31,11 @@ impl Owner {
         (code, html)
     }
 
+    /// What the page of a new box shows of the disk in a place.
+    pub(crate) fn sees(html: &str, place: usize) -> &str {
+        disk_piece(html, &format!("disk{place}"))
+    }
+
     /// Tries to format disks, each with what another one asks for.
     pub(crate) fn confirms_wrongly(emulated: &Emulator, html: &str, code: &str, places: &[usize]) {
         for place in places {
@@ -263,11 +268,16 @@ fn after(html: &str, head: &str) -> String {
 
 /// The name that the box gives a disk with a serial number today.
 fn disk_name(form: &str, serial: &str) -> String {
+    let piece = disk_piece(form, serial);
+    let (_, rest) = piece.split_once("value=\"").expect("it is offered");
+    rest.split('"').next().expect("a name").to_owned()
+}
+
+/// The piece of a form that offers a disk.
+fn disk_piece<'a>(form: &'a str, serial: &str) -> &'a str {
     let named = format!("<code>{serial}</code>");
     let piece = form
         .split("class=\"choice")
         .find(|piece| piece.contains(&named));
-    let piece = piece.unwrap_or_else(|| panic!("no disk {serial} in {form}"));
-    let (_, rest) = piece.split_once("value=\"").expect("it is offered");
-    rest.split('"').next().expect("a name").to_owned()
+    piece.unwrap_or_else(|| panic!("no disk {serial} in {form}"))
 }

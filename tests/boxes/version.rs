@@ -67,7 +67,7 @@ impl Version {
     pub(crate) fn with_file_over(&self, path: &'static str, bytes: &[u8]) -> Self {
         let mut files = self.section(".initrd").to_vec();
         files.resize(files.len().next_multiple_of(4), 0);
-        files.extend(unpacked(&[(path, 0o100_644, bytes.to_vec())]));
+        files.extend(initramfs(&[(path, 0o100_644, bytes.to_vec())]));
         self.with(".initrd", &files)
     }
 
@@ -80,7 +80,7 @@ impl Version {
 
     /// The same with files before its own.
     pub(crate) fn with_files(&self, files: &[(&str, u32, Vec<u8>)]) -> Self {
-        let archive = unpacked(files);
+        let archive = initramfs(files);
         self.with(".initrd", &[&archive, self.section(".initrd")].concat())
     }
 
@@ -181,13 +181,15 @@ impl Version {
 }
 
 /// An initramfs of some files: path, mode and bytes of each. Source of the layout: initramfs buffer format, "newc".
-fn unpacked(files: &[(&str, u32, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn initramfs(files: &[(impl AsRef<str>, u32, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
-    let end = ("TRAILER!!!", 0, Vec::new());
-    for (inode, (path, mode, bytes)) in files.iter().chain([&end]).enumerate() {
+    let files = files.iter();
+    let files = files.map(|(path, mode, bytes)| (path.as_ref(), *mode, bytes.as_slice()));
+    let end: (&str, u32, &[u8]) = ("TRAILER!!!", 0, &[]);
+    for (inode, (path, mode, bytes)) in files.chain([end]).enumerate() {
         let numbers = [
             inode + 1,
-            *mode as usize,
+            mode as usize,
             0,
             0,
             1,
